@@ -1,0 +1,39 @@
+# Every target makes its own environment in .venv; only python3, pip and make are needed.
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: tour test test-backends lint docs check-docs bench clean
+.NOTPARALLEL:
+
+tour: .venv/tour.stamp  ## solve one small real problem with every solver; pictures in tour/
+	$(BIN)/python examples/tour.py
+test: .venv/test.stamp
+	$(PYTEST)
+test-backends: .venv/test.stamp .venv/backends.stamp
+	$(PYTEST) -k torch
+lint: .venv/lint.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/numpydoc lint $(wildcard numopt/[a-z]*.py)
+	$(BIN)/codespell
+docs: .venv/docs.stamp
+	$(BIN)/python -m sphinx -W -n --keep-going -j auto docs docs/_build/html
+check-docs: docs
+	$(BIN)/python docs/check_site.py docs/_build/html
+bench: .venv/bench.stamp
+	cd asv_bench && ../$(BIN)/asv run --python=same --quick
+clean:
+	rm -rf .venv build dist tour .*_cache docs/_build docs/gallery docs/generated
+
+.venv/pip.stamp:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"  # the first release with --group
+	touch $@
+.venv/tour.stamp: pyproject.toml .venv/pip.stamp
+	$(BIN)/python -m pip install --quiet -e ".[plot]"
+	touch $@
+.venv/%.stamp: pyproject.toml .venv/pip.stamp
+	$(BIN)/python -m pip install --quiet -e . --group $*
+	touch $@
