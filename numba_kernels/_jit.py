@@ -1,0 +1,52 @@
+"""The one place that calls Numba: how every CPU kernel is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from numba.extending import overload
+
+# Contraction (a*b + c in one rounding) is always allowed. Reassociation is opt-in: it
+# vectorizes sums, but would break code that relies on the order of operations.
+_CONTRACT = {"contract"}
+_REORDER = {"contract", "reassoc", "nsz"}
+
+
+def jit(*, parallel: bool = False, reorder: bool = False) -> Callable[[Any], Any]:
+    """Compile a kernel lazily, one version per dtype, cached on disk where possible.
+
+    `reorder` lets the compiler reassociate sums, which vectorizes reductions.
+    """
+    options = {
+        "parallel": parallel,
+        "error_model": "numpy",
+        "fastmath": _REORDER if reorder else _CONTRACT,
+    }
+
+    def compile_kernel(function: Any) -> Any:
+        try:
+            return numba.njit(cache=True, **options)(function)
+        except RuntimeError:
+            # No writable cache location (a read-only installation without a home).
+            return numba.njit(**options)(function)
+
+    return compile_kernel
+
+
+def by_layout(for_array: Any, for_tuple: Any) -> Any:
+    """Return a function that compiles to one of two, by the type of its first argument.
+
+    Both take the same arguments; the second is chosen where the first argument is a tuple.
+    """
+
+    def choose(first, *args):  # type: ignore[no-untyped-def]
+        return (for_tuple if isinstance(first, tuple) else for_array)(first, *args)
+
+    @overload(choose, strict=False)
+    def _choose(first, *args):  # type: ignore[no-untyped-def]
+        chosen = for_tuple if isinstance(first, numba.types.BaseTuple) else for_array
+        return lambda first, *args: chosen(first, *args)
+
+    return choose

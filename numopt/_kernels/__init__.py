@@ -1,0 +1,1 @@
+"""Reference kernels: the definition of every hot primitive, in the Array API standard."""

@@ -1,0 +1,62 @@
+"""Which array library, device and dtype the inputs have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import array_api_compat
+
+Array = Any  # until the standard has a typed array
+
+
+def leaves(*arrays: Any) -> Iterator[Array]:
+    """Yield the arrays among the arguments, looking inside tuples and skipping numbers."""
+    for item in arrays:
+        if isinstance(item, tuple):
+            yield from leaves(*item)
+        elif not isinstance(item, (int, float)):
+            yield item
+
+
+def array_namespace(*arrays: Any) -> Any:
+    """Return the namespace shared by the arrays, wrapped so that it follows the standard."""
+    return array_api_compat.array_namespace(*leaves(*arrays))
+
+
+def device_of(x: Array) -> Any:
+    """Return the device of an array."""
+    return array_api_compat.device(x)
+
+
+def describe(x: Any) -> str:
+    """Return the library and device of an array, for error messages."""
+    name = array_api_compat.array_namespace(x).__name__.removeprefix("array_api_compat.")
+    return f"{name} on {array_api_compat.device(x)}"
+
+
+def default_float(x: Array) -> Any:
+    """Return the default real dtype of the library of `x` on its device, float64 on NumPy."""
+    xp = array_namespace(x)
+    return xp.__array_namespace_info__().default_dtypes(device=device_of(x))["real floating"]
+
+
+def widest_float(x: Array) -> Any:
+    """Return float64, or the dtype of `x` where its device has no float64: for sums."""
+    xp = array_namespace(x)
+    dtypes = xp.__array_namespace_info__().dtypes(device=device_of(x), kind="real floating")
+    return dtypes.get("float64", x.dtype)
+
+
+def csr_matrix(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> Any:
+    """Return a sparse matrix of the library of the arrays; the three arrays where it has none."""
+    parts = (data, indices, indptr)
+    if array_api_compat.is_numpy_array(data):
+        from scipy.sparse import csr_array
+
+        return csr_array(parts, shape=shape)
+    if array_api_compat.is_cupy_array(data):
+        from cupyx.scipy.sparse import csr_matrix as cupy_csr_matrix
+
+        return cupy_csr_matrix(parts, shape=shape)
+    return parts

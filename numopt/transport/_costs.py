@@ -1,0 +1,142 @@
+"""What a transport cost is: a matrix, or two point clouds and a metric."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _validate
+from .._kernels.transport import cost_rows
+from .._namespace import Array, array_namespace
+
+METRICS = ("sqeuclidean", "euclidean", "cityblock")
+
+# What kernels take: an array (n, m) or (X, Y, metric); see numopt._kernels.transport.
+KernelCost = Any
+
+
+class PointCloudCost:
+    """Cost between two point clouds, computed on the fly in O((n + m) d) memory.
+
+    ``cost[i, j] = scale * metric(X[i], Y[j])``, never stored: every pass of the solver computes
+    it row by row, which on a CPU takes about as long as reading it from memory.
+
+    Parameters
+    ----------
+    X : array, shape (n, d)
+        First cloud, one point a row; real and finite. Integers become the default float.
+    Y : array, shape (m, d)
+        Second cloud, of the same library and device.
+    metric : {"sqeuclidean", "euclidean", "cityblock"}, default "sqeuclidean"
+        Squared Euclidean, Euclidean or l1 distance.
+    scale : float, default 1.0
+        Positive factor of the cost.
+
+    Attributes
+    ----------
+    X, Y : array
+        The clouds in their common floating dtype.
+    shape : tuple of int
+        (n, m).
+
+    Raises
+    ------
+    TypeError
+        If X and Y are not real arrays of one library on one device.
+    ValueError
+        If a shape, the metric or the scale is wrong, or a coordinate is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numopt
+    >>> X = np.linspace(0, 1, 500)[:, None]
+    >>> cost = numopt.PointCloudCost(X, X**2)
+    >>> cost.shape
+    (500, 500)
+    >>> numopt.entropic_transport(cost, reg=1e-3).success
+    True
+    """
+
+    def __init__(
+        self, X: Array, Y: Array, metric: str = "sqeuclidean", scale: float = 1.0
+    ) -> None:
+        _validate.common_namespace(X=X, Y=Y)
+        dtype = _validate.common_float(X=X, Y=Y)
+        self.X = _validate.finite("X", _validate.as_array("X", X, ndim=2, dtype=dtype))
+        self.Y = _validate.finite("Y", _validate.as_array("Y", Y, ndim=2, dtype=dtype))
+        if self.X.shape[1] != self.Y.shape[1]:
+            raise ValueError(
+                f"`X` and `Y` must have points of one dimension, "
+                f"got shapes {tuple(self.X.shape)} and {tuple(self.Y.shape)}."
+            )
+        self.metric = _validate.choice("metric", metric, METRICS)
+        self.scale = _validate.positive("scale", scale)
+        self.shape = (int(self.X.shape[0]), int(self.Y.shape[0]))
+
+    def __repr__(self) -> str:
+        """Return shape and metric, not the points."""
+        return f"PointCloudCost(shape={self.shape}, metric={self.metric!r}, scale={self.scale:g})"
+
+    def __array_namespace__(self, **_: Any) -> Any:
+        """Return the namespace of the points."""
+        return array_namespace(self.X)
+
+    @property
+    def factor(self) -> float:
+        """Factor of the coordinates that makes the metric carry the scale."""
+        return float(self.scale**0.5 if self.metric == "sqeuclidean" else self.scale)
+
+    def kernel_cost(self) -> KernelCost:
+        """Return the tuple that kernels take, centered for accuracy, with the scale inside."""
+        xp = array_namespace(self.X)
+        center = xp.mean(self.Y, axis=0)[None, :]
+        metric = METRICS.index(self.metric)
+        return self.factor * (self.X - center), self.factor * (self.Y - center), metric
+
+    def toarray(self) -> Array:
+        """Return the cost as an array of shape (n, m)."""
+        return cost_rows(self.kernel_cost(), slice(None))
+
+
+def shape_of(cost: KernelCost) -> tuple[int, int]:
+    """Return (n, m)."""
+    if isinstance(cost, tuple):
+        return int(cost[0].shape[0]), int(cost[1].shape[0])
+    return int(cost.shape[0]), int(cost.shape[1])
+
+
+def transposed(cost: KernelCost) -> KernelCost:
+    """Return the cost of the transposed problem; a matrix is copied."""
+    if isinstance(cost, tuple):
+        X, Y, metric = cost
+        return Y, X, metric
+    return _validate.contiguous(cost.T)
+
+
+def restricted(cost: KernelCost, rows: Array | None, columns: Array | None) -> KernelCost:
+    """Return the cost between some rows and columns given by index; None means all."""
+    if isinstance(cost, tuple):
+        X, Y, metric = cost
+        return _taken(X, rows, 0), _taken(Y, columns, 0), metric
+    return _taken(_taken(cost, rows, 0), columns, 1)
+
+
+def _taken(x: Array, index: Array | None, axis: int) -> Array:
+    if index is None:
+        return x
+    return _validate.contiguous(array_namespace(x).take(x, index, axis=axis))
+
+
+def bounds(cost: KernelCost) -> tuple[float, float]:
+    """Return numbers below and above every entry: tight for a matrix, estimated for clouds."""
+    if not isinstance(cost, tuple):
+        xp = array_namespace(cost)
+        return float(xp.min(cost)), float(xp.max(cost))
+    X, Y, metric = cost
+    xp = array_namespace(X)
+    origin = cost_rows((X, xp.zeros_like(Y[:1, :]), metric), slice(None))
+    reach_x = float(xp.max(origin))
+    reach_y = float(xp.max(cost_rows((Y, xp.zeros_like(Y[:1, :]), metric), slice(None))))
+    if metric == 0:
+        return 0.0, (reach_x**0.5 + reach_y**0.5) ** 2
+    return 0.0, reach_x + reach_y

@@ -1,0 +1,183 @@
+"""A plan given by its potentials: what can be computed from it without solving again."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from .._kernels.schur import schur_cg
+from .._kernels.transport import (
+    plan_apply,
+    plan_apply_t,
+    plan_gradient,
+    plan_matrix,
+    plan_stats,
+)
+from .._namespace import Array, array_namespace, device_of, widest_float
+from ._costs import KernelCost, transposed
+from ._semidual import NewtonOptions, Problem, sparsified_plan
+
+# Relative mass of what the linear system of a derivative leaves out, and its residual: far
+# below the accuracy that a finite difference could confirm.
+_DERIVATIVE_DROP = 1e-12
+_DERIVATIVE_RTOL = 1e-12
+
+
+class Coupling(NamedTuple):
+    """Potentials on the support of two masses, and the plan they stand for.
+
+    ``P[i, j] = a[i] b[j] exp((f[i] + g[j] - cost[i, j]) / reg)`` with all masses positive.
+    """
+
+    cost: KernelCost
+    a: Array
+    b: Array
+    f: Array
+    g: Array
+    reg: float
+
+    @property
+    def u(self) -> Array:
+        """Row log-scalings."""
+        return self.f / self.reg + array_namespace(self.a).log(self.a)
+
+    @property
+    def v(self) -> Array:
+        """Column log-scalings."""
+        return self.g / self.reg + array_namespace(self.b).log(self.b)
+
+    def _plan(self) -> tuple[Any, ...]:
+        """Return the arguments that describe the plan to a kernel."""
+        return self.cost, self.u, self.v, 1 / self.reg
+
+    def matrix(self) -> Array:
+        """Return the plan (n, m)."""
+        return plan_matrix(*self._plan())
+
+    def apply(self, V: Array) -> Array:
+        """Return P V."""
+        return plan_apply(*self._plan(), V)
+
+    def apply_transposed(self, V: Array) -> Array:
+        """Return P' V."""
+        return plan_apply_t(*self._plan(), V)
+
+    def sums(self) -> tuple[Array, Array, Array, Array]:
+        """Return row sums, column sums, column costs and the column sums of P * f."""
+        return plan_stats(*self._plan(), self.f)
+
+    def problem(self) -> Problem:
+        """Return the problem whose optimality conditions the plan satisfies."""
+        xp = array_namespace(self.a)
+        everything = NewtonOptions(density_limit=math.inf)
+        log_a, log_b = xp.log(self.a), xp.log(self.b)
+        return Problem(self.cost, self.a, log_a, self.b, log_b, self.reg, everything)
+
+    def sparse(self, drop: float) -> tuple[Array, Array, Array]:
+        """Return the CSR data, indices and indptr of the entries that matter."""
+        sparse = sparsified_plan(self.problem(), self.u, self.v, drop)
+        assert sparse is not None  # the density limit is infinite
+        return sparse
+
+    def point_gradients(self) -> tuple[Array, Array]:
+        """Return the gradients of <C, P> with respect to both point clouds, the plan fixed."""
+        u, v = self.u, self.v
+        rows = plan_gradient(self.cost, u, v, 1 / self.reg)
+        return rows, plan_gradient(transposed(self.cost), v, u, 1 / self.reg)
+
+    def tangent(self, row_rhs: Array, column_rhs: Array) -> tuple[Array, Array]:
+        """Solve ``[[diag(P1), P], [P', diag(P'1)]] [x, y] = [row_rhs, column_rhs]``.
+
+        The two sides must have equal sums; the solution is unique up to (x + t, y - t).
+        """
+        rows, columns, _, _ = self.sums()
+        data, indices, indptr = self.sparse(_DERIVATIVE_DROP)
+        rhs = column_rhs - self.apply_transposed((row_rhs / rows)[:, None])[:, 0]
+        xp = array_namespace(rhs)
+        # Rounding leaves a part along the null vector of the Schur complement, which is 1.
+        rhs = rhs - columns * (xp.sum(rhs) / xp.sum(columns))
+        y, _, _ = schur_cg(
+            data, indices, indptr, rows, columns, 0.0, rhs, _DERIVATIVE_RTOL, 20 * rhs.shape[0]
+        )
+        return (row_rhs - self.apply(y[:, None])[:, 0]) / rows, y
+
+
+class Certificate(NamedTuple):
+    """What is known of a coupling without trusting the solver."""
+
+    primal: float
+    dual: float
+    gap: float
+    transport_cost: float
+    row_error: float
+    column_error: float
+
+
+def certify(coupling: Coupling, highest_cost: float) -> Certificate:
+    """Measure a coupling in one pass over the cost.
+
+    The gap is an upper bound of primal - dual for the feasible plan next to this one: rows and
+    columns scaled down to their masses, the remainder N added as a rank-one matrix (Altschuler,
+    Weed and Rigollet 2017). Convexity of the entropy bounds the mixture, and
+    ``sum N log(N / (a b')) <= -|N| log |N|`` because N stays below the masses.
+    """
+    a, b, f, g, reg = coupling[1:]
+    xp = array_namespace(a)
+    wide = widest_float(a)
+    a, b, f, g = (xp.astype(x, wide) for x in (a, b, f, g))
+    rows, columns, costs, f_sums = (xp.astype(x, wide) for x in coupling.sums())
+    mass = float(xp.sum(a))
+    entropy_constant = reg * (mass**2 - float(xp.sum(rows)))
+    dual = float(xp.sum(a * f) + xp.sum(b * g)) + entropy_constant
+    primal = float(xp.sum(rows * f) + xp.sum(columns * g)) + entropy_constant
+    # The feasible part: all rows scaled by one factor, which suffices as they are nearly exact.
+    row_scale = min(1.0, float(xp.min(a / rows)))
+    scale = row_scale * xp.clip(b / (row_scale * columns), None, 1.0)
+    kept = float(xp.sum(scale * columns))
+    lost = max(mass - kept, 0.0)
+    feasible = float(xp.sum(scale * (f_sums + columns * g + reg * columns * xp.log(scale))))
+    mixture = -_x_log(kept, mass) - _x_log(lost, mass) - _x_log(lost, 1.0)
+    rounded = feasible + lost * highest_cost + reg * (mixture + mass**2 - mass)
+    return Certificate(
+        primal,
+        dual,
+        rounded - dual,
+        float(xp.sum(costs)),
+        float(xp.sum(xp.abs(rows - a))) / mass,
+        float(xp.sum(xp.abs(columns - b))) / mass,
+    )
+
+
+def _x_log(x: float, total: float) -> float:
+    """Return x log(x / total), zero at zero."""
+    return x * math.log(x / total) if x > 0 else 0.0
+
+
+def rounded(plan: Array, a: Array, b: Array) -> Array:
+    """Return the feasible plan next to a dense one (Altschuler, Weed and Rigollet 2017)."""
+    xp = array_namespace(plan)
+    plan = plan * xp.clip(_ratio(a, xp.sum(plan, axis=1)), None, 1.0)[:, None]
+    plan = plan * xp.clip(_ratio(b, xp.sum(plan, axis=0)), None, 1.0)[None, :]
+    rows = xp.clip(a - xp.sum(plan, axis=1), 0.0, None)
+    columns = xp.clip(b - xp.sum(plan, axis=0), 0.0, None)
+    lost = xp.sum(columns)
+    share = xp.where(lost > 0, columns / xp.where(lost > 0, lost, 1.0), 0.0)
+    return plan + rows[:, None] * share[None, :]
+
+
+def _ratio(x: Array, y: Array) -> Array:
+    """Return x / y, one where y is zero."""
+    xp = array_namespace(x, y)
+    return xp.where(y > 0, x / xp.where(y > 0, y, 1.0), 1.0)
+
+
+def embedded(values: Array, index: Array | None, size: int, axis: int) -> Array:
+    """Return an array with `values` at the positions `index` of an axis and zeros elsewhere."""
+    if index is None:
+        return values
+    xp = array_namespace(values)
+    positions = xp.arange(size, dtype=index.dtype, device=device_of(values))
+    rank = xp.clip(xp.searchsorted(index, positions), 0, index.shape[0] - 1)
+    present = xp.take(index, rank) == positions
+    shape = tuple(size if k == axis else 1 for k in range(values.ndim))
+    return xp.where(xp.reshape(present, shape), xp.take(values, rank, axis=axis), 0.0)

@@ -1,0 +1,233 @@
+"""The semi-dual of entropic transport and the two moves on it: Sinkhorn sweep and Newton step.
+
+With column log-scalings v fixed, the row log-scalings u that make the rows of the plan exact
+are explicit, which leaves the concave function D(v) = a.u(v) + b.v with gradient b - c, where c
+are the column sums, and Hessian -S, S = diag(c) - P' diag(1/a) P.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from .._kernels.schur import preconditioned_cg, schur_cg
+from .._kernels.transport import (
+    plan_apply,
+    plan_apply_t,
+    plan_matrix,
+    semidual_pass,
+    sparsify_count,
+    sparsify_fill,
+)
+from .._namespace import Array, array_namespace, widest_float
+from ._costs import KernelCost, restricted, shape_of, transposed
+
+
+# A Sinkhorn sweep that shrinks the error by this factor is worth more than a Newton step.
+FAST_SHRINKAGE = 0.4
+
+
+# Newton steps tried in one direction, each clipped tighter than the one before.
+ATTEMPTS = 4
+
+
+class NewtonOptions(NamedTuple):
+    """Parameters of the Newton step; the defaults were tuned on the benchmark families."""
+
+    mass_fraction: float = 1.0  # dropped mass allowed in a row or column, relative to the error
+    mass_floor: float = 1e-4  # ... but never less than this
+    mass_cap: float = 0.1  # ... nor more
+    damping: float = 0.05  # shift of the Hessian, relative to the error
+    cg_rtol: float = 1e-3  # smallest relative residual asked of conjugate gradients
+    cg_maxiter: int = 2000
+    clip: float = 30.0  # largest change of a log-scaling in one step
+    density_limit: float = 0.3  # share of kept entries above which no sparse matrix is built
+
+
+class Problem(NamedTuple):
+    """Transport between positive masses of total one at one regularization."""
+
+    cost: KernelCost
+    a: Array
+    log_a: Array
+    b: Array
+    log_b: Array
+    reg: float
+    options: NewtonOptions
+
+    def v_from(self, g: Array) -> Array:
+        """Return the column log-scalings of a column potential."""
+        return g / self.reg + self.log_b
+
+    def g_from(self, v: Array) -> Array:
+        """Return the column potential of column log-scalings."""
+        return self.reg * (v - self.log_b)
+
+
+class Counts(NamedTuple):
+    """Work done so far."""
+
+    sweeps: int = 0
+    newton: int = 0
+    cg: int = 0
+    passes: int = 0
+    nnz: int = 0  # entries of the last sparse plan
+
+
+class State(NamedTuple):
+    """An iterate, its rows exact, and what the next move depends on."""
+
+    v: Array
+    u: Array
+    c: Array
+    error: float  # l1 violation of the column sums
+    objective: float  # D(v)
+    counts: Counts
+    sweeps_due: int = 0  # sweeps to do before the next Newton step
+    sweeps_spare: int = 0  # further sweeps, allowed while each shrinks the error well
+    radius: float = 30.0  # largest change of a log-scaling the next Newton step may make
+    best_error: float = math.inf
+    stalled: int = 0  # moves since the error last fell by a tenth
+
+
+def evaluate(problem: Problem, v: Array, counts: Counts) -> State:
+    """Return the state at given column log-scalings: one pass over the cost."""
+    u, c = semidual_pass(problem.cost, v, problem.a, problem.log_a, 1 / problem.reg)
+    xp = array_namespace(v)
+    wide = widest_float(v)
+    error = float(xp.sum(xp.abs(c - problem.b), dtype=wide))
+    objective = float(
+        xp.sum(problem.a * u, dtype=wide) + xp.sum(problem.b * v, dtype=wide)
+    )
+    return State(v, u, c, error, objective, counts._replace(passes=counts.passes + 1))
+
+
+def sweep(problem: Problem, state: State) -> State:
+    """Return the state after one Sinkhorn sweep: columns exact, then rows exact."""
+    counts = state.counts._replace(sweeps=state.counts.sweeps + 1)
+    new = evaluate(problem, state.v + problem.log_b - _log_column_sums(problem, state), counts)
+    due, spare = state.sweeps_due - 1, state.sweeps_spare
+    if due <= 0 and spare > 0 and new.error < FAST_SHRINKAGE * state.error:
+        due, spare = 1, spare - 1
+    return new._replace(sweeps_due=due, sweeps_spare=spare, radius=state.radius)
+
+
+def _log_column_sums(problem: Problem, state: State) -> Array:
+    """Return log c, exact also where a column sum underflowed to zero."""
+    xp = array_namespace(state.c)
+    empty = state.c <= 0
+    log_c = xp.log(xp.where(empty, 1.0, state.c))
+    if not bool(xp.any(empty)):
+        return log_c
+    (columns,) = xp.nonzero(empty)
+    rows_first = transposed(restricted(problem.cost, None, columns))
+    ones = xp.ones_like(state.c)[: columns.shape[0]]
+    minus_lse, _ = semidual_pass(rows_first, state.u, ones, 0 * ones, 1 / problem.reg)
+    exact = xp.take(state.v, columns) - minus_lse
+    rank = xp.cumulative_sum(xp.astype(empty, columns.dtype)) - 1
+    return xp.where(empty, xp.take(exact, xp.clip(rank, 0, None)), log_c)
+
+
+def newton_step(problem: Problem, state: State) -> State:
+    """Return the state after a Newton step, or the same state with sweeps due if it is refused."""
+    direction, cg_iterations, nnz = _direction(problem, state)
+    counts = state.counts._replace(
+        newton=state.counts.newton + 1, cg=state.counts.cg + cg_iterations, nnz=nnz
+    )
+    xp = array_namespace(direction)
+    # The gauge: adding a constant to v changes nothing. The median keeps the few columns with
+    # a wild direction from moving all others, and only those are clipped.
+    direction = direction - xp.sort(direction)[direction.shape[0] // 2]
+    longest = float(xp.max(xp.abs(direction)))
+    radius = state.radius
+    for attempt in range(ATTEMPTS):
+        radius = min(radius, longest) if attempt == 0 else 0.3 * radius
+        move = xp.clip(direction, -radius, radius)
+        slope = float(xp.sum((problem.b - state.c) * move, dtype=widest_float(move)))
+        if not slope > 0:
+            continue
+        new = evaluate(problem, state.v + move, counts)
+        counts = new.counts
+        if _accepted(state, new, slope):
+            wider = 3 * max(radius, 1.0) if attempt == 0 else radius
+            return new._replace(
+                sweeps_due=1 if radius < longest else 0,
+                radius=min(problem.options.clip, wider),
+            )
+    return state._replace(counts=counts, sweeps_due=4, sweeps_spare=0, radius=max(radius, 1.0))
+
+
+def _accepted(old: State, new: State, expected: float) -> bool:
+    """Tell whether D rose enough or, where rounding hides its change, the error halved."""
+    if not (math.isfinite(new.objective) and math.isfinite(new.error)):
+        return False
+    gain = new.objective - old.objective
+    if gain >= 1e-4 * expected > 0:
+        return True
+    return new.error <= 0.5 * old.error and gain >= -rounding(old)
+
+
+def rounding(state: State) -> float:
+    """Return the size of a change of D that rounding can cause."""
+    eps = float(array_namespace(state.v).finfo(state.v.dtype).eps)
+    return max(1e-10, 4 * eps) * max(1.0, abs(state.objective))
+
+
+def _direction(problem: Problem, state: State) -> tuple[Array, int, int]:
+    """Return the Newton direction, the conjugate gradient iterations and the entries kept."""
+    options = problem.options
+    drop = min(max(options.mass_fraction * state.error, options.mass_floor), options.mass_cap)
+    rtol = min(max(state.error, options.cg_rtol), 0.1)
+    shift = options.damping * state.error
+    rhs = problem.b - state.c
+    sparse = sparsified_plan(problem, state.u, state.v, drop)
+    if sparse is None:
+        x, iterations = dense_cg(problem, state, shift, rhs, rtol)
+        return x, iterations, math.prod(shape_of(problem.cost))
+    data, indices, indptr = sparse
+    x, iterations, _ = schur_cg(
+        data, indices, indptr, problem.a, state.c, shift, rhs, rtol, options.cg_maxiter
+    )
+    return x, iterations, int(data.shape[0])
+
+
+def sparsified_plan(
+    problem: Problem, u: Array, v: Array, drop: float
+) -> tuple[Array, Array, Array] | None:
+    """Return the entries of the plan that matter, as CSR; None if they are too many.
+
+    No row and no column loses more than the share `drop` of its mass, so the diagonally scaled
+    Hessian changes by at most `drop` in norm.
+    """
+    n, m = shape_of(problem.cost)
+    xp = array_namespace(u, v)
+    thresholds = math.log(drop / m) + problem.log_a, math.log(drop / n) + problem.log_b
+    counts = sparsify_count(problem.cost, u, v, *thresholds, 1 / problem.reg)
+    indptr = xp.cumulative_sum(counts, include_initial=True)
+    if int(indptr[-1]) > problem.options.density_limit * n * m:
+        return None
+    data, indices = sparsify_fill(problem.cost, u, v, *thresholds, 1 / problem.reg, indptr)
+    return data, indices, indptr
+
+
+def dense_cg(
+    problem: Problem, state: State, shift: float, rhs: Array, rtol: float
+) -> tuple[Array, int]:
+    """Solve the Newton system with the whole plan: stored if the cost is, else never stored."""
+    plan: tuple[Any, ...] = (problem.cost, state.u, state.v, 1 / problem.reg)
+    xp = array_namespace(rhs)
+    stored = None if isinstance(problem.cost, tuple) else plan_matrix(*plan)
+
+    def product(p: Array) -> Array:
+        if stored is not None:
+            rows = xp.matmul(stored, p) / problem.a
+            schur = xp.matmul(rows, stored)
+        else:
+            rows = plan_apply(*plan, p[:, None]) / problem.a[:, None]
+            schur = plan_apply_t(*plan, rows)[:, 0]
+        return (1 + shift) * state.c * p - schur
+
+    x, iterations, _ = preconditioned_cg(
+        product, 1 / state.c, rhs, rtol, problem.options.cg_maxiter
+    )
+    return x, iterations

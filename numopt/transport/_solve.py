@@ -1,0 +1,277 @@
+"""Entropic transport: validation, one problem end to end, batches."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import NamedTuple
+
+from .._iterate import Callback
+from .._kernels.transport import semidual_pass
+from .._namespace import Array, array_namespace
+from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
+from ._costs import KernelCost, PointCloudCost, restricted, shape_of, transposed
+from ._coupling import Certificate, Coupling, certify
+from ._paper import paper_step
+from ._path import (
+    NO_PROGRESS,
+    PATH_START,
+    PRECISION_FLOOR,
+    WARM_ERROR,
+    Limits,
+    Solution,
+    Step,
+    follow_path,
+    precision_floor,
+    sinkhorn_step,
+    sns_step,
+    symmetric_step,
+)
+from ._result import TransportResult
+from ._semidual import Counts, NewtonOptions, Problem, evaluate
+
+METHODS = ("sns", "sinkhorn", "sns-paper")
+
+
+class Settings(NamedTuple):
+    """Validated options of a solve."""
+
+    reg: float
+    method: str
+    tol: float | None
+    maxiter: int
+    scaling: float
+    newton: NewtonOptions
+    density: float | None
+    callback: Callback | None
+
+
+class Instance(NamedTuple):
+    """One validated problem in the orientation and on the support the user gave."""
+
+    cost: KernelCost
+    a: Array
+    b: Array
+    low: float
+    high: float
+    points: PointCloudCost | None
+
+
+def solve(instance: Instance, settings: Settings, start: Array | None) -> TransportResult:
+    """Return the certified solution of one problem; `start` is a column potential or None."""
+    settings = settings._replace(tol=_tolerance(instance, settings))
+    support = _support(instance.a), _support(instance.b)
+    cost = restricted(instance.cost, *support)
+    # A common offset of the cost would eat digits of cost / reg; it moves the potentials only.
+    offset = instance.low if abs(instance.low) > instance.high - instance.low else 0.0
+    if offset:
+        cost = cost - offset
+    a, b = _taken(instance.a, support[0]), _taken(instance.b, support[1])
+    start = None if start is None else _taken(start, support[1])
+    solution, u, v = _search(cost, a, b, instance, settings, start)
+    coupling = _balanced(cost, a, b, u, v, settings.reg)
+    certificate = certify(coupling, instance.high - offset)
+    f, g = _extended(instance, coupling, support, offset)
+    return _report(instance, settings, solution, coupling, certificate, support, offset, f, g)
+
+
+def _search(
+    cost: KernelCost,
+    a: Array,
+    b: Array,
+    instance: Instance,
+    settings: Settings,
+    start: Array | None,
+) -> tuple[Solution, Array, Array]:
+    """Return how the search went, and log-scalings of both sides with exact rows or columns."""
+    wide = shape_of(cost)[1] > shape_of(cost)[0]
+    if wide:
+        cost, a, b = transposed(cost), b, a
+    xp = array_namespace(a)
+    mass = xp.sum(a)
+    log_a, log_b = xp.log(a / mass), xp.log(b / mass)
+    problem = Problem(cost, a / mass, log_a, b / mass, log_b, settings.reg, settings.newton)
+    span = instance.high - instance.low
+    if start is not None and wide:
+        # The reduced system lives on the other side: one exact sweep takes the start there.
+        flipped = problem._replace(
+            cost=transposed(cost), a=problem.b, log_a=log_b, b=problem.a, log_b=log_a
+        )
+        u = evaluate(flipped, flipped.v_from(start), Counts()).u
+        start = problem.g_from(u)
+    solution = _run(problem, span, settings, start)
+    state = evaluate(problem, problem.v_from(solution.g), solution.counts)
+    solution = solution._replace(counts=state.counts)
+    log_mass = xp.log(mass)
+    u, v = state.u + log_mass, state.v
+    return (solution, v, u) if wide else (solution, u, v)
+
+
+def _tolerance(instance: Instance, settings: Settings) -> float:
+    """Return the tolerance; warn if it is below what the dtype can resolve."""
+    floor = precision_floor(instance.a, instance.high - instance.low, settings.reg)
+    if settings.tol is None:
+        return max(1e-8, 10 * floor)
+    if settings.tol < floor:
+        warnings.warn(
+            f"`tol` = {settings.tol:g} is below {floor:.1e}, the marginal error that rounding "
+            f"in {instance.a.dtype} can leave for this cost and `reg`.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return settings.tol
+
+
+def _run(problem: Problem, span: float, settings: Settings, start: Array | None) -> Solution:
+    """Return the solution of a normalized problem by the method asked for."""
+    step, patience = _method(settings, shape_of(problem.cost))
+    floor = precision_floor(problem.a, span, settings.reg)
+    assert settings.tol is not None
+    limits = Limits(settings.tol, settings.maxiter, floor, patience, settings.callback)
+    xp = array_namespace(problem.b)
+    g = xp.zeros_like(problem.b) if start is None else start
+    path_start = PATH_START * span if settings.method == "sns" else 0.0
+    if start is not None and path_start > settings.reg:
+        error = evaluate(problem, problem.v_from(start), Counts()).error
+        path_start = 0.0 if error < WARM_ERROR else path_start
+    return follow_path(problem, step, limits, g, path_start, settings.scaling)
+
+
+def _method(settings: Settings, shape: tuple[int, int]) -> tuple[Step, int | None]:
+    """Return the step of a method, and the moves without progress after which it gives up."""
+    if settings.method == "sinkhorn":
+        return sinkhorn_step, None
+    if settings.method == "sns":
+        return sns_step, 200
+    if settings.method == "symmetric":
+        return symmetric_step, 200
+    density = 2 / min(shape) if settings.density is None else settings.density
+    return partial(paper_step, density=min(density, 1.0)), 20
+
+
+def _support(mass: Array) -> Array | None:
+    """Return the indices with positive mass, None if all have."""
+    xp = array_namespace(mass)
+    (index,) = xp.nonzero(mass)
+    return None if index.shape[0] == mass.shape[0] else index
+
+
+def _taken(x: Array, index: Array | None) -> Array:
+    return x if index is None else array_namespace(x).take(x, index)
+
+
+def _balanced(
+    cost: KernelCost, a: Array, b: Array, u: Array, v: Array, reg: float
+) -> Coupling:
+    """Return the coupling of log-scalings, with the constant chosen so that a.f = b.g."""
+    xp = array_namespace(u, v)
+    f, g = reg * (u - xp.log(a)), reg * (v - xp.log(b))
+    shift = 0.5 * (xp.sum(a * f) - xp.sum(b * g)) / xp.sum(a)
+    return Coupling(cost, a, b, f - shift, g + shift, reg)
+
+
+def _extended(
+    instance: Instance,
+    coupling: Coupling,
+    support: tuple[Array | None, Array | None],
+    offset: float,
+) -> tuple[Array, Array]:
+    """Return the potentials everywhere: the soft c-transform where there is no mass."""
+    f, g = coupling.f + 0.5 * offset, coupling.g + 0.5 * offset
+    full_f, full_g = f, g
+    if support[0] is not None:
+        rows = restricted(instance.cost, None, support[1])
+        full_f = _c_transform(rows, instance.a, f, g, coupling.b, support[0], coupling.reg)
+    if support[1] is not None:
+        columns = transposed(restricted(instance.cost, support[0], None))
+        full_g = _c_transform(columns, instance.b, g, f, coupling.a, support[1], coupling.reg)
+    return full_f, full_g
+
+
+def _c_transform(
+    cost: KernelCost,
+    masses: Array,
+    known: Array,
+    other: Array,
+    weights: Array,
+    support: Array,
+    reg: float,
+) -> Array:
+    """Return ``-reg log sum_j weights[j] exp((other[j] - cost[i, j]) / reg)`` off the support."""
+    xp = array_namespace(known, other)
+    ones = xp.ones_like(masses)
+    u, _ = semidual_pass(cost, other / reg + xp.log(weights), ones, 0 * ones, 1 / reg)
+    rank = xp.cumulative_sum(xp.astype(masses > 0, support.dtype)) - 1
+    return xp.where(masses > 0, xp.take(known, xp.clip(rank, 0, None)), reg * u)
+
+
+def _report(
+    instance: Instance,
+    settings: Settings,
+    solution: Solution,
+    coupling: Coupling,
+    certificate: Certificate,
+    support: tuple[Array | None, Array | None],
+    offset: float,
+    f: Array,
+    g: Array,
+) -> TransportResult:
+    """Return the result: fields, certificate and message."""
+    xp = array_namespace(f, g)
+    mass = float(xp.sum(coupling.a))
+    error = certificate.row_error + certificate.column_error
+    success = error <= settings.tol
+    status = _final_status(success, solution.status)
+    counts = solution.counts
+    result = TransportResult(
+        x=xp.concat([f, g]),
+        f=f,
+        g=g,
+        fun=certificate.primal + offset * mass,
+        dual_fun=certificate.dual + offset * mass,
+        gap=certificate.gap,
+        cost=certificate.transport_cost + offset * mass,
+        marginal_error=error,
+        marginal_error_rows=certificate.row_error,
+        marginal_error_cols=certificate.column_error,
+        success=success,
+        status=status,
+        message=_message(status, solution.nit, error, settings),
+        nit=solution.nit,
+        nit_sinkhorn=counts.sweeps,
+        nit_newton=counts.newton,
+        nit_cg=counts.cg,
+        npass=counts.passes + 1,
+        nnz=counts.nnz,
+        reg_path=solution.reg_path,
+        history=solution.history,
+    )
+    result._attach(coupling, (instance.a, instance.b), support, instance.points)
+    return result
+
+
+def _final_status(success: bool, status: int) -> int:
+    """Return the status, given what the certificate says of the point the search returned."""
+    if success and status != STOPPED_BY_CALLBACK:
+        return CONVERGED
+    if status == CONVERGED and not success:
+        return PRECISION_FLOOR
+    return status
+
+
+def _message(status: int, nit: int, error: float, settings: Settings) -> str:
+    """Return what happened and, where it failed, what to try."""
+    reached = f"with a marginal error of {error:.1e} (tol {settings.tol:.1e})"
+    count = f"{nit} iteration" + ("" if nit == 1 else "s")
+    return {
+        CONVERGED: f"Converged after {count} {reached}.",
+        ITERATION_LIMIT: f"Stopped after {count} {reached}; raise maxiter or reg.",
+        NO_PROGRESS: f"Stopped after {count} {reached}: neither Newton steps nor sweeps made "
+        "progress; raise reg"
+        + ("." if settings.method == "sns" else ", or use method='sns'."),
+        PRECISION_FLOOR: f"Stopped after {count} {reached} at the precision of the dtype; "
+        "raise reg or tol, or use float64.",
+        NON_FINITE: f"Stopped after {count} because a number was not finite; "
+        "rescale the cost or raise reg.",
+        STOPPED_BY_CALLBACK: f"Stopped by the callback after {count} {reached}.",
+    }[status]
