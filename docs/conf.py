@@ -2,13 +2,12 @@
 
 import importlib.metadata
 import shutil
+import sys
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("agg")
-
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import tables  # noqa: E402
 
 project = "numopt"
 author = "numopt developers"
@@ -47,8 +46,10 @@ html_static_path = ["_static"]
 html_css_files = ["numopt.css"]
 html_copy_source = False
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}
 html_theme_options = {
-    "header_links_before_dropdown": 5,
+    "header_links_before_dropdown": 6,
+    "logo": {"text": "numopt"},
     "navbar_end": ["theme-switcher"],
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
@@ -56,7 +57,7 @@ html_theme_options = {
     "footer_end": [],
     "show_prev_next": False,
 }
-html_sidebars = {"index": []}
+html_sidebars = {"**": []}
 
 # One file with its fonts inside, copied from an installed package: formulas render offline.
 mathjax_path = "mathjax/tex-svg.js"
@@ -73,7 +74,7 @@ plot_formats = [("png", 144)]
 plot_html_show_formats = False
 plot_html_show_source_link = False
 plot_include_source = False
-plot_rcparams = {"figure.figsize": (6.4, 3.6), "figure.constrained_layout.use": True}
+plot_rcparams = {"figure.constrained_layout.use": True, "font.size": 8}
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -83,7 +84,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_signature": False,
-    "min_reported_time": 5,
+    "write_computation_times": False,
     "copyfile_regex": r"GALLERY_HEADER\.rst",
 }
 
@@ -101,3 +102,4 @@ def copy_mathjax():
 
 
 copy_mathjax()
+tables.write(HERE / "generated")
