@@ -41,11 +41,11 @@ def by_layout(for_array: Any, for_tuple: Any) -> Any:
     Both take the same arguments; the second is chosen where the first argument is a tuple.
     """
 
-    def choose(first, *args):  # type: ignore[no-untyped-def]
+    def choose(first, *args):
         return (for_tuple if isinstance(first, tuple) else for_array)(first, *args)
 
     @overload(choose, strict=False)
-    def _choose(first, *args):  # type: ignore[no-untyped-def]
+    def _choose(first, *args):  # noqa: ARG001  (Numba matches the names)
         chosen = for_tuple if isinstance(first, numba.types.BaseTuple) else for_array
         return lambda first, *args: chosen(first, *args)
 

@@ -23,18 +23,18 @@ LARGEST_EXPONENT = 600.0
 LARGEST_EXPONENT_32 = 70.0
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _rint(_context, x):  # type: ignore[no-untyped-def]
+@intrinsic
+def _rint(_context, x):
     """Round to the nearest integer in one instruction, untouched by reassociation."""
 
-    def codegen(_codegen, builder, _signature, args):  # type: ignore[no-untyped-def]
+    def codegen(_codegen, builder, _signature, args):
         return builder.call(builder.module.declare_intrinsic("llvm.rint", [args[0].type]), args)
 
     return x(x), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _power_of_two(_context, k):  # type: ignore[no-untyped-def]
+@intrinsic
+def _power_of_two(_context, k):
     """2**k for an integer-valued float, by writing the exponent bits.
 
     Adding 1.5 * 2**52 (2**23 in float32) leaves the integer in the low mantissa bits, which
@@ -43,7 +43,7 @@ def _power_of_two(_context, k):  # type: ignore[no-untyped-def]
     double = k == types.float64
     bits, magic = (52, 1.5 * 2.0**52 + 1023) if double else (23, 1.5 * 2.0**23 + 127)
 
-    def codegen(_codegen, builder, _signature, args):  # type: ignore[no-untyped-def]
+    def codegen(_codegen, builder, _signature, args):
         integer = ir.IntType(64 if double else 32)
         shifted = builder.fadd(args[0], ir.Constant(args[0].type, magic))
         exponent = builder.shl(builder.bitcast(shifted, integer), ir.Constant(integer, bits))
@@ -100,7 +100,7 @@ def _exp_32(x):
 
 
 @overload(exp, inline="always")
-def _exp(x):  # type: ignore[no-untyped-def]
+def _exp(x):
     if x == types.float32:
         return lambda x: _exp_32(x)
     return lambda x: _exp_64(x)

@@ -119,5 +119,5 @@ def preconditioned_cg(
         previous, rho = rho, xp.sum(residual * z)
         p = xp.where(active, z + rho / xp.where(active, previous, 1.0) * p, p)
         error = xp.where(curvature > 0, xp.sum(xp.abs(residual)), 0.0 * error)
-        counted = counted + xp.where(active, 1.0, 0.0)
+        counted = counted + xp.astype(active, counted.dtype)
     return x, int(counted), float(xp.sum(xp.abs(residual)))

@@ -61,7 +61,7 @@ def _plan_chunks(
 def semidual_pass(
     cost: Any, v: Array, a: Array, log_a: Array, inverse_reg: float
 ) -> tuple[Array, Array]:
-    """Exact row scaling for given column scalings, and the column sums it leads to.
+    """Compute the exact row scaling for given column scalings, and the column sums it leads to.
 
     `v` (m,), `a` and `log_a` (n,) the row masses and their logarithms. Returns u (n,),
     ``u[i] = log_a[i] - log(sum_j exp(v[j] - cost[i, j] * inverse_reg))``, and c (m,), the column
@@ -84,7 +84,7 @@ def semidual_pass(
 def plan_stats(
     cost: Any, u: Array, v: Array, inverse_reg: float, row_values: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """Sums that certify a plan, accumulated in float64.
+    """Compute the sums that certify a plan, accumulated in float64.
 
     Returns the row sums (n,), the column sums (m,), the cost of each column (m,),
     ``sum_i P[i, j] * cost[i, j]``, and the column sums of values `row_values` (n,) carried by
@@ -103,19 +103,19 @@ def plan_stats(
         values = xp.astype(row_values[rows], wide)
         column_values = column_values + xp.matmul(values[None, :], plan)[0, :]
     sums = (xp.concat(row_sums), column_sums, column_costs, column_values)
-    return tuple(xp.astype(s, v.dtype) for s in sums)  # type: ignore[return-value]
+    return tuple(xp.astype(s, v.dtype) for s in sums)
 
 
 @kernel(min_size=4096)
 def plan_matrix(cost: Any, u: Array, v: Array, inverse_reg: float) -> Array:
-    """The plan as an array (n, m)."""
+    """Compute the plan as an array (n, m)."""
     xp = array_namespace(u, v)
     return xp.concat([plan for _, _, plan in _plan_chunks(cost, u, v, inverse_reg)])
 
 
 @kernel(min_size=4096)
 def plan_apply(cost: Any, u: Array, v: Array, inverse_reg: float, V: Array) -> Array:
-    """Product of the plan with a matrix V (m, k), without storing the plan: (n, k)."""
+    """Multiply the plan by a matrix V (m, k), without storing the plan: (n, k)."""
     xp = array_namespace(u, v, V)
     chunks = _plan_chunks(cost, u, v, inverse_reg)
     return xp.concat([xp.matmul(plan, V) for _, _, plan in chunks])
@@ -123,7 +123,7 @@ def plan_apply(cost: Any, u: Array, v: Array, inverse_reg: float, V: Array) -> A
 
 @kernel(min_size=4096)
 def plan_apply_t(cost: Any, u: Array, v: Array, inverse_reg: float, V: Array) -> Array:
-    """Product of the transposed plan with a matrix V (n, k), without storing the plan: (m, k)."""
+    """Multiply the transposed plan by a matrix V (n, k), without storing the plan: (m, k)."""
     xp = array_namespace(u, v, V)
     total = xp.zeros((v.shape[0], V.shape[1]), dtype=v.dtype, device=device_of(v))
     for rows, _, plan in _plan_chunks(cost, u, v, inverse_reg):
@@ -133,7 +133,7 @@ def plan_apply_t(cost: Any, u: Array, v: Array, inverse_reg: float, V: Array) ->
 
 @kernel(min_size=4096)
 def plan_gradient(cost: Any, u: Array, v: Array, inverse_reg: float) -> Array:
-    """Gradient (n, d) of ``sum(P * cost)`` with respect to X for a fixed plan P.
+    """Compute the gradient (n, d) of ``sum(P * cost)`` with respect to X for a fixed plan P.
 
     Only for point clouds, `cost` = (X, Y, metric). Where two points coincide, the Euclidean
     and the l1 distance have no gradient and contribute zero.
@@ -162,9 +162,7 @@ def _kept(
     xp = array_namespace(u, v)
     row_threshold, column_threshold = thresholds
     exponent = u[rows][:, None] + (v[None, :] - costs * inverse)
-    return exponent, exponent >= xp.minimum(
-        row_threshold[rows][:, None], column_threshold[None, :]
-    )
+    return exponent, exponent >= xp.minimum(row_threshold[rows][:, None], column_threshold[None, :])
 
 
 @kernel(min_size=4096)
@@ -198,7 +196,7 @@ def sparsify_fill(
     row_threshold: Array,
     column_threshold: Array,
     inverse_reg: float,
-    indptr: Array,
+    indptr: Array,  # noqa: ARG001  (where a compiled kernel writes; here order says it)
 ) -> tuple[Array, Array]:
     """Store the entries that `sparsify_count` counts, as the data and indices of a CSR matrix.
 

@@ -169,9 +169,7 @@ def entropic_transport(
     with closing(callback):
         if a.ndim == 1:
             return solve(instance_of(matrix, a, b, points), settings, start)
-        instances = [
-            instance_of(matrix[k, ...], a[k, :], b[k, :], None) for k in range(a.shape[0])
-        ]
+        instances = [instance_of(matrix[k, ...], a[k, :], b[k, :], None) for k in range(a.shape[0])]
         starts = [None if start is None else start[k, :] for k in range(a.shape[0])]
         pairs = zip(instances, starts, strict=True)
         return TransportBatch.of([solve(instance, settings, g) for instance, g in pairs])
@@ -287,9 +285,7 @@ def _start(x0: Any, b: Array) -> Array | None:
     return _validate.finite("x0", array_namespace(g).astype(g, b.dtype, copy=False))
 
 
-def instance_of(
-    matrix: Any, a: Array, b: Array, points: PointCloudCost | None
-) -> Instance:
+def instance_of(matrix: Any, a: Array, b: Array, points: PointCloudCost | None) -> Instance:
     """Return a validated problem with the range of its cost."""
     low, high = bounds(matrix)
     return Instance(matrix, a, b, low, high, points)

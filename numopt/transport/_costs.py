@@ -57,9 +57,7 @@ class PointCloudCost:
     True
     """
 
-    def __init__(
-        self, X: Array, Y: Array, metric: str = "sqeuclidean", scale: float = 1.0
-    ) -> None:
+    def __init__(self, X: Array, Y: Array, metric: str = "sqeuclidean", scale: float = 1.0) -> None:
         _validate.common_namespace(X=X, Y=Y)
         dtype = _validate.common_float(X=X, Y=Y)
         self.X = _validate.finite("X", _validate.as_array("X", X, ndim=2, dtype=dtype))

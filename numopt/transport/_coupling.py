@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._kernels.schur import schur_cg
 from .._kernels.transport import (
@@ -46,7 +46,7 @@ class Coupling(NamedTuple):
         """Column log-scalings."""
         return self.g / self.reg + array_namespace(self.b).log(self.b)
 
-    def _plan(self) -> tuple[Any, ...]:
+    def _plan(self) -> tuple[KernelCost, Array, Array, float]:
         """Return the arguments that describe the plan to a kernel."""
         return self.cost, self.u, self.v, 1 / self.reg
 

@@ -12,9 +12,7 @@ from .._namespace import Array, array_namespace
 from ._result import TransportResult
 
 
-def jvp(
-    result: TransportResult, dcost: Array | None, da: Array | None, db: Array | None
-) -> Array:
+def jvp(result: TransportResult, dcost: Array | None, da: Array | None, db: Array | None) -> Array:
     """Return the change of the plan (n, m) for a change of the cost and the masses."""
     coupling = result._coupling
     xp = array_namespace(coupling.f)

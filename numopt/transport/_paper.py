@@ -64,9 +64,7 @@ def _measured(problem: Problem, u: Array, v: Array, counts: Counts) -> _Measured
     return _Measured(state, row_gradient, column_gradient)
 
 
-def _direction(
-    problem: Problem, current: _Measured, density: float
-) -> tuple[Array, Array, Counts]:
+def _direction(problem: Problem, current: _Measured, density: float) -> tuple[Array, Array, Counts]:
     """Return the Newton direction for both sides; conjugate gradients on the Schur complement."""
     state = current.state
     rows = problem.a - current.row_gradient
@@ -88,9 +86,7 @@ def _direction(
     return du, dv, counts
 
 
-def _largest_entries(
-    problem: Problem, state: State, density: float
-) -> tuple[Array, Array, Array]:
+def _largest_entries(problem: Problem, state: State, density: float) -> tuple[Array, Array, Array]:
     """Return the CSR arrays of the largest entries of the plan, a share `density` of all.
 
     The threshold is found by bisection on counting passes, which needs no copy of the plan.

@@ -8,7 +8,7 @@ are the column sums, and Hessian -S, S = diag(c) - P' diag(1/a) P.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._kernels.schur import preconditioned_cg, schur_cg
 from .._kernels.transport import (
@@ -21,7 +21,6 @@ from .._kernels.transport import (
 )
 from .._namespace import Array, array_namespace, widest_float
 from ._costs import KernelCost, restricted, shape_of, transposed
-
 
 # A Sinkhorn sweep that shrinks the error by this factor is worth more than a Newton step.
 FAST_SHRINKAGE = 0.4
@@ -96,9 +95,7 @@ def evaluate(problem: Problem, v: Array, counts: Counts) -> State:
     xp = array_namespace(v)
     wide = widest_float(v)
     error = float(xp.sum(xp.abs(c - problem.b), dtype=wide))
-    objective = float(
-        xp.sum(problem.a * u, dtype=wide) + xp.sum(problem.b * v, dtype=wide)
-    )
+    objective = float(xp.sum(problem.a * u, dtype=wide) + xp.sum(problem.b * v, dtype=wide))
     return State(v, u, c, error, objective, counts._replace(passes=counts.passes + 1))
 
 
@@ -214,7 +211,7 @@ def dense_cg(
     problem: Problem, state: State, shift: float, rhs: Array, rtol: float
 ) -> tuple[Array, int]:
     """Solve the Newton system with the whole plan: stored if the cost is, else never stored."""
-    plan: tuple[Any, ...] = (problem.cost, state.u, state.v, 1 / problem.reg)
+    plan = problem.cost, state.u, state.v, 1 / problem.reg
     xp = array_namespace(rhs)
     stored = None if isinstance(problem.cost, tuple) else plan_matrix(*plan)
 

@@ -31,6 +31,8 @@ from ._result import TransportResult
 from ._semidual import Counts, NewtonOptions, Problem, evaluate
 
 METHODS = ("sns", "sinkhorn", "sns-paper")
+# Moves without progress after which a method gives up. Plain sweeps always make some.
+PATIENCE = {"sns": 200, "symmetric": 200, "sns-paper": 20, "sinkhorn": None}
 
 
 class Settings(NamedTuple):
@@ -59,7 +61,7 @@ class Instance(NamedTuple):
 
 def solve(instance: Instance, settings: Settings, start: Array | None) -> TransportResult:
     """Return the certified solution of one problem; `start` is a column potential or None."""
-    settings = settings._replace(tol=_tolerance(instance, settings))
+    limits = _limits(instance, settings)
     support = _support(instance.a), _support(instance.b)
     cost = restricted(instance.cost, *support)
     # A common offset of the cost would eat digits of cost / reg; it moves the potentials only.
@@ -68,11 +70,13 @@ def solve(instance: Instance, settings: Settings, start: Array | None) -> Transp
         cost = cost - offset
     a, b = _taken(instance.a, support[0]), _taken(instance.b, support[1])
     start = None if start is None else _taken(start, support[1])
-    solution, u, v = _search(cost, a, b, instance, settings, start)
+    solution, u, v = _search(cost, a, b, instance, settings, limits, start)
     coupling = _balanced(cost, a, b, u, v, settings.reg)
     certificate = certify(coupling, instance.high - offset)
     f, g = _extended(instance, coupling, support, offset)
-    return _report(instance, settings, solution, coupling, certificate, support, offset, f, g)
+    result = _report(solution, coupling, certificate, offset, f, g, settings.method, limits.tol)
+    result._attach(coupling, (instance.a, instance.b), support, instance.points)
+    return result
 
 
 def _search(
@@ -81,6 +85,7 @@ def _search(
     b: Array,
     instance: Instance,
     settings: Settings,
+    limits: Limits,
     start: Array | None,
 ) -> tuple[Solution, Array, Array]:
     """Return how the search went, and log-scalings of both sides with exact rows or columns."""
@@ -99,7 +104,7 @@ def _search(
         )
         u = evaluate(flipped, flipped.v_from(start), Counts()).u
         start = problem.g_from(u)
-    solution = _run(problem, span, settings, start)
+    solution = _run(problem, span, settings, limits, start)
     state = evaluate(problem, problem.v_from(solution.g), solution.counts)
     solution = solution._replace(counts=state.counts)
     log_mass = xp.log(mass)
@@ -107,27 +112,25 @@ def _search(
     return (solution, v, u) if wide else (solution, u, v)
 
 
-def _tolerance(instance: Instance, settings: Settings) -> float:
-    """Return the tolerance; warn if it is below what the dtype can resolve."""
+def _limits(instance: Instance, settings: Settings) -> Limits:
+    """Return when to stop; warn if the tolerance is below what the dtype can resolve."""
     floor = precision_floor(instance.a, instance.high - instance.low, settings.reg)
-    if settings.tol is None:
-        return max(1e-8, 10 * floor)
-    if settings.tol < floor:
+    tol = max(1e-8, 10 * floor) if settings.tol is None else settings.tol
+    if tol < floor:
         warnings.warn(
-            f"`tol` = {settings.tol:g} is below {floor:.1e}, the marginal error that rounding "
-            f"in {instance.a.dtype} can leave for this cost and `reg`.",
+            f"`tol` = {tol:g} is below {floor:.1e}, the marginal error that rounding in "
+            f"{instance.a.dtype} can leave for this cost and `reg`.",
             RuntimeWarning,
             stacklevel=4,
         )
-    return settings.tol
+    return Limits(tol, settings.maxiter, floor, PATIENCE[settings.method], settings.callback)
 
 
-def _run(problem: Problem, span: float, settings: Settings, start: Array | None) -> Solution:
+def _run(
+    problem: Problem, span: float, settings: Settings, limits: Limits, start: Array | None
+) -> Solution:
     """Return the solution of a normalized problem by the method asked for."""
-    step, patience = _method(settings, shape_of(problem.cost))
-    floor = precision_floor(problem.a, span, settings.reg)
-    assert settings.tol is not None
-    limits = Limits(settings.tol, settings.maxiter, floor, patience, settings.callback)
+    step = _step(settings, shape_of(problem.cost))
     xp = array_namespace(problem.b)
     g = xp.zeros_like(problem.b) if start is None else start
     path_start = PATH_START * span if settings.method == "sns" else 0.0
@@ -137,16 +140,14 @@ def _run(problem: Problem, span: float, settings: Settings, start: Array | None)
     return follow_path(problem, step, limits, g, path_start, settings.scaling)
 
 
-def _method(settings: Settings, shape: tuple[int, int]) -> tuple[Step, int | None]:
-    """Return the step of a method, and the moves without progress after which it gives up."""
-    if settings.method == "sinkhorn":
-        return sinkhorn_step, None
-    if settings.method == "sns":
-        return sns_step, 200
-    if settings.method == "symmetric":
-        return symmetric_step, 200
-    density = 2 / min(shape) if settings.density is None else settings.density
-    return partial(paper_step, density=min(density, 1.0)), 20
+def _step(settings: Settings, shape: tuple[int, int]) -> Step:
+    """Return the step of a method."""
+    if settings.method == "sns-paper":
+        density = 2 / min(shape) if settings.density is None else settings.density
+        return partial(paper_step, density=min(density, 1.0))
+    return {"sns": sns_step, "sinkhorn": sinkhorn_step, "symmetric": symmetric_step}[
+        settings.method
+    ]
 
 
 def _support(mass: Array) -> Array | None:
@@ -160,9 +161,7 @@ def _taken(x: Array, index: Array | None) -> Array:
     return x if index is None else array_namespace(x).take(x, index)
 
 
-def _balanced(
-    cost: KernelCost, a: Array, b: Array, u: Array, v: Array, reg: float
-) -> Coupling:
+def _balanced(cost: KernelCost, a: Array, b: Array, u: Array, v: Array, reg: float) -> Coupling:
     """Return the coupling of log-scalings, with the constant chosen so that a.f = b.g."""
     xp = array_namespace(u, v)
     f, g = reg * (u - xp.log(a)), reg * (v - xp.log(b))
@@ -206,24 +205,23 @@ def _c_transform(
 
 
 def _report(
-    instance: Instance,
-    settings: Settings,
     solution: Solution,
     coupling: Coupling,
     certificate: Certificate,
-    support: tuple[Array | None, Array | None],
     offset: float,
     f: Array,
     g: Array,
+    method: str,
+    tol: float,
 ) -> TransportResult:
     """Return the result: fields, certificate and message."""
     xp = array_namespace(f, g)
     mass = float(xp.sum(coupling.a))
     error = certificate.row_error + certificate.column_error
-    success = error <= settings.tol
+    success = error <= tol
     status = _final_status(success, solution.status)
     counts = solution.counts
-    result = TransportResult(
+    return TransportResult(
         x=xp.concat([f, g]),
         f=f,
         g=g,
@@ -236,7 +234,7 @@ def _report(
         marginal_error_cols=certificate.column_error,
         success=success,
         status=status,
-        message=_message(status, solution.nit, error, settings),
+        message=_message(status, solution.nit, error, tol, method),
         nit=solution.nit,
         nit_sinkhorn=counts.sweeps,
         nit_newton=counts.newton,
@@ -246,8 +244,6 @@ def _report(
         reg_path=solution.reg_path,
         history=solution.history,
     )
-    result._attach(coupling, (instance.a, instance.b), support, instance.points)
-    return result
 
 
 def _final_status(success: bool, status: int) -> int:
@@ -259,16 +255,15 @@ def _final_status(success: bool, status: int) -> int:
     return status
 
 
-def _message(status: int, nit: int, error: float, settings: Settings) -> str:
+def _message(status: int, nit: int, error: float, tol: float, method: str) -> str:
     """Return what happened and, where it failed, what to try."""
-    reached = f"with a marginal error of {error:.1e} (tol {settings.tol:.1e})"
+    reached = f"with a marginal error of {error:.1e} (tol {tol:.1e})"
     count = f"{nit} iteration" + ("" if nit == 1 else "s")
     return {
         CONVERGED: f"Converged after {count} {reached}.",
         ITERATION_LIMIT: f"Stopped after {count} {reached}; raise maxiter or reg.",
         NO_PROGRESS: f"Stopped after {count} {reached}: neither Newton steps nor sweeps made "
-        "progress; raise reg"
-        + ("." if settings.method == "sns" else ", or use method='sns'."),
+        "progress; raise reg" + ("." if method == "sns" else ", or use method='sns'."),
         PRECISION_FLOOR: f"Stopped after {count} {reached} at the precision of the dtype; "
         "raise reg or tol, or use float64.",
         NON_FINITE: f"Stopped after {count} because a number was not finite; "
