@@ -35,6 +35,8 @@ autosummary_ignore_module_all = False
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 autodoc_typehints = "none"
+default_role = "autolink"
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 # Types in signatures and bases that belong to other libraries, whose sites are not read here.
 nitpick_ignore_regex = [(r"py:.*", r"(numpy|scipy|dict|OptimizeResult|collections)\b.*")]
