@@ -1,10 +1,34 @@
 """Tables of the site that are made from the source, so that they cannot be out of date."""
 
 import ast
+import json
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 KERNELS = ROOT / "numopt" / "_kernels"
+FIGURES = ROOT / "docs" / "figures"
+MISSING = "No figures are recorded for this version."
+
+# Columns of the files that asv_bench/report.py writes, and their headings here.
+SPEED = {
+    "case": "Case",
+    "error": "Error",
+    "numopt": "numopt, s",
+    "best peer": "Best other",
+    "its time": "its time, s",
+    "ratio": "Ratio",
+    "passes": "Passes",
+    "MB": "numopt, MB",
+    "best peer MB": "other, MB",
+}
+COUNTS = {
+    "family": "Family",
+    "eta": "1 / reg",
+    "solved": "Solved",
+    "passes": "Passes",
+    "Newton": "Newton steps",
+    "CG": "CG iterations",
+}
 
 
 def list_table(header, rows, widths):
@@ -43,8 +67,25 @@ def kernel_rows():
                 yield f"``{path.stem}.{name}``", meaning, f"{size:,}" if name in compiled else "no"
 
 
+def measured(name, columns):
+    """Yield the lines of a table of recorded figures and of the machine they were taken on."""
+    path = FIGURES / f"{name}.json"
+    if not path.exists():
+        yield MISSING
+        return
+    record = json.loads(path.read_text())
+    rows = [[row.get(column, "") for column in columns] for row in record["rows"]]
+    yield from list_table(columns.values(), rows, "auto")
+    yield from ("", f"Measured on: {record['machine']}.")
+
+
 def write(folder):
     """Write all tables into a folder."""
     folder.mkdir(exist_ok=True)
-    kernels = list_table(("Kernel", "Gives", "Compiled from"), kernel_rows(), "34 48 18")
-    (folder / "kernels.inc").write_text("\n".join(kernels) + "\n")
+    tables = {
+        "kernels": list_table(("Kernel", "Gives", "Compiled from"), kernel_rows(), "34 48 18"),
+        "transport_speed": measured("transport_speed", SPEED),
+        "transport_counts": measured("transport_counts", COUNTS),
+    }
+    for name, lines in tables.items():
+        (folder / f"{name}.inc").write_text("\n".join(lines) + "\n")
