@@ -65,6 +65,15 @@ def _exponentiate(values, shift):
         values[j] = exp(values[j] + shift)
 
 
+@jit(reorder=True)
+def _exponentiate_and_sum(values, shift):
+    total = 0.0
+    for j in range(values.shape[0]):
+        values[j] = exp(values[j] + shift)
+        total += values[j]
+    return total
+
+
 @jit()
 def _accumulate(total, weight, values):
     for j in range(values.shape[0]):
@@ -97,8 +106,7 @@ def semidual_pass(cost, v, a, log_a, inverse_reg):
         for i in _block(block, n):
             exponents(cost, i, v, inverse_reg, row)
             peak = _largest(row)
-            _exponentiate(row, -peak)
-            total = _sum(row)
+            total = _exponentiate_and_sum(row, -peak)
             u[i] = log_a[i] - peak - np.log(total)
             _accumulate(partial[block], a[i] / total, row)
     return u, _add_blocks(partial, v)
@@ -222,26 +230,19 @@ def sparsify_count(cost, u, v, row_threshold, column_threshold, inverse_reg):
 
 
 @jit()
-def _compress(row, shift, row_threshold, column_threshold, data, indices):
-    # Whole groups of eight are rejected by one vectorized test: most entries are dropped.
+def _compress(row, shift, row_threshold, column_threshold, kept, positions):
+    # The test vectorizes on its own. Eight results at a time are then skipped as one integer or,
+    # without a branch that could be mispredicted, written and kept by moving the end.
     m = row.shape[0]
-    whole = m - m % 8
+    for j in range(m):
+        kept[j] = shift + row[j] >= min(row_threshold, column_threshold[j])
+    groups = kept.view(np.uint64)
     end = 0
-    for start in range(0, m, 8):
-        stop = start + 8
-        if start < whole:
-            hits = 0
-            for j in range(start, start + 8):
-                hits += shift + row[j] >= min(row_threshold, column_threshold[j])
-            if hits == 0:
-                continue
-        else:
-            stop = m
-        for j in range(start, stop):
-            if shift + row[j] >= min(row_threshold, column_threshold[j]):
-                data[end] = shift + row[j]
-                indices[end] = j
-                end += 1
+    for group in range(groups.shape[0]):
+        if groups[group] != 0:
+            for j in range(8 * group, 8 * group + 8):
+                positions[end] = j
+                end += kept[j]
 
 
 @jit(parallel=True)
@@ -253,16 +254,14 @@ def sparsify_fill(cost, u, v, row_threshold, column_threshold, inverse_reg, indp
     indices = np.empty(indptr[n], dtype=np.int32)
     for block in prange(BLOCKS):
         row = np.empty(m, dtype=v.dtype)
+        positions = np.empty(m + 8, dtype=np.int32)
+        kept = np.zeros((m + 7) // 8 * 8, dtype=np.uint8)
         for i in _block(block, n):
             exponents(cost, i, v, inverse_reg, row)
-            kept = data[indptr[i] : indptr[i + 1]]
-            _compress(
-                row,
-                u[i],
-                row_threshold[i],
-                column_threshold,
-                kept,
-                indices[indptr[i] : indptr[i + 1]],
-            )
-            _exponentiate(kept, v.dtype.type(0))
+            _compress(row, u[i], row_threshold[i], column_threshold, kept, positions)
+            start = indptr[i]
+            for k in range(indptr[i + 1] - start):
+                indices[start + k] = positions[k]
+                data[start + k] = row[positions[k]]
+            _exponentiate(data[start : indptr[i + 1]], u[i])
     return data, indices

@@ -40,6 +40,7 @@ class Solution(NamedTuple):
     """The best column potential found, how the search for it ended, and what it cost."""
 
     g: Array
+    u: Array | None  # exact row log-scalings for g, if the target was reached
     status: int
     nit: int
     counts: Counts
@@ -78,28 +79,49 @@ def precision_floor(like: Array, span: float, reg: float) -> float:
 
 
 def follow_path(
-    problem: Problem, step: Step, limits: Limits, g: Array, start: float, scaling: float
+    problem: Problem,
+    step: Step,
+    limits: Limits,
+    g: Array | None,
+    path_start: float,
+    scaling: float,
 ) -> Solution:
-    """Solve at decreasing regularizations, from `start` to that of the problem."""
-    target, reg, ratio = problem.reg, max(start, problem.reg), scaling
+    """Solve at decreasing regularizations, from `path_start` to that of the problem.
+
+    A start `g` that is good at the target already is used there at once.
+    """
+    target, reg, ratio = problem.reg, max(path_start, problem.reg), scaling
     history: list[Record] = []
-    counts, nit = Counts(), 0
+    counts, nit, begun = Counts(), 0, None
+    if g is None:
+        g = array_namespace(problem.b).zeros_like(problem.b)
+    elif reg > target:
+        begun = evaluate(problem, problem.v_from(g), counts)
+        counts = begun.counts
+        if begun.error < WARM_ERROR:
+            reg = target
+        else:
+            begun = None
     earlier: tuple[float, Array] | None = None
     path = []
     while True:
         last = reg <= target
         path.append(reg)
         level = problem._replace(reg=reg)
-        run = _solve_level(level, step, limits, g, last, counts, nit, history)
+        if begun is None:
+            begun = evaluate(level, level.v_from(g), counts)._replace(sweeps_due=1, sweeps_spare=6)
+        run = _solve_level(level, step, limits, begun, last, nit, history)
         state = run.best if last else run.state
         solved = level.g_from(state.v)
         if last or run.status not in (0, NO_PROGRESS):
-            return Solution(solved, run.status, run.nit, run.state.counts, path, history)
+            u = state.u if last else None
+            return Solution(solved, u, run.status, run.nit, run.state.counts, path, history)
         ratio = _adapted(ratio, run.state.counts.newton - counts.newton)
         # A last step much shorter than the others would be a level for nothing.
         following = reg / ratio if reg / ratio > 1.1 * target else target
         g = solved if earlier is None else _secant(earlier, (reg, solved), following)
-        counts, nit, earlier, reg = run.state.counts, run.nit, (reg, solved), following
+        counts, nit, begun = run.state.counts, run.nit, None
+        earlier, reg = (reg, solved), following
 
 
 def _adapted(ratio: float, newton_steps: int) -> float:
@@ -122,9 +144,8 @@ def _solve_level(
     problem: Problem,
     step: Step,
     limits: Limits,
-    g: Array,
+    start: State,
     last: bool,
-    counts: Counts,
     nit: int,
     history: list[Record],
 ) -> Run[State]:
@@ -143,9 +164,8 @@ def _solve_level(
             return None
         return PRECISION_FLOOR if state.best_error <= 1e3 * limits.floor else NO_PROGRESS
 
-    start = evaluate(problem, problem.v_from(g), counts)
     return iterate(
-        start._replace(sweeps_due=1, sweeps_spare=6, best_error=start.error),
+        start._replace(best_error=start.error),
         partial(step, problem),
         measure,
         tol=limits.tol if last else max(limits.tol, LEVEL_TOLERANCE),

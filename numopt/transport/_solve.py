@@ -17,7 +17,6 @@ from ._path import (
     NO_PROGRESS,
     PATH_START,
     PRECISION_FLOOR,
-    WARM_ERROR,
     Limits,
     Solution,
     Step,
@@ -105,10 +104,10 @@ def _search(
         u = evaluate(flipped, flipped.v_from(start), Counts()).u
         start = problem.g_from(u)
     solution = _run(problem, span, settings, limits, start)
-    state = evaluate(problem, problem.v_from(solution.g), solution.counts)
-    solution = solution._replace(counts=state.counts)
-    log_mass = xp.log(mass)
-    u, v = state.u + log_mass, state.v
+    u, v = solution.u, problem.v_from(solution.g)
+    if u is None:
+        u = evaluate(problem, v, Counts()).u
+    u = u + xp.log(mass)
     return (solution, v, u) if wide else (solution, u, v)
 
 
@@ -131,13 +130,8 @@ def _run(
 ) -> Solution:
     """Return the solution of a normalized problem by the method asked for."""
     step = _step(settings, shape_of(problem.cost))
-    xp = array_namespace(problem.b)
-    g = xp.zeros_like(problem.b) if start is None else start
     path_start = PATH_START * span if settings.method == "sns" else 0.0
-    if start is not None and path_start > settings.reg:
-        error = evaluate(problem, problem.v_from(start), Counts()).error
-        path_start = 0.0 if error < WARM_ERROR else path_start
-    return follow_path(problem, step, limits, g, path_start, settings.scaling)
+    return follow_path(problem, step, limits, start, path_start, settings.scaling)
 
 
 def _step(settings: Settings, shape: tuple[int, int]) -> Step:
