@@ -1,0 +1,1 @@
+"""Benchmarks of numopt and of the libraries it is measured against."""
