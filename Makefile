@@ -1,7 +1,7 @@
 # Every target makes its own environment in .venv; only python3, pip and make are needed.
 PYTHON ?= python3
 BIN := .venv/bin
-PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist worksteal
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: tour test test-backends lint docs check-docs bench clean
 .NOTPARALLEL:

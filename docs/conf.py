@@ -103,5 +103,19 @@ def copy_mathjax():
     shutil.copyfile(source.locate(), target)
 
 
+def resolve_public_name(app, env, node, contnode):
+    """Resolve a bare public name, as docstrings have it, from within any module."""
+    if node.get("refdomain") != "py":
+        return None
+    target = f"numopt.{node['reftarget']}"
+    domain = env.get_domain("py")
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, contnode)
+
+
+def setup(app):
+    """Connect what is defined here."""
+    app.connect("missing-reference", resolve_public_name)
+
+
 copy_mathjax()
 tables.write(HERE / "generated")

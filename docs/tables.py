@@ -30,6 +30,22 @@ COUNTS = {
     "CG": "CG iterations",
 }
 
+# What each library of the tests is and what it catches; the names are those of tests/conftest.py.
+LIBRARIES = {
+    "numpy": ("NumPy, small arrays", "errors in the references"),
+    "numpy-compiled": ("NumPy, large arrays", "compiled kernels that differ from their references"),
+    "strict": ("array-api-strict", "anything outside the standard"),
+    "strict-device1": ("array-api-strict, second device", "arrays made on the wrong device"),
+    "strict-device2": (
+        "array-api-strict, device whose default is float32",
+        "arrays made without a dtype",
+    ),
+    "strict-no_float64": ("array-api-strict, device without float64", "hidden float64"),
+    "strict-no_x64": ("array-api-strict, device without 64-bit types", "hidden int64"),
+    "torch": ("PyTorch, CPU", "what a second real library does differently"),
+    "cupy": ("CuPy", "**not yet run on a GPU**"),
+}
+
 
 def list_table(header, rows, widths):
     """Return the lines of a reStructuredText list-table."""
@@ -67,6 +83,18 @@ def kernel_rows():
                 yield f"``{path.stem}.{name}``", meaning, f"{size:,}" if name in compiled else "no"
 
 
+def library_rows():
+    """Yield name, library and purpose of each library the tests run on."""
+    tree = ast.parse((ROOT / "tests" / "conftest.py").read_text())
+    (tested,) = (
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "LIBRARIES"
+    )
+    for key in tested.keys:
+        yield f"``{key.value}``", *LIBRARIES[key.value]
+
+
 def measured(name, columns):
     """Yield the lines of a table of recorded figures and of the machine they were taken on."""
     path = FIGURES / f"{name}.json"
@@ -84,6 +112,7 @@ def write(folder):
     folder.mkdir(exist_ok=True)
     tables = {
         "kernels": list_table(("Kernel", "Gives", "Compiled from"), kernel_rows(), "34 48 18"),
+        "libraries": list_table(("Name", "Library", "Catches"), library_rows(), "26 38 36"),
         "transport_speed": measured("transport_speed", SPEED),
         "transport_counts": measured("transport_counts", COUNTS),
     }

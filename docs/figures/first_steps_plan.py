@@ -1,6 +1,5 @@
-"""A plan with its two marginals."""
+"""The plan of the first steps, with its two marginals."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import numopt
@@ -11,15 +10,4 @@ b = np.exp(-(((position - 0.60) / 0.05) ** 2)) + np.exp(-(((position - 0.85) / 0
 a, b = a / a.sum(), b / b.sum()
 cost = (position[:, None] - position[None, :]) ** 2
 result = numopt.entropic_transport(cost, a, b, reg=1e-3)
-
-figure, axes = plt.subplots(
-    2, 2, figsize=(3.8, 3.8), width_ratios=[1, 4], height_ratios=[1, 4], sharex="col", sharey="row"
-)
-axes[0, 0].axis("off")
-axes[1, 1].pcolormesh(position, position, np.sqrt(result.plan()), cmap="Blues", rasterized=True)
-axes[1, 1].set_xlabel("to")
-axes[0, 1].fill_between(position, b, color="#e07b39")
-axes[0, 1].set_yticks([])
-axes[1, 0].fill_betweenx(position, -a, color="#3776ab")
-axes[1, 0].set_xticks([])
-axes[1, 0].set_ylabel("from")
+numopt.plotting.transport_plan(result)
