@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,31 @@ def jit(*, parallel: bool = False, reorder: bool = False) -> Callable[[Any], Any
             return numba.njit(**options)(function)
 
     return compile_kernel
+
+
+# Entries of a pass that are worth another thread: about 50 microseconds of work. A parallel region
+# on busy cores waits for the slowest of its threads, which small problems would pay in every call.
+ENTRIES_PER_THREAD = 65_536
+
+
+def pass_kernel(function: Any) -> Any:
+    """Compile a pass over a cost, its first argument, run by as many threads as it is worth."""
+    compiled = jit(parallel=True)(function)
+
+    @functools.wraps(function)
+    def run(cost: Any, *args: Any) -> Any:
+        shape = (len(cost[0]), len(cost[1])) if isinstance(cost, tuple) else cost.shape
+        allowed = numba.get_num_threads()
+        worth = 1 + shape[0] * shape[1] // ENTRIES_PER_THREAD
+        if worth >= allowed:
+            return compiled(cost, *args)
+        numba.set_num_threads(worth)
+        try:
+            return compiled(cost, *args)
+        finally:
+            numba.set_num_threads(allowed)
+
+    return run
 
 
 def by_layout(for_array: Any, for_tuple: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from .._dispatch import kernel
 from .._namespace import Array, array_namespace, device_of, widest_float
@@ -93,11 +93,17 @@ def schur_cg(
 
 
 def preconditioned_cg(
-    product: Any, preconditioner: Array, rhs: Array, rtol: float, maxiter: int
+    product: Callable[[Array], Array],
+    preconditioner: Array,
+    rhs: Array,
+    rtol: float,
+    maxiter: int,
+    *,
+    check_every: int = _CHECK_EVERY,
 ) -> tuple[Array, int, float]:
     """Return the solution, the iterations and the l1 norm of the residual.
 
-    Works on the device for several steps at a time; steps past convergence change nothing.
+    The residual is looked at every `check_every` steps; those past convergence change nothing.
     """
     xp = array_namespace(rhs)
     x, residual = xp.zeros_like(rhs), rhs
@@ -107,7 +113,7 @@ def preconditioned_cg(
     target = rtol * error
     counted = xp.zeros_like(rho)
     for done in range(maxiter):
-        if done % _CHECK_EVERY == 0 and not bool(error > target):
+        if done % check_every == 0 and not bool(error > target):
             break
         step_product = product(p)
         curvature = xp.sum(p * step_product)
@@ -118,6 +124,7 @@ def preconditioned_cg(
         z = preconditioner * residual
         previous, rho = rho, xp.sum(residual * z)
         p = xp.where(active, z + rho / xp.where(active, previous, 1.0) * p, p)
+        # Zero or negative curvature ends the loop: the matrix is singular to rounding.
         error = xp.where(curvature > 0, xp.sum(xp.abs(residual)), 0.0 * error)
         counted = counted + xp.astype(active, counted.dtype)
     return x, int(counted), float(xp.sum(xp.abs(residual)))

@@ -211,3 +211,28 @@ def sparsify_fill(
         data.append(clipped_exp(exponent[kept]))
         indices.append(xp.nonzero(kept)[1])
     return xp.concat(data), xp.concat(indices)
+
+
+@kernel(min_size=4096)
+def gram_apply(
+    cost: Any,
+    u: Array,
+    v: Array,
+    row_threshold: Array,
+    column_threshold: Array,
+    inverse_reg: float,
+    scale: Array,
+    x: Array,
+) -> Array:
+    """Compute ``P' (scale * (P x))``, P cut to the entries that `sparsify_count` counts.
+
+    `scale` (n,), `x` (m,). Returns (m,). Nothing is stored: one exponential per entry.
+    """
+    xp = array_namespace(u, v, scale, x)
+    thresholds = (row_threshold, column_threshold)
+    total = xp.zeros(v.shape, dtype=v.dtype, device=device_of(v))
+    for rows, costs in cost_chunks(cost):
+        exponent, kept = _kept(costs, rows, u, v, thresholds, inverse_reg)
+        plan = xp.where(kept, clipped_exp(exponent), 0.0)
+        total = total + xp.matmul(scale[rows] * xp.matmul(plan, x), plan)
+    return total

@@ -125,6 +125,24 @@ def _taken(x: Array, index: Array | None, axis: int) -> Array:
     return _validate.contiguous(array_namespace(x).take(x, index, axis=axis))
 
 
+def locality_order(points: Array) -> Array:
+    """Return an order of points in which neighbors in space tend to be neighbors (Morton 1966).
+
+    Interleaves ten bits of each of the (at most six) coordinates with the largest range.
+    """
+    xp = array_namespace(points)
+    low = xp.min(points, axis=0)
+    span = xp.max(points, axis=0) - low
+    widest = xp.argsort(span, descending=True)[:6]
+    scale = xp.where(span > 0, 1023 / xp.where(span > 0, span, 1.0), 0.0)
+    cells = xp.astype(xp.take((points - low) * scale, widest, axis=1), xp.int64)
+    code = xp.zeros_like(cells[:, 0])
+    for bit in range(9, -1, -1):
+        for k in range(cells.shape[1]):
+            code = 2 * code + (cells[:, k] // 2**bit) % 2
+    return xp.argsort(code, stable=True)
+
+
 def bounds(cost: KernelCost) -> tuple[float, float]:
     """Return numbers below and above every entry: tight for a matrix, estimated for clouds."""
     if not isinstance(cost, tuple):

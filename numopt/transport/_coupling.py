@@ -12,10 +12,11 @@ from .._kernels.transport import (
     plan_gradient,
     plan_matrix,
     plan_stats,
+    sparsify_fill,
 )
 from .._namespace import Array, array_namespace, device_of, widest_float
 from ._costs import KernelCost, transposed
-from ._semidual import NewtonOptions, Problem, sparsified_plan
+from ._semidual import NewtonOptions, Problem, mass_thresholds, sparse_rows
 
 # Relative mass of what the linear system of a derivative leaves out, and its residual: far
 # below the accuracy that a finite difference could confirm.
@@ -69,15 +70,16 @@ class Coupling(NamedTuple):
     def problem(self) -> Problem:
         """Return the problem whose optimality conditions the plan satisfies."""
         xp = array_namespace(self.a)
-        everything = NewtonOptions(density_limit=math.inf)
         log_a, log_b = xp.log(self.a), xp.log(self.b)
-        return Problem(self.cost, self.a, log_a, self.b, log_b, self.reg, everything)
+        return Problem(self.cost, self.a, log_a, self.b, log_b, self.reg, 0.0, NewtonOptions())
 
     def sparse(self, drop: float) -> tuple[Array, Array, Array]:
         """Return the CSR data, indices and indptr of the entries that matter."""
-        sparse = sparsified_plan(self.problem(), self.u, self.v, drop)
-        assert sparse is not None  # the density limit is infinite
-        return sparse
+        problem, u, v = self.problem(), self.u, self.v
+        thresholds = mass_thresholds(problem, drop)
+        indptr = sparse_rows(problem, u, v, thresholds)
+        data, indices = sparsify_fill(self.cost, u, v, *thresholds, 1 / self.reg, indptr)
+        return data, indices, indptr
 
     def point_gradients(self) -> tuple[Array, Array]:
         """Return the gradients of <C, P> with respect to both point clouds, the plan fixed."""

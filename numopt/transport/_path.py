@@ -107,10 +107,11 @@ def follow_path(
     while True:
         last = reg <= target
         path.append(reg)
-        level = problem._replace(reg=reg)
+        tol = limits.tol if last else max(limits.tol, LEVEL_TOLERANCE)
+        level = problem._replace(reg=reg, tol=tol)
         if begun is None:
             begun = evaluate(level, level.v_from(g), counts)._replace(sweeps_due=1, sweeps_spare=6)
-        run = _solve_level(level, step, limits, begun, last, nit, history)
+        run = _solve_level(level, step, limits, begun, nit, history)
         state = run.best if last else run.state
         solved = level.g_from(state.v)
         if last or run.status not in (0, NO_PROGRESS):
@@ -145,7 +146,6 @@ def _solve_level(
     step: Step,
     limits: Limits,
     start: State,
-    last: bool,
     nit: int,
     history: list[Record],
 ) -> Run[State]:
@@ -168,7 +168,7 @@ def _solve_level(
         start._replace(best_error=start.error),
         partial(step, problem),
         measure,
-        tol=limits.tol if last else max(limits.tol, LEVEL_TOLERANCE),
+        tol=problem.tol,
         maxiter=limits.maxiter,
         callback=limits.callback,
         give_up=give_up,

@@ -12,9 +12,7 @@ from typing import NamedTuple
 
 from .._kernels.schur import preconditioned_cg, schur_cg
 from .._kernels.transport import (
-    plan_apply,
-    plan_apply_t,
-    plan_matrix,
+    gram_apply,
     semidual_pass,
     sparsify_count,
     sparsify_fill,
@@ -40,7 +38,8 @@ class NewtonOptions(NamedTuple):
     cg_rtol: float = 1e-3  # smallest relative residual asked of conjugate gradients
     cg_maxiter: int = 2000
     clip: float = 30.0  # largest change of a log-scaling in one step
-    density_limit: float = 0.3  # share of kept entries above which no sparse matrix is built
+    density_limit: float = 0.3  # share of kept entries above which none is stored
+    nnz_limit: float = 4e6  # number of kept entries, 24 bytes each, above which none is stored
 
 
 class Problem(NamedTuple):
@@ -52,6 +51,7 @@ class Problem(NamedTuple):
     b: Array
     log_b: Array
     reg: float
+    tol: float  # marginal error asked for at this regularization
     options: NewtonOptions
 
     def v_from(self, g: Array) -> Array:
@@ -174,57 +174,58 @@ def _direction(problem: Problem, state: State) -> tuple[Array, int, int]:
     """Return the Newton direction, the conjugate gradient iterations and the entries kept."""
     options = problem.options
     drop = min(max(options.mass_fraction * state.error, options.mass_floor), options.mass_cap)
-    rtol = min(max(state.error, options.cg_rtol), 0.1)
+    # What is left of the error after the step need not be much smaller than what is asked for.
+    rtol = min(max(state.error, options.cg_rtol, 0.3 * problem.tol / state.error), 0.1)
     shift = options.damping * state.error
     rhs = problem.b - state.c
-    sparse = sparsified_plan(problem, state.u, state.v, drop)
-    if sparse is None:
-        x, iterations = dense_cg(problem, state, shift, rhs, rtol)
-        return x, iterations, math.prod(shape_of(problem.cost))
-    data, indices, indptr = sparse
+    thresholds = mass_thresholds(problem, drop)
+    indptr = sparse_rows(problem, state.u, state.v, thresholds)
+    nnz = int(indptr[-1])
+    n, m = shape_of(problem.cost)
+    if nnz > min(options.density_limit * n * m, options.nnz_limit):
+        x, iterations = implicit_cg(problem, state, thresholds, shift, rhs, rtol)
+        return x, iterations, nnz
+    data, indices = sparsify_fill(
+        problem.cost, state.u, state.v, *thresholds, 1 / problem.reg, indptr
+    )
     x, iterations, _ = schur_cg(
         data, indices, indptr, problem.a, state.c, shift, rhs, rtol, options.cg_maxiter
     )
-    return x, iterations, int(data.shape[0])
+    return x, iterations, nnz
 
 
-def sparsified_plan(
-    problem: Problem, u: Array, v: Array, drop: float
-) -> tuple[Array, Array, Array] | None:
-    """Return the entries of the plan that matter, as CSR; None if they are too many.
+def mass_thresholds(problem: Problem, drop: float) -> tuple[Array, Array]:
+    """Return the logarithms that an entry of the plan must reach to matter to its row or column.
 
-    No row and no column loses more than the share `drop` of its mass, so the diagonally scaled
-    Hessian changes by at most `drop` in norm.
+    No row and no column then loses more than the share `drop` of its mass, so the diagonally
+    scaled Hessian changes by at most `drop` in norm.
     """
     n, m = shape_of(problem.cost)
-    xp = array_namespace(u, v)
-    thresholds = math.log(drop / m) + problem.log_a, math.log(drop / n) + problem.log_b
+    return math.log(drop / m) + problem.log_a, math.log(drop / n) + problem.log_b
+
+
+def sparse_rows(problem: Problem, u: Array, v: Array, thresholds: tuple[Array, Array]) -> Array:
+    """Return where the rows of the sparsified plan begin, and end, in CSR format."""
     counts = sparsify_count(problem.cost, u, v, *thresholds, 1 / problem.reg)
-    indptr = xp.cumulative_sum(counts, include_initial=True)
-    if int(indptr[-1]) > problem.options.density_limit * n * m:
-        return None
-    data, indices = sparsify_fill(problem.cost, u, v, *thresholds, 1 / problem.reg, indptr)
-    return data, indices, indptr
+    return array_namespace(counts).cumulative_sum(counts, include_initial=True)
 
 
-def dense_cg(
-    problem: Problem, state: State, shift: float, rhs: Array, rtol: float
+def implicit_cg(
+    problem: Problem,
+    state: State,
+    thresholds: tuple[Array, Array],
+    shift: float,
+    rhs: Array,
+    rtol: float,
 ) -> tuple[Array, int]:
-    """Solve the Newton system with the whole plan: stored if the cost is, else never stored."""
-    plan = problem.cost, state.u, state.v, 1 / problem.reg
-    xp = array_namespace(rhs)
-    stored = None if isinstance(problem.cost, tuple) else plan_matrix(*plan)
+    """Solve the Newton system where the plan has too many entries to store."""
+    plan = problem.cost, state.u, state.v, *thresholds, 1 / problem.reg
+    inverse_a = 1 / problem.a
 
     def product(p: Array) -> Array:
-        if stored is not None:
-            rows = xp.matmul(stored, p) / problem.a
-            schur = xp.matmul(rows, stored)
-        else:
-            rows = plan_apply(*plan, p[:, None]) / problem.a[:, None]
-            schur = plan_apply_t(*plan, rows)[:, 0]
-        return (1 + shift) * state.c * p - schur
+        return (1 + shift) * state.c * p - gram_apply(*plan, inverse_a, p)
 
     x, iterations, _ = preconditioned_cg(
-        product, 1 / state.c, rhs, rtol, problem.options.cg_maxiter
+        product, 1 / state.c, rhs, rtol, problem.options.cg_maxiter, check_every=1
     )
     return x, iterations

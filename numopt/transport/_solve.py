@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from functools import partial
 from typing import NamedTuple
@@ -10,7 +11,14 @@ from .._iterate import Callback
 from .._kernels.transport import semidual_pass
 from .._namespace import Array, array_namespace
 from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
-from ._costs import KernelCost, PointCloudCost, restricted, shape_of, transposed
+from ._costs import (
+    KernelCost,
+    PointCloudCost,
+    locality_order,
+    restricted,
+    shape_of,
+    transposed,
+)
 from ._coupling import Certificate, Coupling, certify
 from ._paper import paper_step
 from ._path import (
@@ -32,6 +40,10 @@ from ._semidual import Counts, NewtonOptions, Problem, evaluate
 METHODS = ("sns", "sinkhorn", "sns-paper")
 # Moves without progress after which a method gives up. Plain sweeps always make some.
 PATIENCE = {"sns": 200, "symmetric": 200, "sns-paper": 20, "sinkhorn": None}
+
+
+# Pairs of points from which on it pays to sort the clouds.
+ORDERING_ENTRIES = 65_536
 
 
 class Settings(NamedTuple):
@@ -69,13 +81,30 @@ def solve(instance: Instance, settings: Settings, start: Array | None) -> Transp
         cost = cost - offset
     a, b = _taken(instance.a, support[0]), _taken(instance.b, support[1])
     start = None if start is None else _taken(start, support[1])
-    solution, u, v = _search(cost, a, b, instance, settings, limits, start)
-    coupling = _balanced(cost, a, b, u, v, settings.reg)
+    rows, columns = _orders(cost)
+    ordered = restricted(cost, rows, columns), _taken(a, rows), _taken(b, columns)
+    begin = None if start is None else _taken(start, columns)
+    solution, u, v = _search(*ordered, instance, settings, limits, begin)
+    coupling = _balanced(*ordered, u, v, settings.reg)
     certificate = certify(coupling, instance.high - offset)
+    f, g = _put_back(coupling.f, rows), _put_back(coupling.g, columns)
+    coupling = Coupling(cost, a, b, f, g, settings.reg)
     f, g = _extended(instance, coupling, support, offset)
     result = _report(solution, coupling, certificate, offset, f, g, settings.method, limits.tol)
     result._attach(coupling, (instance.a, instance.b), support, instance.points)
     return result
+
+
+def _orders(cost: KernelCost) -> tuple[Array | None, Array | None]:
+    """Return orders of two point clouds that let kernels skip what is far away."""
+    if not isinstance(cost, tuple) or math.prod(shape_of(cost)) < ORDERING_ENTRIES:
+        return None, None
+    return locality_order(cost[0]), locality_order(cost[1])
+
+
+def _put_back(values: Array, order: Array | None) -> Array:
+    """Return values in the order they had before they were taken in the given one."""
+    return values if order is None else _taken(values, array_namespace(order).argsort(order))
 
 
 def _search(
@@ -94,7 +123,9 @@ def _search(
     xp = array_namespace(a)
     mass = xp.sum(a)
     log_a, log_b = xp.log(a / mass), xp.log(b / mass)
-    problem = Problem(cost, a / mass, log_a, b / mass, log_b, settings.reg, settings.newton)
+    problem = Problem(
+        cost, a / mass, log_a, b / mass, log_b, settings.reg, limits.tol, settings.newton
+    )
     span = instance.high - instance.low
     if start is not None and wide:
         # The reduced system lives on the other side: one exact sweep takes the start there.
