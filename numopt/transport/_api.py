@@ -64,8 +64,9 @@ def entropic_transport(
         the target regularization; or Sinkhorn-Newton-Sparse as published, which may stall.
     tol : float, optional
         Largest l1 distance of the marginals of the plan from the masses, rows and columns
-        together, relative to the total mass. Default 1e-8 or, where that is larger, ten times
-        the precision floor ``4 eps (max(cost) - min(cost)) / reg`` of the dtype.
+        together, relative to the total mass. Default 1e-8 or, where that is larger,
+        the precision floor ``4 eps (max(cost) - min(cost)) / reg`` of the dtype, but at most
+        1e-2.
     maxiter : int, default 1000
         Largest number of sweeps and Newton steps together.
     x0 : TransportResult, tuple (f, g), or array g, optional
@@ -76,7 +77,7 @@ def entropic_transport(
     newton_options : dict, optional
         Fields of the Newton step to change: ``mass_fraction``, ``mass_floor``, ``mass_cap``
         (mass that sparsification may drop from a row or column), ``damping``, ``cg_rtol``,
-        ``cg_maxiter``, ``clip`` and ``density_limit``.
+        ``cg_maxiter``, ``clip``, ``density_limit`` and ``nnz_limit``.
     density : float, optional
         Share of the entries that ``method="sns-paper"`` keeps. Default ``2 / min(n, m)``. Other
         methods choose by mass and do not accept it.
@@ -97,7 +98,8 @@ def entropic_transport(
     TypeError
         If an input is not a real array, or inputs are of different libraries or devices.
     ValueError
-        If a shape, a sign, a total or an option is wrong, or a number is not finite.
+        If a shape, a sign, a total or an option is wrong, a number is not finite, or `reg` is
+        below ``4 eps (max(cost) - min(cost))``.
 
     Warns
     -----

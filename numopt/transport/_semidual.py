@@ -23,7 +23,6 @@ from ._costs import KernelCost, restricted, shape_of, transposed
 # A Sinkhorn sweep that shrinks the error by this factor is worth more than a Newton step.
 FAST_SHRINKAGE = 0.4
 
-
 # Newton steps tried in one direction, each clipped tighter than the one before.
 ATTEMPTS = 4
 
@@ -136,7 +135,7 @@ def newton_step(problem: Problem, state: State) -> State:
     # a wild direction from moving all others, and only those are clipped.
     direction = direction - xp.sort(direction)[direction.shape[0] // 2]
     longest = float(xp.max(xp.abs(direction)))
-    radius = state.radius
+    radius = min(state.radius, problem.options.clip)
     for attempt in range(ATTEMPTS):
         radius = min(radius, longest) if attempt == 0 else 0.3 * radius
         move = xp.clip(direction, -radius, radius)
@@ -178,18 +177,20 @@ def _direction(problem: Problem, state: State) -> tuple[Array, int, int]:
     rtol = min(max(state.error, options.cg_rtol, 0.3 * problem.tol / state.error), 0.1)
     shift = options.damping * state.error
     rhs = problem.b - state.c
+    # A column that has lost all its mass would make the Hessian singular.
+    c = array_namespace(state.c).maximum(state.c, 1e-10 * problem.b)
     thresholds = mass_thresholds(problem, drop)
     indptr = sparse_rows(problem, state.u, state.v, thresholds)
     nnz = int(indptr[-1])
     n, m = shape_of(problem.cost)
     if nnz > min(options.density_limit * n * m, options.nnz_limit):
-        x, iterations = implicit_cg(problem, state, thresholds, shift, rhs, rtol)
+        x, iterations = implicit_cg(problem, state, c, thresholds, shift, rhs, rtol)
         return x, iterations, nnz
     data, indices = sparsify_fill(
         problem.cost, state.u, state.v, *thresholds, 1 / problem.reg, indptr
     )
     x, iterations, _ = schur_cg(
-        data, indices, indptr, problem.a, state.c, shift, rhs, rtol, options.cg_maxiter
+        data, indices, indptr, problem.a, c, shift, rhs, rtol, options.cg_maxiter
     )
     return x, iterations, nnz
 
@@ -213,6 +214,7 @@ def sparse_rows(problem: Problem, u: Array, v: Array, thresholds: tuple[Array, A
 def implicit_cg(
     problem: Problem,
     state: State,
+    c: Array,
     thresholds: tuple[Array, Array],
     shift: float,
     rhs: Array,
@@ -223,9 +225,9 @@ def implicit_cg(
     inverse_a = 1 / problem.a
 
     def product(p: Array) -> Array:
-        return (1 + shift) * state.c * p - gram_apply(*plan, inverse_a, p)
+        return (1 + shift) * c * p - gram_apply(*plan, inverse_a, p)
 
     x, iterations, _ = preconditioned_cg(
-        product, 1 / state.c, rhs, rtol, problem.options.cg_maxiter, check_every=1
+        product, 1 / c, rhs, rtol, problem.options.cg_maxiter, check_every=1
     )
     return x, iterations

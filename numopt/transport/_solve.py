@@ -46,6 +46,10 @@ PATIENCE = {"sns": 200, "symmetric": 200, "sns-paper": 20, "sinkhorn": None}
 ORDERING_ENTRIES = 65_536
 
 
+# Where even this is below the precision floor, a default tolerance would mean nothing.
+LOOSEST_DEFAULT = 1e-2
+
+
 class Settings(NamedTuple):
     """Validated options of a solve."""
 
@@ -145,7 +149,12 @@ def _search(
 def _limits(instance: Instance, settings: Settings) -> Limits:
     """Return when to stop; warn if the tolerance is below what the dtype can resolve."""
     floor = precision_floor(instance.a, instance.high - instance.low, settings.reg)
-    tol = max(1e-8, 10 * floor) if settings.tol is None else settings.tol
+    if floor >= 1:
+        raise ValueError(
+            f"`reg` must be above {floor * settings.reg:.1e}, below which no digit of cost / reg "
+            f"is right in {instance.a.dtype}, got {settings.reg:g}."
+        )
+    tol = min(max(1e-8, floor), LOOSEST_DEFAULT) if settings.tol is None else settings.tol
     if tol < floor:
         warnings.warn(
             f"`tol` = {tol:g} is below {floor:.1e}, the marginal error that rounding in "
