@@ -16,7 +16,6 @@ version = release = importlib.metadata.version("numopt-solvers")
 
 extensions = [
     "matplotlib.sphinxext.plot_directive",
-    "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -82,7 +81,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"/(?!plot_)[^/]*\.py$",
+    "ignore_pattern": r"(^|/)(?!plot_)[^/]*$",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_signature": False,
