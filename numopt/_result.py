@@ -52,3 +52,7 @@ class Result(OptimizeResult):  # type: ignore[misc]
             if isinstance(value, list) and len(value) > 8:
                 shown[name] = f"list of {len(value)}"
         return str(OptimizeResult.__repr__(shown))
+
+    def __dir__(self) -> list[str]:
+        """Return the names of fields and methods: completion offers both."""
+        return sorted({*object.__dir__(self), *self})

@@ -1,0 +1,169 @@
+"""Every public name: its documentation, its signature, and the fields it returns."""
+
+import ast
+import inspect
+import re
+import tomllib
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from structure import tree
+
+import numopt
+
+FUNCTIONS = [n for n in numopt.__all__ if inspect.isfunction(getattr(numopt, n))]
+CLASSES = [n for n in numopt.__all__ if inspect.isclass(getattr(numopt, n))]
+PLOTS = [
+    f"plotting.{name}"
+    for name, item in vars(numopt.plotting).items()
+    if inspect.isfunction(item)
+    and item.__module__ == numopt.plotting.__name__
+    and not name.startswith("_")
+]
+# What may be given by position besides arrays.
+POSITIONAL = {"PointCloudCost": {"metric", "scale"}, "ProgressBar": {"description"}}
+SECTION = re.compile(r"^(\w[\w ]*)\n-+$", re.MULTILINE)
+FIELD = re.compile(r"^([*\w][\w, *]*) : ", re.MULTILINE)
+
+
+def public(name):
+    item = numopt
+    for part in name.split("."):
+        item = getattr(item, part)
+    return item
+
+
+def sections(item):
+    """Return the sections of a docstring, each with its text."""
+    parts = SECTION.split(inspect.getdoc(item))
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def names(text):
+    """Return the names that a section documents."""
+    return [name.strip(" *") for group in FIELD.findall(text) for name in group.split(",")]
+
+
+def test_stub_lists_what_it_imports():
+    body = tree(ROOT / "numopt/__init__.pyi").body
+    imported = [a.asname for node in body if isinstance(node, ast.ImportFrom) for a in node.names]
+    assert sorted(imported) == sorted(numopt.__all__)
+    assert len(FUNCTIONS) + len(CLASSES) + 2 == len(numopt.__all__)  # plotting, __version__
+
+
+@pytest.mark.parametrize("name", FUNCTIONS + CLASSES + PLOTS)
+def test_docstring_has_its_sections(name):
+    item = public(name)
+    found = sections(item)
+    assert ">>>" in found["Examples"]
+    if inspect.isfunction(item):
+        assert {"Parameters", "Returns", "Raises"} <= set(found)
+    if name in FUNCTIONS:
+        assert {"Notes", "References", "See Also"} <= set(found)
+        assert ".. math::" in inspect.getdoc(item)
+        assert re.search(r"arXiv:\d{4}\.\d{5}", found["References"])
+    if name.endswith(("Result", "Batch")):
+        assert "Attributes" in found
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, "PointCloudCost", "ProgressBar", *PLOTS])
+def test_parameters_are_documented_in_order(name):
+    parameters = [p for p in inspect.signature(public(name)).parameters if p != "self"]
+    documented = names(sections(public(name))["Parameters"])
+    assert [n for n in documented if n not in ("options",)] == [
+        p for p in parameters if p not in ("options",)
+    ]
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, "PointCloudCost", "ProgressBar"])
+def test_options_are_given_by_name(name):
+    for parameter in inspect.signature(public(name)).parameters.values():
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+            is_array = parameter.default in (parameter.empty, None)
+            assert is_array or parameter.name in POSITIONAL.get(name, ())
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_defaults_are_documented(name):
+    documented = sections(public(name))["Parameters"]
+    for parameter in inspect.signature(public(name)).parameters.values():
+        if parameter.default not in (parameter.empty, None):
+            shown = repr(parameter.default).replace("'", '"')
+            assert re.search(
+                rf"^{parameter.name} : .*default {re.escape(shown)}$", documented, re.M
+            )
+
+
+COST = np.random.default_rng(0).random((4, 5))
+X = np.linspace(0, 1, 5)[:, None]
+SOLVES = {
+    "TransportResult": lambda: numopt.entropic_transport(COST, reg=0.1),
+    "TransportResult-not-solved": lambda: numopt.entropic_transport(COST, reg=0.1, maxiter=0),
+    "TransportBatch": lambda: numopt.entropic_transport(COST[None], reg=0.1),
+    "DivergenceResult": lambda: numopt.sinkhorn_divergence(X, X + 1, reg=0.1),
+}
+
+
+@pytest.mark.parametrize("label", SOLVES)
+def test_documented_fields_are_those_returned(label):
+    name, result = label.partition("-")[0], SOLVES[label]()
+    assert type(result) is public(name)
+    assert isinstance(result, numopt.Result)
+    documented = names(sections(public(name))["Attributes"])
+    assert len(documented) == len(set(documented))
+    assert set(documented) == set(result)
+    common = names(sections(numopt.Result)["Attributes"])
+    assert set(common) <= set(result)
+    for record in result.history if name != "TransportBatch" else result.history[0]:
+        assert {"nit", "error", "marginal_error", "reg", "nnz"} == set(record)
+
+
+@pytest.mark.parametrize("label", [label for label in SOLVES if label != "TransportBatch"])
+def test_fields_have_plain_types(label):
+    result = SOLVES[label]()
+    kinds = {
+        float: ["fun", "marginal_error", "gap"],
+        bool: ["success"],
+        int: ["status", "nit", "npass"],
+        str: ["message"],
+        list: ["history"],
+    }
+    for kind, fields in kinds.items():
+        assert [type(result[field]) for field in fields] == [kind] * len(fields)
+    assert result.message.endswith(".")
+    assert result.message[0].isupper()
+
+
+def test_every_result_class_is_checked():
+    assert {label.partition("-")[0] for label in SOLVES} == set(CLASSES) - {
+        "PointCloudCost",
+        "ProgressBar",
+        "Result",
+    }
+
+
+@pytest.mark.parametrize("name", FUNCTIONS + CLASSES + PLOTS)
+def test_numpydoc_finds_nothing_to_say(name):
+    validate = pytest.importorskip("numpydoc.validate", reason="numpydoc is not installed")
+    configured = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["numpydoc_validation"]
+    left_out = set(configured["checks"]) - {"all", "EX01"}
+    errors = validate.validate(f"numopt.{name}")["errors"]
+    # Methods say in a sentence what comes back; only what stands alone has all sections.
+    assert [error for error in errors if error[0] not in left_out] == []
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_public_methods_have_a_docstring(name):
+    for method, item in vars(public(name)).items():
+        if not method.startswith("_") and (inspect.isfunction(item) or isinstance(item, property)):
+            assert inspect.getdoc(item), method
+
+
+@pytest.mark.parametrize("name", [n for n in CLASSES if n.endswith("Result")])
+def test_methods_are_named_in_the_documentation(name):
+    """Arguments of methods are mentioned by name in their docstring."""
+    for method, item in vars(public(name)).items():
+        if not method.startswith("_") and inspect.isfunction(item):
+            for parameter in list(inspect.signature(item).parameters)[1:]:
+                assert f"`{parameter}`" in inspect.getdoc(item), (method, parameter)

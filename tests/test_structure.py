@@ -1,0 +1,114 @@
+"""How the source is laid out: what may import what."""
+
+import ast
+import tomllib
+
+import pytest
+from conftest import ROOT
+from structure import imported_modules, imports_of, tree
+
+# Lowest first. A module imports from its own floor or one below.
+FLOORS = [
+    {"_dispatch", "_namespace", "_version"},
+    {"_iterate", "_linalg", "_kernels", "_validate", "_result", "_random", "_blocks"},
+]
+PROBLEMS = len(FLOORS)
+
+
+def sources(package):
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def dotted(path):
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def package_of(path):
+    return ".".join(path.relative_to(ROOT).parts[:-1])
+
+
+def unit(module):
+    """Return the part of the package a module is in: a problem, or a file of a lower floor."""
+    return [*module.split("."), ""][1]
+
+
+def floor(module):
+    found = [level for level, units in enumerate(FLOORS) if unit(module) in units]
+    return found[0] if found else PROBLEMS
+
+
+def solver_files():
+    """Return the files that may not import NumPy: those not exempted in pyproject.toml."""
+    ignores = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    exempt = {name for name, rules in ignores["per-file-ignores"].items() if "TID251" in rules}
+    return [path for path in sources("numopt") if str(path.relative_to(ROOT)) not in exempt]
+
+
+@pytest.mark.parametrize("path", sources("numopt"), ids=dotted)
+def test_imports_only_go_down(path):
+    module = dotted(path)
+    for imported in imported_modules(path, package_of(path)):
+        if imported.partition(".")[0] != "numopt" or unit(imported) == unit(module):
+            continue
+        assert floor(imported) <= floor(module), imported
+        # One problem uses another through its public names only.
+        if floor(imported) == floor(module) == PROBLEMS:
+            assert not any(part.startswith("_") for part in imported.split(".")[2:]), imported
+
+
+@pytest.mark.parametrize("path", sources("numba_kernels"), ids=dotted)
+def test_compiled_kernels_know_nothing_of_the_library(path):
+    imported = {name.partition(".")[0] for name in imported_modules(path, package_of(path))}
+    standard = {"__future__", "collections", "functools", "math", "typing"}
+    assert imported <= {"numba_kernels", "numba", "llvmlite", "numpy"} | standard
+
+
+def test_compiled_kernel_files_share_private_files_only():
+    compared = 0
+    for path in sources("numba_kernels"):
+        for name in imported_modules(path, package_of(path)):
+            if name.startswith("numba_kernels."):
+                assert name.split(".")[1].startswith("_"), f"{path.name} imports {name}"
+                compared += 1
+    assert compared > 0
+
+
+def test_numba_is_called_in_one_file_only():
+    for path in sources("numba_kernels"):
+        text = path.read_text()
+        assert ("njit(" in text) == (path.name == "_jit.py"), path.name
+
+
+def test_solvers_never_import_numpy():
+    files = solver_files()
+    assert len(files) >= 15
+    for path in files:
+        # Host-side code says so, with its reason, on the line that imports NumPy.
+        lines = [line for line in path.read_text().splitlines() if "noqa: TID251 - " not in line]
+        imported = imports_of(ast.parse("\n".join(lines)), package_of(path))
+        assert not any(name.partition(".")[0] == "numpy" for name in imported), path
+
+
+def test_the_import_check_sees_imports(tmp_path):
+    path = tmp_path / "example.py"
+    path.write_text(
+        "import numpy as np\n"
+        "from . import _validate\n"
+        "from .._iterate import closing\n"
+        "def f():\n    from scipy.sparse import csr_array\n"
+    )
+    found = imported_modules(path, "numopt.transport")
+    assert {"numpy", "numopt.transport._validate", "numopt._iterate", "scipy.sparse"} <= found
+
+
+def test_files_and_functions_stay_short():
+    lengths = sorted(len(p.read_text().splitlines()) for p in sources("numopt"))
+    assert lengths[-1] <= 550
+    assert lengths[len(lengths) // 2] <= 200
+
+
+def test_every_module_says_what_it_is():
+    for path in sources("numopt") + sources("numba_kernels"):
+        if path.read_text().strip():
+            assert ast.get_docstring(tree(path)), path
