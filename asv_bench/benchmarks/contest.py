@@ -128,8 +128,8 @@ def run(task):
             passed = trial
     if passed is None:
         return
-    # The first solve may have compiled something, so that a slow solver gets one more.
-    for _ in range(1 if passed["seconds"] > 0.1 * task.limit else task.repeats):
+    # The first solve may have compiled something, so that even a slow solver gets one more.
+    for _ in range(1 if passed["seconds"] > 1.0 else task.repeats):
         attempt(solve, problem, passed["effort"], task.limit)
 
 

@@ -329,6 +329,10 @@ def is_installed(peer):
     return any(c.installed for c in MATRIX.values() if c.peer == peer)
 
 
+def peer_of(name):
+    return next(kind[name].peer for kind in (MATRIX, BATCH, POINTS) if name in kind)
+
+
 def quiet():
     """Peers warn about what is measured here anyway."""
     warnings.simplefilter("ignore")
