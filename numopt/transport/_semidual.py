@@ -25,6 +25,9 @@ FAST_SHRINKAGE = 0.4
 
 # Newton steps tried in one direction, each clipped tighter than the one before.
 ATTEMPTS = 4
+# How far beyond its first value the clipping may grow while steps are accepted: blocks of a plan
+# that are nearly disconnected have to move far against each other.
+RADIUS_GROWTH = 10
 
 
 class NewtonOptions(NamedTuple):
@@ -36,7 +39,7 @@ class NewtonOptions(NamedTuple):
     damping: float = 0.05  # shift of the Hessian, relative to the error
     cg_rtol: float = 1e-3  # smallest relative residual asked of conjugate gradients
     cg_maxiter: int = 2000
-    clip: float = 30.0  # largest change of a log-scaling in one step
+    clip: float = 30.0  # largest change of a log-scaling in the first step at a regularization
     density_limit: float = 0.3  # share of kept entries above which none is stored
     nnz_limit: float = 4e6  # number of kept entries, 24 bytes each, above which none is stored
 
@@ -83,7 +86,7 @@ class State(NamedTuple):
     counts: Counts
     sweeps_due: int = 0  # sweeps to do before the next Newton step
     sweeps_spare: int = 0  # further sweeps, allowed while each shrinks the error well
-    radius: float = 30.0  # largest change of a log-scaling the next Newton step may make
+    radius: float = 0.0  # clipping of the next Newton step, 0 before the first
     best_error: float = math.inf
     stalled: int = 0  # moves since the error last fell by a tenth
 
@@ -135,7 +138,7 @@ def newton_step(problem: Problem, state: State) -> State:
     # a wild direction from moving all others, and only those are clipped.
     direction = direction - xp.sort(direction)[direction.shape[0] // 2]
     longest = float(xp.max(xp.abs(direction)))
-    radius = min(state.radius, problem.options.clip)
+    radius = state.radius or problem.options.clip
     for attempt in range(ATTEMPTS):
         radius = min(radius, longest) if attempt == 0 else 0.3 * radius
         move = xp.clip(direction, -radius, radius)
@@ -148,7 +151,7 @@ def newton_step(problem: Problem, state: State) -> State:
             wider = 3 * max(radius, 1.0) if attempt == 0 else radius
             return new._replace(
                 sweeps_due=1 if radius < longest else 0,
-                radius=min(problem.options.clip, wider),
+                radius=min(RADIUS_GROWTH * problem.options.clip, wider),
             )
     return state._replace(counts=counts, sweeps_due=4, sweeps_spare=0, radius=max(radius, 1.0))
 
