@@ -10,6 +10,7 @@ import numbers
 from typing import Any
 
 import array_api_compat
+import numpy as np
 
 from ._namespace import Array, array_namespace, default_float, describe, device_of
 
@@ -18,8 +19,11 @@ def common_namespace(**arrays: Any) -> Any:
     """Return the namespace of the named arrays (None skipped); they must share it and a device."""
     present = {name: x for name, x in arrays.items() if x is not None}
     for name, x in present.items():
-        if not array_api_compat.is_array_api_obj(x):
+        # NumPy's scalars, which are numbers to everyone else, and masked arrays pass for arrays.
+        if not array_api_compat.is_array_api_obj(x) or isinstance(x, np.generic):
             raise TypeError(f"`{name}` must be an array, got {type(x).__name__}.")
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"`{name}` must not be a masked array; fill what is masked first.")
     (first, x0), *others = present.items()
     for name, x in others:
         if type(x) is not type(x0) or device_of(x) != device_of(x0):
@@ -42,6 +46,8 @@ def common_float(**arrays: Any) -> Any:
             dtypes.append(default_float(x))
         else:
             raise TypeError(f"`{name}` must hold real numbers, got dtype {x.dtype}.")
+        if dtypes[-1] not in (xp.float32, xp.float64):
+            raise TypeError(f"`{name}` must be float32, float64 or integers, got {x.dtype}.")
     first = next(iter(present.values()))
     return array_namespace(first).result_type(*dtypes)
 

@@ -21,6 +21,14 @@ class TestKinds:
         with pytest.raises(TypeError, match=r"`b` must be an array, got (list|float|str|type)"):
             _validate.common_namespace(a=np.zeros(1), b=value)
 
+    def test_numpy_scalar_is_not_an_array(self):
+        with pytest.raises(TypeError, match="`x` must be an array, got float64"):
+            _validate.common_namespace(x=np.float64(1))
+
+    def test_masked_array(self):
+        with pytest.raises(TypeError, match="`x` must not be a masked array"):
+            _validate.common_namespace(x=np.ma.masked_array(np.zeros(2), [True, False]))
+
     def test_different_libraries(self):
         with pytest.raises(
             TypeError, match=r"`a` and `b` must be of one library on one device.*numpy on cpu and"
@@ -51,9 +59,19 @@ class TestKinds:
         expected = {"torch": "float32", "strict-device2": "float32"}.get(lib.name, lib.widest)
         assert expected in str(_validate.common_float(x=x))
 
-    @pytest.mark.parametrize("dtype", [complex, bool])
+    @pytest.mark.parametrize("dtype", [complex, bool, object])
     def test_not_real(self, dtype):
         with pytest.raises(TypeError, match=r"`x` must hold real numbers, got dtype"):
+            _validate.common_float(x=np.zeros(2, dtype=dtype))
+
+    @pytest.mark.parametrize("dtype", [np.float16, np.longdouble])
+    def test_other_precision(self, dtype):
+        name = np.dtype(dtype).name
+        if name == "float64":
+            pytest.skip("long double is float64 on this platform")
+        with pytest.raises(
+            TypeError, match=f"`x` must be float32, float64 or integers, got {name}"
+        ):
             _validate.common_float(x=np.zeros(2, dtype=dtype))
 
 
