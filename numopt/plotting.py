@@ -102,7 +102,12 @@ def convergence(
 
 
 def transport_plan(
-    result: TransportResult, *, ax: Axes | None = None, masses: bool = True, cells: int = 400
+    result: TransportResult,
+    *,
+    ax: Axes | None = None,
+    masses: bool = True,
+    colorbar: bool = True,
+    cells: int = 400,
 ) -> Axes:
     """Draw a transport plan as an image, with its row and column sums along the sides.
 
@@ -117,6 +122,8 @@ def transport_plan(
         Where to draw. Default is a new figure.
     masses : bool, default True
         Draw the row sums to the right of the image and the column sums above it.
+    colorbar : bool, default True
+        Draw the color scale.
     cells : int, default 400
         Largest number of rows and columns of the image. In a larger plan, neighboring entries are
         added up, so that thin structures are not lost between pixels.
@@ -167,10 +174,11 @@ def transport_plan(
     ax.set_ylim(result.f.shape[0] - 0.5, -0.5)
     ax.set_xlabel("target")
     ax.set_ylabel("source")
-    cax = ax.inset_axes((1.2 if masses else 1.03, 0, 0.035, 1))
-    bar = ax.figure.colorbar(drawing, cax=cax, label="mass")
-    bar.locator = ticker.MaxNLocator(5)
-    bar.outline.set_visible(False)
+    if colorbar:
+        cax = ax.inset_axes((1.2 if masses else 1.03, 0, 0.035, 1))
+        bar = ax.figure.colorbar(drawing, cax=cax, label="mass")
+        bar.locator = ticker.MaxNLocator(5)
+        bar.outline.set_visible(False)
     return ax
 
 
