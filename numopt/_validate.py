@@ -16,22 +16,30 @@ from ._namespace import Array, array_namespace, default_float, describe, device_
 
 
 def common_namespace(**arrays: Any) -> Any:
-    """Return the namespace of the named arrays (None skipped); they must share it and a device."""
-    present = {name: x for name, x in arrays.items() if x is not None}
-    for name, x in present.items():
-        # NumPy's scalars, which are numbers to everyone else, and masked arrays pass for arrays.
-        if not array_api_compat.is_array_api_obj(x) or isinstance(x, np.generic):
-            raise TypeError(f"`{name}` must be an array, got {type(x).__name__}.")
-        if isinstance(x, np.ma.MaskedArray):
-            raise TypeError(f"`{name}` must not be a masked array; fill what is masked first.")
-    (first, x0), *others = present.items()
+    """Return the namespace of the named arrays; they must share it and a device.
+
+    All but the first may be None, for an argument that was not given.
+    """
+    (first, x0), *others = arrays.items()
+    _is_array(first, x0)
     for name, x in others:
+        if x is None:
+            continue
+        _is_array(name, x)
         if type(x) is not type(x0) or device_of(x) != device_of(x0):
             raise TypeError(
                 f"`{first}` and `{name}` must be of one library on one device, "
                 f"got {describe(x0)} and {describe(x)}."
             )
     return array_namespace(x0)
+
+
+def _is_array(name: str, x: Any) -> None:
+    """Raise unless `x` is an array; NumPy's scalars and masked arrays only pass for arrays."""
+    if not array_api_compat.is_array_api_obj(x) or isinstance(x, np.generic):
+        raise TypeError(f"`{name}` must be an array, got {type(x).__name__}.")
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"`{name}` must not be a masked array; fill what is masked first.")
 
 
 def common_float(**arrays: Any) -> Any:
