@@ -49,7 +49,7 @@ def common_float(**arrays: Any) -> Any:
     for name, x in present.items():
         xp = array_namespace(x)
         if xp.isdtype(x.dtype, "real floating"):
-            dtypes.append(x.dtype)
+            dtypes.append(xp.result_type(x.dtype))  # in the byte order of the machine
         elif xp.isdtype(x.dtype, "integral"):
             dtypes.append(default_float(x))
         else:

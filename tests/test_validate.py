@@ -54,6 +54,9 @@ class TestKinds:
         x, y = (lib.asarray(np.zeros(2), dtype) for dtype in (first, second))
         assert expected in str(_validate.common_float(x=x, y=y, z=None))
 
+    def test_foreign_byte_order(self):
+        assert _validate.common_float(x=np.zeros(2, dtype=">f4")) == np.float32
+
     def test_integers_become_the_default_float(self, lib):
         x = lib.asarray(np.zeros(2, dtype=np.int32))
         expected = {"torch": "float32", "strict-device2": "float32"}.get(lib.name, lib.widest)
