@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
+
+# Threads that wait in a busy loop for one another cost a hundred times the work itself where
+# other processes want the cores. Read by the OpenMP library when the first kernel starts threads;
+# a value set by the user is kept.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numba
 from numba.extending import overload

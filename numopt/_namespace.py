@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import array_api_compat
@@ -10,18 +10,9 @@ import array_api_compat
 Array = Any  # until the standard has a typed array
 
 
-def leaves(*arrays: Any) -> Iterator[Array]:
-    """Yield the arrays among the arguments, looking inside tuples and skipping numbers."""
-    for item in arrays:
-        if isinstance(item, tuple):
-            yield from leaves(*item)
-        elif not isinstance(item, (int, float)):
-            yield item
-
-
-def array_namespace(*arrays: Any) -> Any:
+def array_namespace(*arrays: Array) -> Any:
     """Return the namespace shared by the arrays, wrapped so that it follows the standard."""
-    return array_api_compat.array_namespace(*leaves(*arrays))
+    return array_api_compat.array_namespace(*arrays)
 
 
 def device_of(x: Array) -> Any:
@@ -43,9 +34,13 @@ def default_float(x: Array) -> Any:
 
 def widest_float(x: Array) -> Any:
     """Return float64, or the dtype of `x` where its device has no float64: for sums."""
-    xp = array_namespace(x)
-    dtypes = xp.__array_namespace_info__().dtypes(device=device_of(x), kind="real floating")
-    return dtypes.get("float64", x.dtype)
+    return _widest_float(array_namespace(x), device_of(x), x.dtype)
+
+
+@cache
+def _widest_float(xp: Any, device: Any, dtype: Any) -> Any:
+    dtypes = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
+    return dtypes.get("float64", dtype)
 
 
 def csr_matrix(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> Any:

@@ -182,4 +182,5 @@ def embedded(values: Array, index: Array | None, size: int, axis: int) -> Array:
     rank = xp.clip(xp.searchsorted(index, positions), 0, index.shape[0] - 1)
     present = xp.take(index, rank) == positions
     shape = tuple(size if k == axis else 1 for k in range(values.ndim))
-    return xp.where(xp.reshape(present, shape), xp.take(values, rank, axis=axis), 0.0)
+    taken = xp.take(values, rank, axis=axis)
+    return xp.where(xp.reshape(present, shape), taken, xp.zeros_like(taken))

@@ -35,6 +35,8 @@ class TransportResult(Result):
     marginal_error, marginal_error_rows, marginal_error_cols : float
         l1 distance of the row and column sums of the plan from the masses, over the total mass,
         recomputed from ``f`` and ``g`` after the solve; the first is the sum of the others.
+    tol : float
+        Tolerance of the solve: the one asked for, or the default for the dtype.
     success : bool
         Whether ``marginal_error <= tol``.
     status : int

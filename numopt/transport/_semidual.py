@@ -25,6 +25,9 @@ FAST_SHRINKAGE = 0.4
 
 # Newton steps tried in one direction, each clipped tighter than the one before.
 ATTEMPTS = 4
+# A step that shrinks the error less than this calls for a finer sparsification: where blocks of
+# the plan are linked by little mass, that little is what the direction depends on.
+GOOD_STEP = 0.3
 # How far beyond its first value the clipping may grow while steps are accepted: blocks of a plan
 # that are nearly disconnected have to move far against each other.
 RADIUS_GROWTH = 10
@@ -34,7 +37,7 @@ class NewtonOptions(NamedTuple):
     """Parameters of the Newton step; the defaults were tuned on the benchmark families."""
 
     mass_fraction: float = 1.0  # dropped mass allowed in a row or column, relative to the error
-    mass_floor: float = 1e-4  # ... but never less than this
+    mass_floor: float = 1e-4  # ... but not less than this while steps are good
     mass_cap: float = 0.1  # ... nor more
     damping: float = 0.05  # shift of the Hessian, relative to the error
     cg_rtol: float = 1e-3  # smallest relative residual asked of conjugate gradients
@@ -87,6 +90,7 @@ class State(NamedTuple):
     sweeps_due: int = 0  # sweeps to do before the next Newton step
     sweeps_spare: int = 0  # further sweeps, allowed while each shrinks the error well
     radius: float = 0.0  # clipping of the next Newton step, 0 before the first
+    fineness: float = 1.0  # share of the usual dropped mass that the next Newton step may drop
     best_error: float = math.inf
     stalled: int = 0  # moves since the error last fell by a tenth
 
@@ -108,7 +112,9 @@ def sweep(problem: Problem, state: State) -> State:
     due, spare = state.sweeps_due - 1, state.sweeps_spare
     if due <= 0 and spare > 0 and new.error < FAST_SHRINKAGE * state.error:
         due, spare = 1, spare - 1
-    return new._replace(sweeps_due=due, sweeps_spare=spare, radius=state.radius)
+    return new._replace(
+        sweeps_due=due, sweeps_spare=spare, radius=state.radius, fineness=state.fineness
+    )
 
 
 def _log_column_sums(problem: Problem, state: State) -> Array:
@@ -139,6 +145,7 @@ def newton_step(problem: Problem, state: State) -> State:
     direction = direction - xp.sort(direction)[direction.shape[0] // 2]
     longest = float(xp.max(xp.abs(direction)))
     radius = state.radius or problem.options.clip
+    finer = max(0.1 * state.fineness, 1e-6)
     for attempt in range(ATTEMPTS):
         radius = min(radius, longest) if attempt == 0 else 0.3 * radius
         move = xp.clip(direction, -radius, radius)
@@ -151,9 +158,12 @@ def newton_step(problem: Problem, state: State) -> State:
             wider = 3 * max(radius, 1.0) if attempt == 0 else radius
             return new._replace(
                 sweeps_due=1 if radius < longest else 0,
+                fineness=state.fineness if new.error < GOOD_STEP * state.error else finer,
                 radius=min(RADIUS_GROWTH * problem.options.clip, wider),
             )
-    return state._replace(counts=counts, sweeps_due=4, sweeps_spare=0, radius=max(radius, 1.0))
+    return state._replace(
+        counts=counts, sweeps_due=4, sweeps_spare=0, radius=max(radius, 1.0), fineness=finer
+    )
 
 
 def _accepted(old: State, new: State, expected: float) -> bool:
@@ -175,7 +185,8 @@ def rounding(state: State) -> float:
 def _direction(problem: Problem, state: State) -> tuple[Array, int, int]:
     """Return the Newton direction, the conjugate gradient iterations and the entries kept."""
     options = problem.options
-    drop = min(max(options.mass_fraction * state.error, options.mass_floor), options.mass_cap)
+    drop = max(options.mass_fraction * state.error, options.mass_floor) * state.fineness
+    drop = min(drop, options.mass_cap)
     # What is left of the error after the step need not be much smaller than what is asked for.
     rtol = min(max(state.error, options.cg_rtol, 0.3 * problem.tol / state.error), 0.1)
     shift = options.damping * state.error

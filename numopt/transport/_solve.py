@@ -266,6 +266,7 @@ def _report(
         marginal_error=error,
         marginal_error_rows=certificate.row_error,
         marginal_error_cols=certificate.column_error,
+        tol=tol,
         success=success,
         status=status,
         message=_message(status, solution.nit, error, tol, method),
