@@ -1,0 +1,151 @@
+"""How the Newton method converges, step by step, on easy and on hard problems."""
+
+import itertools
+import warnings
+
+import numpy as np
+import oracles
+import problems
+import pytest
+
+import numopt
+from numopt.transport._path import sns_step
+from numopt.transport._semidual import Counts, NewtonOptions, Problem, evaluate, rounding
+
+
+def errors_at_the_target(result):
+    return [r["error"] for r in result.history if r["reg"] == result.reg_path[-1]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("family", [problems.assign, problems.cloud])
+def test_newton_errors_fall_faster_and_faster(family, seed):
+    """Below 1e-3 each step leaves a twentieth of the error: the Hessian is right."""
+    cost, a, b = family(300, seed)
+    options = {"mass_floor": 1e-8, "cg_rtol": 1e-5}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        result = numopt.entropic_transport(
+            cost, a, b, reg=1 / 300, tol=1e-12, newton_options=options
+        )
+    errors = errors_at_the_target(result)
+    pairs = [
+        (before, after) for before, after in itertools.pairwise(errors) if 1e-11 < before < 1e-3
+    ]
+    assert pairs
+    for before, after in pairs:
+        assert after <= max(0.05 * before, 1e-12)
+    assert errors[-1] <= 1e-12
+
+
+def start(cost, a, b, reg, options=None):
+    problem = Problem(cost, a, np.log(a), b, np.log(b), reg, 1e-9, options or NewtonOptions())
+    return problem, evaluate(problem, problem.log_b, Counts())._replace(sweeps_due=2)
+
+
+@pytest.mark.parametrize("reg", [0.1, 0.01, 1e-3])
+@pytest.mark.parametrize("family", ["assign", "cloud-3d", "strokes-1", "densities-2"])
+def test_objective_never_falls(family, reg):
+    cost, a, b = problems.FAMILIES[family](100)
+    problem, state = start(cost, a, b, reg)
+    first = state.objective
+    for _ in range(40):
+        new = sns_step(problem, state)
+        assert new.objective >= state.objective - rounding(state)
+        state = new
+    assert state.objective > first
+    # D is the dual objective up to a constant and the factor reg.
+    f, g = reg * (state.u - np.log(a)), reg * (state.v - np.log(b))
+    entropies = reg * (np.sum(a * np.log(a)) + np.sum(b * np.log(b)))
+    dual = float(oracles.dual(cost, a, b, f, g, reg))
+    assert reg * state.objective - entropies == pytest.approx(dual, abs=1e-10)
+
+
+def test_steps_do_not_modify_states():
+    cost, a, b = problems.cloud(60)
+    problem, state = start(cost, a, b, 0.01)
+    for _ in range(8):
+        copies = state.v.copy(), state.u.copy(), state.c.copy()
+        new = sns_step(problem, state)
+        for x, copy in zip((state.v, state.u, state.c), copies, strict=True):
+            np.testing.assert_array_equal(x, copy)
+        state = new
+
+
+def test_objective_has_the_gradient_and_hessian_it_claims():
+    cost, a, b = problems.rectangle(40)
+    problem, state = start(cost, a, b, 0.05)
+    direction = np.random.default_rng(0).normal(size=b.size)
+    plan = np.exp(state.u[:, None] + state.v[None, :] - cost / 0.05)
+    np.testing.assert_allclose(plan.sum(axis=1), a, rtol=1e-13)
+    np.testing.assert_allclose(plan.sum(axis=0), state.c, rtol=1e-12)
+    hessian = np.diag(state.c) - plan.T @ (plan / a[:, None])
+    values, h = {}, 1e-3
+    for k in (-2, -1, 1, 2):
+        values[k] = evaluate(problem, state.v + k * h * direction, Counts()).objective
+    slope = (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * h)
+    assert slope == pytest.approx((b - state.c) @ direction, rel=1e-7)
+    curvature = (values[1] + values[-1] - 2 * state.objective) / h**2
+    assert curvature == pytest.approx(-direction @ hessian @ direction, rel=1e-4)
+
+
+@pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.parametrize("inverse_reg", [1200, 10_000])
+def test_images_with_tied_costs(inverse_reg, power):
+    """Pixel costs take few values: optima are tied and the plan nearly disconnected."""
+    cost, a, b = problems.strokes(28, power)
+    result = numopt.entropic_transport(cost, a, b, reg=1 / inverse_reg, tol=1e-10)
+    oracles.assert_optimal(result, cost, a, b, 1 / inverse_reg, 1e-10)
+    assert result.nit < 400
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_smallest_regularization_is_answered_honestly(power):
+    cost, a, b = problems.strokes(28, power)
+    result = numopt.entropic_transport(cost, a, b, reg=1 / 50_000, tol=1e-10)
+    plan = oracles.dense_plan(cost, a, b, result.f, result.g, 1 / 50_000)
+    measured = sum(oracles.marginal_errors(plan, a, b))
+    assert result.marginal_error == pytest.approx(measured, rel=1e-3, abs=1e-12)
+    assert result.success == (result.marginal_error <= 1e-10)
+    assert result.status == 0 if result.success else result.status in (1, 2, 3)
+    assert measured <= 1e-4
+    assert result.npass <= 2500
+
+
+@pytest.mark.parametrize("family", ["assign", "cloud", "densities-1"])
+@pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
+def test_small_problems_converge_at_any_regularization(family, n):
+    """A small plan has no entry to spare: what is cut from the Hessian must not matter."""
+    solved = 0
+    for seed in range(5):
+        cost, a, b = (
+            problems.densities(n, 1)
+            if family == "densities-1"
+            else problems.FAMILIES[family](n, seed)
+        )
+        for inverse_reg in (10, 100, 1000, 10_000):
+            result = numopt.entropic_transport(cost, a, b, reg=1 / inverse_reg, tol=1e-9)
+            assert result.success, (seed, inverse_reg, result.message)
+            assert result.nit <= 150, (seed, inverse_reg, result.nit)
+            solved += 1
+    assert solved == 20
+
+
+@pytest.mark.parametrize("excess", [0.1, 0.01, 1e-3, 1e-6])
+def test_mass_crosses_between_far_clusters(excess):
+    """One cluster has a little too much: it must cross at a cost of 1e4 times reg."""
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.random((20, 1)), 100 + rng.random((20, 1))])
+    cost, a = np.abs(X - X.T), problems.uniform(40)
+    b = np.concatenate([np.full(20, (0.5 + excess) / 20), np.full(20, (0.5 - excess) / 20)])
+    result = numopt.entropic_transport(cost, a, b, reg=0.01, tol=1e-8)
+    oracles.assert_optimal(result, cost, a, b, 0.01, 1e-8)
+    assert result.plan()[20:, :20].sum() == pytest.approx(excess, abs=1e-8)
+
+
+def test_two_far_points_with_slightly_different_masses():
+    cost = np.array([[0.0, 1.0], [1.0, 0.0]])
+    a, b = np.array([0.504, 0.496]), np.array([0.5, 0.5])
+    result = numopt.entropic_transport(cost, a, b, reg=1e-4, tol=1e-9)
+    oracles.assert_optimal(result, cost, a, b, 1e-4, 1e-9)
+    assert result.plan()[0, 1] == pytest.approx(0.004, abs=1e-9)
