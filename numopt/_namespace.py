@@ -43,6 +43,14 @@ def _widest_float(xp: Any, device: Any, dtype: Any) -> Any:
     return dtypes.get("float64", dtype)
 
 
+def inner(x: Array, y: Array) -> float:
+    """Return the inner product of two vectors, accumulated in float64 where there is one."""
+    xp, wide = array_namespace(x), widest_float(x)
+    if x.dtype != wide:
+        x, y = xp.astype(x, wide), xp.astype(y, wide)
+    return float(xp.vecdot(x, y))
+
+
 def csr_matrix(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> Any:
     """Return a sparse matrix of the library of the arrays; the three arrays where it has none."""
     parts = (data, indices, indptr)

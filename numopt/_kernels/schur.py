@@ -1,4 +1,4 @@
-"""The sparsified Newton system of entropic optimal transport."""
+"""The Newton system of entropic optimal transport."""
 
 from __future__ import annotations
 
@@ -88,6 +88,30 @@ def schur_cg(
         schur = matrix.transposed_times(inverse_a * matrix.times(p))
         return (1 + shift) * scale * p - schur
 
+    x, iterations, error = preconditioned_cg(product, preconditioner, residual, rtol, maxiter)
+    return xp.astype(x, c.dtype), iterations, error
+
+
+@kernel(min_size=4096)
+def dense_schur_cg(
+    plan: Array, a: Array, c: Array, shift: float, rhs: Array, rtol: float, maxiter: int
+) -> tuple[Array, int, float]:
+    """Solve the system of `schur_cg` with the whole plan (n, m), for plans that are not sparse.
+
+    Each iteration costs 2 nm multiplications and reads the plan once.
+    """
+    xp = array_namespace(plan, a, c, rhs)
+    wide = widest_float(plan)
+    inverse_a = 1 / xp.astype(a, wide)
+    scale, matrix = xp.astype(c, wide), xp.astype(plan, wide)
+    diagonal = scale - xp.matmul(inverse_a, matrix * matrix)
+    preconditioner = 1 / (xp.maximum(diagonal, 1e-14 * scale) + shift * scale)
+
+    def product(p: Array) -> Array:
+        schur = xp.matmul(inverse_a * xp.matmul(matrix, p), matrix)
+        return (1 + shift) * scale * p - schur
+
+    residual = xp.astype(rhs, wide)
     x, iterations, error = preconditioned_cg(product, preconditioner, residual, rtol, maxiter)
     return xp.astype(x, c.dtype), iterations, error
 

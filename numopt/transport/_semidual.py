@@ -10,14 +10,15 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._kernels.schur import preconditioned_cg, schur_cg
+from .._kernels.schur import dense_schur_cg, preconditioned_cg, schur_cg
 from .._kernels.transport import (
     gram_apply,
+    plan_matrix,
     semidual_pass,
     sparsify_count,
     sparsify_fill,
 )
-from .._namespace import Array, array_namespace, widest_float
+from .._namespace import Array, array_namespace, inner, widest_float
 from ._costs import KernelCost, restricted, shape_of, transposed
 
 # A Sinkhorn sweep that shrinks the error by this factor is worth more than a Newton step.
@@ -43,8 +44,8 @@ class NewtonOptions(NamedTuple):
     cg_rtol: float = 1e-3  # smallest relative residual asked of conjugate gradients
     cg_maxiter: int = 2000
     clip: float = 30.0  # largest change of a log-scaling in the first step at a regularization
-    density_limit: float = 0.3  # share of kept entries above which none is stored
-    nnz_limit: float = 4e6  # number of kept entries, 24 bytes each, above which none is stored
+    density_limit: float = 0.15  # share of kept entries above which the plan counts as dense
+    nnz_limit: float = 4e6  # entries above which the system is solved without being stored
 
 
 class Problem(NamedTuple):
@@ -99,9 +100,8 @@ def evaluate(problem: Problem, v: Array, counts: Counts) -> State:
     """Return the state at given column log-scalings: one pass over the cost."""
     u, c = semidual_pass(problem.cost, v, problem.a, problem.log_a, 1 / problem.reg)
     xp = array_namespace(v)
-    wide = widest_float(v)
-    error = float(xp.sum(xp.abs(c - problem.b), dtype=wide))
-    objective = float(xp.sum(problem.a * u, dtype=wide) + xp.sum(problem.b * v, dtype=wide))
+    error = float(xp.sum(xp.abs(c - problem.b), dtype=widest_float(v)))
+    objective = inner(problem.a, u) + inner(problem.b, v)
     return State(v, u, c, error, objective, counts._replace(passes=counts.passes + 1))
 
 
@@ -149,7 +149,7 @@ def newton_step(problem: Problem, state: State) -> State:
     for attempt in range(ATTEMPTS):
         radius = min(radius, longest) if attempt == 0 else 0.3 * radius
         move = xp.clip(direction, -radius, radius)
-        slope = float(xp.sum((problem.b - state.c) * move, dtype=widest_float(move)))
+        slope = inner(problem.b - state.c, move)
         if not slope > 0:
             continue
         new = evaluate(problem, state.v + move, counts)
@@ -195,17 +195,16 @@ def _direction(problem: Problem, state: State) -> tuple[Array, int, int]:
     c = array_namespace(state.c).maximum(state.c, 1e-10 * problem.b)
     thresholds = mass_thresholds(problem, drop)
     indptr = sparse_rows(problem, state.u, state.v, thresholds)
-    nnz = int(indptr[-1])
-    n, m = shape_of(problem.cost)
-    if nnz > min(options.density_limit * n * m, options.nnz_limit):
+    nnz, entries = int(indptr[-1]), math.prod(shape_of(problem.cost))
+    plan = problem.cost, state.u, state.v
+    system = problem.a, c, shift, rhs, rtol, options.cg_maxiter
+    if nnz <= min(options.density_limit * entries, options.nnz_limit):
+        data, indices = sparsify_fill(*plan, *thresholds, 1 / problem.reg, indptr)
+        x, iterations, _ = schur_cg(data, indices, indptr, *system)
+    elif entries <= options.nnz_limit:
+        x, iterations, _ = dense_schur_cg(plan_matrix(*plan, 1 / problem.reg), *system)
+    else:
         x, iterations = implicit_cg(problem, state, c, thresholds, shift, rhs, rtol)
-        return x, iterations, nnz
-    data, indices = sparsify_fill(
-        problem.cost, state.u, state.v, *thresholds, 1 / problem.reg, indptr
-    )
-    x, iterations, _ = schur_cg(
-        data, indices, indptr, problem.a, c, shift, rhs, rtol, options.cg_maxiter
-    )
     return x, iterations, nnz
 
 
