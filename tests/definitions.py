@@ -122,11 +122,15 @@ def gram_apply(cost, u, v, row_threshold, column_threshold, inverse_reg, scale, 
 
 
 def schur_cg(data, indices, indptr, a, c, shift, rhs, rtol, maxiter):
-    data, a, c, rhs = (x.astype(np.longdouble) for x in (data, a, c, rhs))
-    plan = np.zeros((a.size, c.size), dtype=np.longdouble)
+    plan = np.zeros((a.size, c.size))
     for i in range(a.size):
         for k in range(indptr[i], indptr[i + 1]):
             plan[i, indices[k]] += data[k]
+    return dense_schur_cg(plan, a, c, shift, rhs, rtol, maxiter)
+
+
+def dense_schur_cg(plan, a, c, shift, rhs, rtol, maxiter):
+    plan, a, c, rhs = (x.astype(np.longdouble) for x in (plan, a, c, rhs))
     matrix = (1 + shift) * np.diag(c) - plan.T @ (plan / a[:, None])
     diagonal = np.maximum(c - (plan**2 / a[:, None]).sum(axis=0), 1e-14 * c) + shift * c
     x, residual = np.zeros_like(rhs), rhs.copy()

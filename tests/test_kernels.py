@@ -14,6 +14,7 @@ import pytest
 from array_api_extra.testing import assert_close
 from conftest import ROOT, to_numpy
 from definitions import dense_cost
+from scipy.sparse import csr_array
 from structure import parameters, public_functions, reference_kernels
 
 from numopt import _dispatch
@@ -184,6 +185,9 @@ def cases():
         yield Case("transport", "gram_apply", label, (*arguments, *vectors))
     for label, arguments in schur_settings():
         yield Case("schur", "schur_cg", label, arguments)
+        data, indices, indptr, a, *options = arguments
+        plan = csr_array((data, indices, indptr), shape=(a.size, options[0].size)).toarray()
+        yield Case("schur", "dense_schur_cg", label, (plan, a, *options))
 
 
 CASES = list(cases())
@@ -280,6 +284,8 @@ def large_arguments():
     matrix, a, c = sparse_plan(400, 330, 0.8)
     rhs = rng.normal(size=330)
     yield "schur", "schur_cg", (*matrix, a, c, 0.05, rhs, 1e-8, 50)
+    plan = csr_array(matrix, shape=(400, 330)).toarray()
+    yield "schur", "dense_schur_cg", (plan, a, c, 0.05, rhs, 1e-8, 50)
     yield "transport", "plan_gradient", tuple(near)
     for case in (dense, near):
         cost, u, v, inverse_reg = case
