@@ -23,7 +23,7 @@ docs: .venv/docs.stamp
 check-docs: docs
 	$(BIN)/python docs/check_site.py docs/_build/html
 bench: .venv/bench.stamp
-	cd asv_bench && ../$(BIN)/asv run --python=same --quick
+	cd asv_bench && ../$(BIN)/asv machine --yes && ../$(BIN)/asv run --python=same --quick
 clean:
 	rm -rf .venv build dist tour .*_cache docs/_build docs/gallery docs/generated
 
