@@ -10,9 +10,19 @@ import array_api_compat
 Array = Any  # until the standard has a typed array
 
 
+_NAMESPACES: dict[type, Any] = {}
+
+
 def array_namespace(*arrays: Array) -> Any:
-    """Return the namespace shared by the arrays, wrapped so that it follows the standard."""
-    return array_api_compat.array_namespace(*arrays)
+    """Return the namespace of the arrays, wrapped so that it follows the standard.
+
+    Looked up once per class and by the first array only, because kernels ask often; that all
+    inputs are of one library is checked where they enter, in `_validate.common_namespace`.
+    """
+    kind = type(arrays[0])
+    if kind not in _NAMESPACES:
+        _NAMESPACES[kind] = array_api_compat.array_namespace(*arrays)
+    return _NAMESPACES[kind]
 
 
 def device_of(x: Array) -> Any:
