@@ -11,6 +11,7 @@ import pytest
 from conftest import to_numpy
 
 import numopt
+from numopt.transport._costs import locality_order
 
 METRICS = ("sqeuclidean", "euclidean", "cityblock")
 
@@ -155,6 +156,44 @@ print(solve(5000), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert success == "True"
     unit = 1 if sys.platform == "darwin" else 1024
     assert int(growth) * unit < 60e6
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 8])
+def test_locality_order_keeps_neighbors_together(d, rng):
+    X = rng.random((400, d))
+    order = locality_order(X)
+    np.testing.assert_array_equal(np.sort(order), np.arange(400))
+    lengths = [np.linalg.norm(np.diff(X[i], axis=0), axis=1).sum() for i in (order, slice(None))]
+    assert lengths[0] < {1: 0.02, 2: 0.2, 3: 0.4, 8: 0.9}[d] * lengths[1]
+
+
+def test_locality_order_of_degenerate_clouds():
+    for X in (np.ones((5, 3)), np.ones((1, 2)), np.array([[0.0, 1.0], [0.0, -1.0], [0.0, 0.0]])):
+        np.testing.assert_array_equal(np.sort(locality_order(X)), np.arange(len(X)))
+
+
+def test_sorted_clouds_give_the_same_in_every_library(lib, monkeypatch):
+    """Large clouds are sorted for the solve; here small ones are, with zero masses and a start."""
+    if not lib.indexing:
+        pytest.skip("array_api_strict finds no indices on this device; see test_libraries_agree")
+    monkeypatch.setattr(numopt.transport._solve, "ORDERING_ENTRIES", 0)
+    rng = np.random.default_rng(0)
+    X, Y = rng.random((30, 2)), rng.random((20, 2))
+    a, b = problems.weights(rng, 30), problems.weights(rng, 20)
+    a[[3, 17]], b[5] = 0, 0
+    a, b = a / a.sum(), b / b.sum()
+    stored = numopt.entropic_transport(distances(X, Y, "euclidean"), a, b, reg=0.03, tol=1e-11)
+    for dtype in lib.floats:
+        arrays = [lib.asarray(x, dtype) for x in (X, Y, a, b)]
+        cost = numopt.PointCloudCost(*arrays[:2], "euclidean")
+        tol, atol = (1e-11, 1e-11) if dtype == "float64" else (1e-4, 1e-5)
+        result = numopt.entropic_transport(cost, *arrays[2:], reg=0.03, tol=tol)
+        again = numopt.entropic_transport(cost, *arrays[2:], reg=0.03, tol=tol, x0=result)
+        assert again.success
+        assert again.nit <= 1
+        for plan in (result.plan(), again.plan()):
+            np.testing.assert_allclose(to_numpy(plan), stored.plan(), rtol=0, atol=atol)
+        np.testing.assert_allclose(to_numpy(result.f), stored.f, rtol=0, atol=1e3 * atol)
 
 
 def test_libraries_agree(lib):

@@ -102,6 +102,15 @@ class TestCallback:
         assert "callback" in result.message
         assert result.marginal_error == pytest.approx(plan_errors(result, cost, a, b, 1e-3))
 
+    def test_stopping_at_a_point_that_passes_is_a_success(self):
+        def callback(intermediate_result):
+            if intermediate_result.error <= 1e-8 and intermediate_result.reg == 1e-3:
+                raise StopIteration
+
+        cost, a, b = problems.cloud(40)
+        result = SOLVE(cost, a, b, reg=1e-3, callback=callback, tol=1e-8)
+        assert (result.status, result.success) == (99, True)
+
     def test_errors_in_a_callback_reach_the_user(self):
         def callback(intermediate_result):
             raise KeyError(intermediate_result.nit)
