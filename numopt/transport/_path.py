@@ -19,6 +19,8 @@ PATH_START = 0.05
 LEVEL_TOLERANCE = 0.02
 # A start from outside is used at the target if its error there is below this.
 WARM_ERROR = 0.1
+# A last level closer to the target than this factor would be a level for nothing.
+SHORTEST_STEP = 1.3
 
 # Averaged updates of a symmetric problem, which are usually enough, before Newton steps.
 AVERAGED_UPDATES = 20
@@ -118,8 +120,7 @@ def follow_path(
             u = state.u if last else None
             return Solution(solved, u, run.status, run.nit, run.state.counts, path, history)
         ratio = _adapted(ratio, run.state.counts.newton - counts.newton)
-        # A last step much shorter than the others would be a level for nothing.
-        following = reg / ratio if reg / ratio > 1.1 * target else target
+        following = reg / ratio if reg / ratio > SHORTEST_STEP * target else target
         g = solved if earlier is None else _secant(earlier, (reg, solved), following)
         counts, nit, begun = run.state.counts, run.nit, None
         earlier, reg = (reg, solved), following
