@@ -9,6 +9,7 @@ import problems
 import pytest
 
 import numopt
+from numopt.transport import _path
 from numopt.transport._path import sns_step
 from numopt.transport._semidual import Counts, NewtonOptions, Problem, evaluate, rounding
 
@@ -137,6 +138,58 @@ def test_mass_crosses_between_far_clusters(excess):
     result = numopt.entropic_transport(cost, a, b, reg=0.01, tol=1e-8)
     oracles.assert_optimal(result, cost, a, b, 0.01, 1e-8)
     assert result.plan()[20:, :20].sum() == pytest.approx(excess, abs=1e-8)
+
+
+def passes():
+    """Return the passes over the cost that a few problems take together."""
+    total = 0
+    for family in (problems.assign, problems.cloud, problems.cloud_3d):
+        for seed in range(3):
+            cost, a, b = family(144, seed)
+            total += numopt.entropic_transport(cost, a, b, reg=1e-4).npass
+    return total
+
+
+def test_extrapolating_along_the_path_saves_passes(monkeypatch):
+    extrapolated = passes()
+    monkeypatch.setattr(_path, "_secant", lambda _older, newer, _target: newer[1])
+    assert extrapolated < passes()
+
+
+# 1.3 times the middle of the range of passes that the method was designed for.
+CEILINGS = {
+    ("assign", 200): 22,
+    ("assign", 1200): 32,
+    ("assign", 10_000): 51,
+    ("cloud", 200): 22,
+    ("cloud", 1200): 32,
+    ("cloud", 10_000): 51,
+    ("cloud-3d", 1200): 32,
+    ("cloud-3d", 10_000): 51,
+    ("rectangle", 1200): 32,
+    ("rectangle", 10_000): 51,
+    ("strokes-2", 1200): 36,
+    ("strokes-2", 10_000): 144,
+    ("strokes-1", 1200): 120,
+    ("strokes-1", 10_000): 262,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "inverse_reg"), CEILINGS)
+def test_number_of_passes(family, inverse_reg):
+    """The median over six seeds, counted: it does not depend on the machine."""
+    counts = []
+    for seed in range(6 if "strokes" not in family else 1):
+        instance = (
+            problems.strokes(28, int(family[-1]))
+            if "strokes" in family
+            else (problems.FAMILIES[family](1000, seed))
+        )
+        result = numopt.entropic_transport(*instance, reg=1 / inverse_reg, tol=1e-10)
+        assert result.success
+        counts.append(result.npass)
+    assert np.median(counts) <= CEILINGS[family, inverse_reg], counts
 
 
 def test_two_far_points_with_slightly_different_masses():
