@@ -12,9 +12,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "../shared/data"
 def _path(name):
     path = FOLDER / name
     if not path.is_file():
-        pytest.skip(
-            f"needs the data set {name}, which is not in {FOLDER.name}/ beside the checkout"
-        )
+        pytest.skip(f"needs the data set {name}, which is not beside this checkout")
     return path
 
 

@@ -11,7 +11,14 @@ import pytest
 import numopt
 from numopt.transport import _path
 from numopt.transport._path import sns_step
-from numopt.transport._semidual import Counts, NewtonOptions, Problem, evaluate, rounding
+from numopt.transport._semidual import (
+    Counts,
+    NewtonOptions,
+    Problem,
+    evaluate,
+    rounding,
+    sweep,
+)
 
 
 def errors_at_the_target(result):
@@ -67,6 +74,23 @@ def test_steps_do_not_modify_states():
         for x, copy in zip((state.v, state.u, state.c), copies, strict=True):
             np.testing.assert_array_equal(x, copy)
         state = new
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("stored", [True, False])
+def test_sweep_is_exact_where_a_column_underflows(stored):
+    """Some columns are farther from every row than any exponential can tell."""
+    rng = np.random.default_rng(0)
+    X = rng.random((50, 1))
+    Y = np.concatenate([rng.random((128, 1)), 30 + rng.random((70, 1))])
+    dense = np.abs(X - Y.T)
+    a, b, reg = problems.uniform(50), problems.uniform(198), 0.01
+    problem, state = start(dense if stored else (X, Y, 2), a, b, reg)
+    new = sweep(problem, state)
+    exponents = (state.u[:, None] - dense / reg).astype(np.longdouble)
+    peak = exponents.max(axis=0)
+    expected = np.log(b) - peak - np.log(np.exp(exponents - peak).sum(axis=0))
+    np.testing.assert_allclose(new.v, expected.astype(float), rtol=1e-12, atol=1e-9)
 
 
 def test_objective_has_the_gradient_and_hessian_it_claims():

@@ -117,6 +117,14 @@ def test_failure_is_reported(rng):
     assert "raise maxiter" in result.message
 
 
+def test_failure_of_a_cloud_with_itself_is_reported(rng):
+    result = divergence(rng.random((20, 2)), rng.random((1, 2)), reg=1e-3, maxiter=2)
+    assert result.transport.success
+    assert not result.self_a.success
+    assert (result.success, result.status) == (False, result.self_a.status)
+    assert result.message == result.self_a.message
+
+
 def test_zero_masses(rng):
     X, Y = rng.random((10, 2)), rng.random((9, 2))
     a = problems.weights(rng, 10)
