@@ -104,3 +104,12 @@ def _exp(x):
     if x == types.float32:
         return lambda x: _exp_32(x)
     return lambda x: _exp_64(x)
+
+
+@jit(reorder=True)
+def dot(x, y):
+    """Return the inner product of two vectors, accumulated in float64."""
+    total = 0.0
+    for j in range(x.shape[0]):
+        total += x[j] * y[j]
+    return total

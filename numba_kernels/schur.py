@@ -6,6 +6,7 @@ import numpy as np
 from numba import prange
 
 from ._jit import by_layout, jit
+from ._math import dot
 
 # Below this many entries, starting threads for a product costs more than it saves (two threads).
 # It depends on the matrix only, as do the results: each of their entries is one sum.
@@ -81,7 +82,7 @@ def _sparse_gram(matrix, inverse_a, p, out):
 def _gram_rows(plan, inverse_a, p, first, last, out):
     """Add what some rows contribute to P' diag(1/a) P p: each row is read once."""
     for i in range(first, last):
-        product = _dot(plan[i], p) * inverse_a[i]
+        product = dot(plan[i], p) * inverse_a[i]
         row = plan[i]
         for j in range(out.shape[0]):
             out[j] += product * row[j]
@@ -113,14 +114,6 @@ _gram = by_layout(_dense_gram, _sparse_gram)
 
 
 @jit(reorder=True)
-def _dot(x, y):
-    total = 0.0
-    for j in range(x.shape[0]):
-        total += x[j] * y[j]
-    return total
-
-
-@jit(reorder=True)
 def _absolute_sum(x):
     total = 0.0
     for j in range(x.shape[0]):
@@ -139,7 +132,7 @@ def _conjugate_gradients(matrix, squares, a, c, shift, rhs, rtol, maxiter):
     x = np.zeros_like(residual)
     p = preconditioner * residual
     product = np.empty_like(residual)
-    rho = _dot(residual, p)
+    rho = dot(residual, p)
     error = _absolute_sum(residual)
     target = rtol * error
     iterations = 0
@@ -147,7 +140,7 @@ def _conjugate_gradients(matrix, squares, a, c, shift, rhs, rtol, maxiter):
         _gram(matrix, inverse_a, p, product)
         for j in range(x.shape[0]):
             product[j] = diagonal[j] * p[j] - product[j]
-        curvature = _dot(p, product)
+        curvature = dot(p, product)
         if not curvature > 0:
             break
         step = rho / curvature
@@ -158,7 +151,7 @@ def _conjugate_gradients(matrix, squares, a, c, shift, rhs, rtol, maxiter):
         previous = rho
         for j in range(x.shape[0]):
             product[j] = preconditioner[j] * residual[j]
-        rho = _dot(residual, product)
+        rho = dot(residual, product)
         for j in range(x.shape[0]):
             p[j] = product[j] + rho / previous * p[j]
         iterations += 1

@@ -20,7 +20,7 @@ from ._costs import (
     tile_tops,
 )
 from ._jit import jit, pass_kernel
-from ._math import exp
+from ._math import dot, exp
 
 # Row blocks of a dense pass. The number is fixed so that sums over rows are added in the same
 # order, hence are bit for bit the same, whatever the number of threads.
@@ -57,14 +57,6 @@ def _sum(values):
     total = 0.0
     for j in range(values.shape[0]):
         total += values[j]
-    return total
-
-
-@jit(reorder=True)
-def _dot(x, y):
-    total = 0.0
-    for j in range(x.shape[0]):
-        total += x[j] * y[j]
     return total
 
 
@@ -205,7 +197,7 @@ def plan_apply(cost, u, v, inverse_reg, V):
             for s in range(_plan_segments(cost, i, u[i], v, tops, inverse_reg, row, segments)):
                 first, last = segments[s]
                 for k in range(columns.shape[0]):
-                    out[i, k] += _dot(row[first:last], columns[k, first:last])
+                    out[i, k] += dot(row[first:last], columns[k, first:last])
     return out
 
 
@@ -383,7 +375,7 @@ def gram_apply(cost, u, v, row_threshold, column_threshold, inverse_reg, scale, 
                 first, last = segments[s]
                 exponents(cost, i, first, last, v, inverse_reg, row)
                 _keep(row[first:last], u[i], row_threshold[i], column_threshold[first:last])
-                product += _dot(row[first:last], x[first:last])
+                product += dot(row[first:last], x[first:last])
             product *= scale[i]
             for s in range(count):
                 first, last = segments[s]

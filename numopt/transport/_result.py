@@ -9,6 +9,7 @@ from .._namespace import Array, array_namespace, csr_matrix
 from .._result import Result
 from ._costs import PointCloudCost
 from ._coupling import Coupling, embedded, rounded
+from ._derivatives import jvp, vjp
 
 
 class TransportResult(Result):
@@ -208,9 +209,28 @@ class TransportResult(Result):
         none; `da` and `db` must have equal sums and vanish where the mass does. Returns dP
         (n, m). Solves one linear system with the sparsified Hessian at the solution.
         """
-        from ._derivatives import jvp
+        if dcost is not None:
+            dcost = self._restrict(self._operand("dcost", dcost, 0, 1, ndim=2), 0, 1)
+        da, db = self._mass_change("da", da, 0), self._mass_change("db", db, 1)
+        given = [change for change in (da, db) if change is not None]
+        xp = array_namespace(self.f)
+        sums = [0.0 if change is None else float(xp.sum(change)) for change in (da, db)]
+        size = sum(float(xp.sum(xp.abs(change))) for change in given)
+        if abs(sums[0] - sums[1]) > 1e-6 * size:
+            raise ValueError(f"`da` and `db` must have equal sums, got {sums[0]} and {sums[1]}.")
+        return self._embed(jvp(self._coupling, dcost, da, db), 0, 1)
 
-        return jvp(self, dcost, da, db)
+    def _mass_change(self, name: str, change: Array | None, side: int) -> Array | None:
+        """Return a validated change of one side's masses on the support."""
+        if change is None:
+            return None
+        change = self._operand(name, change, side, ndim=1)
+        xp = array_namespace(change)
+        if bool(xp.any((self._masses[side] == 0) & (change != 0))):
+            raise ValueError(
+                f"`{name}` must be zero where the mass is zero: the plan has no derivative there."
+            )
+        return self._restrict(change, side)
 
     def vjp_plan(self, weights: Array) -> tuple[Array, Array, Array]:
         """Return the gradients of ``sum(weights * P)`` with respect to the cost, `a` and `b`.
@@ -218,6 +238,6 @@ class TransportResult(Result):
         `weights` (n, m). The gradients with respect to the masses are centered on the support
         and zero where the mass is zero. The transpose of `jvp_plan`, at the same cost.
         """
-        from ._derivatives import vjp
-
-        return vjp(self, weights)
+        weights = _validate.finite("weights", self._operand("weights", weights, 0, 1, ndim=2))
+        cost, a, b = vjp(self._coupling, self._restrict(weights, 0, 1))
+        return self._embed(cost, 0, 1), self._embed(a, 0), self._embed(b, 1)
