@@ -40,6 +40,26 @@ def test_methods_solve_an_easy_problem(method):
     oracles.assert_optimal(result, cost, a, b, 0.02, 1e-9)
 
 
+@pytest.mark.parametrize("reg", [1e-3, 0.03, 1.0, 30.0])
+@pytest.mark.parametrize("maxiter", [0, 1, 3, 10])
+def test_gap_bounds_the_distance_from_the_optimum_anywhere(maxiter, reg):
+    """Far from the solution too, where no first-order estimate would do."""
+    for seed in range(15):
+        rng = np.random.default_rng([seed, maxiter])
+        n, m = rng.integers(1, 12, size=2)
+        cost = rng.random((n, m)) if seed % 2 else rng.integers(3, size=(n, m)).astype(float)
+        a, b = 3 * problems.weights(rng, n), 3 * problems.weights(rng, m)
+        result = numopt.entropic_transport(cost, a, b, reg=reg, tol=1e-11, maxiter=maxiter)
+        plan = oracles.dense_plan(cost, a, b, result.f, result.g, reg)
+        value = oracles.primal(oracles.feasible(plan, a, b), cost, a, b, reg)
+        gap = value - oracles.dual(cost, a, b, result.f, result.g, reg)
+        assert gap >= -1e-12 * (1 + reg)
+        assert gap <= result.gap + 1e-12 * (1 + reg)
+        best = numopt.entropic_transport(cost, a, b, reg=reg, tol=1e-11).dual_fun
+        assert result.dual_fun <= best + 1e-12 * (1 + reg)
+        assert best <= value + 1e-12 * (1 + reg)
+
+
 @pytest.mark.parametrize("masses", ["a", "b", "both"])
 def test_total_mass_need_not_be_one(masses, rng):
     cost = rng.random((9, 13))
