@@ -103,7 +103,9 @@ def test_two_by_two_is_a_quadratic_equation(reg, rng):
         # p (1 - a0 - b0 + p) = k (a0 - p) (b0 - p) for p = P[0, 0] with the cross-ratio k.
         with mpmath.workdps(60):
             k = mpmath.exp(-(cost[0, 0] + cost[1, 1] - cost[0, 1] - cost[1, 0]) / reg)
-            roots = mpmath.polyroots([1 - k, 1 - a0 - b0 + k * (a0 + b0), -k * a0 * b0])
+            half = (1 - a0 - b0 + k * (a0 + b0)) / 2
+            root = mpmath.sqrt(half**2 + (1 - k) * k * a0 * b0)
+            roots = [(sign * root - half) / (1 - k) for sign in (1, -1)]
             valid = [p for p in roots if max(0, a0 + b0 - 1) <= p <= min(a0, b0)]
         assert len(valid) == 1
         plan = numopt.entropic_transport(cost, a, b, reg=reg, tol=1e-12).plan()

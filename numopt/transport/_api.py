@@ -167,7 +167,7 @@ def entropic_transport(
         callback=callback,
     )
     matrix, a, b, points = validated(cost, a, b)
-    start = _start(x0, b)
+    start = _start(x0, a, b)
     with closing(callback):
         if a.ndim == 1:
             return solve(instance_of(matrix, a, b, points), settings, start)
@@ -252,7 +252,23 @@ def _masses(name: str, x: Any, shape: tuple[int, ...], reference: Array, dtype: 
     _validate.non_negative(name, _validate.same_shape(name, x, shape, "cost"))
     if not bool(xp.all(xp.any(x > 0, axis=-1))):
         raise ValueError(f"`{name}` must not be zero everywhere.")
+    _representable(name, x)
     return x
+
+
+def _representable(name: str, x: Array) -> None:
+    """Check that masses and products of masses keep their digits."""
+    xp = array_namespace(x)
+    info = xp.finfo(x.dtype)
+    smallest, largest = 4 * float(info.smallest_normal), float(info.max) ** (1 / 3)
+    if bool(xp.any((x > 0) & (x < smallest))):
+        raise ValueError(f"`{name}` must hold zeros or numbers above {smallest:.1e}.")
+    total = float(xp.max(xp.sum(x, axis=-1)))
+    if not 1 / largest <= total <= largest:
+        raise ValueError(
+            f"`{name}` must have a total between {1 / largest:.0e} and {largest:.0e}, "
+            f"got {total:.1e}."
+        )
 
 
 def _same_totals(a: Array, b: Array) -> Array:
@@ -269,22 +285,26 @@ def _same_totals(a: Array, b: Array) -> Array:
     return b * (totals_a / totals_b)
 
 
-def _start(x0: Any, b: Array) -> Array | None:
+def _start(x0: Any, a: Array, b: Array) -> Array | None:
     """Return the column potential of a warm start, validated."""
     if x0 is None:
         return None
     if isinstance(x0, TransportResult | TransportBatch):
-        g = x0.g
-    elif isinstance(x0, tuple):
+        x0 = x0.f, x0.g
+    if isinstance(x0, tuple):
         if len(x0) != 2:
             raise ValueError(f"`x0` must be a pair (f, g), got {len(x0)} items.")
-        g = x0[1]
-    else:
-        g = x0
-    _validate.common_namespace(b=b, x0=g)
-    _validate.common_float(x0=g)
-    g = _validate.same_shape("x0", g, tuple(b.shape), "b")
-    return _validate.finite("x0", array_namespace(g).astype(g, b.dtype, copy=False))
+        _potential(x0[0], "a", a)
+        x0 = x0[1]
+    return _potential(x0, "b", b)
+
+
+def _potential(x0: Any, side: str, masses: Array) -> Array:
+    """Return one side's potential of a warm start, validated."""
+    _validate.common_namespace(**{side: masses, "x0": x0})
+    _validate.common_float(x0=x0)
+    x0 = _validate.same_shape("x0", x0, tuple(masses.shape), side)
+    return _validate.finite("x0", array_namespace(x0).astype(x0, masses.dtype, copy=False))
 
 
 def instance_of(matrix: Any, a: Array, b: Array, points: PointCloudCost | None) -> Instance:

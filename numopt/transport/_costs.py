@@ -133,7 +133,7 @@ def locality_order(points: Array) -> Array:
     xp = array_namespace(points)
     low = xp.min(points, axis=0)
     span = xp.max(points, axis=0) - low
-    widest = xp.argsort(span, descending=True)[:6]
+    widest = xp.argsort(span, descending=True)[: min(6, points.shape[1])]
     scale = xp.where(span > 0, 1023 / xp.where(span > 0, span, 1.0), 0.0)
     cells = xp.astype(xp.take((points - low) * scale, widest, axis=1), xp.int64)
     code = xp.zeros_like(cells[:, 0])

@@ -14,7 +14,7 @@ from .._kernels.transport import plan_stats, sparsify_count, sparsify_fill
 from .._namespace import Array, array_namespace, widest_float
 from ._costs import shape_of
 from ._path import sinkhorn_step
-from ._semidual import Counts, Problem, State
+from ._semidual import Counts, Problem, State, accepted
 
 SWEEPS = 20
 HALVINGS = 20
@@ -33,7 +33,7 @@ def paper_step(problem: Problem, state: State, density: float) -> State:
         length = 0.5**halving
         trial = _measured(problem, state.u + length * du, state.v + length * dv, counts)
         counts = trial.state.counts
-        if trial.state.objective >= state.objective + 1e-4 * length * slope > state.objective:
+        if accepted(state, trial.state, length * slope):
             stalled = 0 if trial.state.error < 0.9 * state.error else state.stalled + 1
             return trial.state._replace(best_error=trial.state.error, stalled=stalled)
     # No step along this direction raises the dual: the next one would be the same.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from .._iterate import Callback, Record, Run, iterate
 from .._namespace import Array, array_namespace
+from .._result import CONVERGED
 from ._semidual import Counts, Problem, State, evaluate, newton_step, sweep
 
 NO_PROGRESS = 2
@@ -21,6 +22,8 @@ LEVEL_TOLERANCE = 0.02
 WARM_ERROR = 0.1
 # A last level closer to the target than this factor would be a level for nothing.
 SHORTEST_STEP = 1.3
+# Moves without progress after which the first path is given up.
+FIRST_PATIENCE = 40
 
 # Averaged updates of a symmetric problem, which are usually enough, before Newton steps.
 AVERAGED_UPDATES = 20
@@ -41,7 +44,7 @@ class Limits(NamedTuple):
 class Solution(NamedTuple):
     """The best column potential found, how the search for it ended, and what it cost."""
 
-    g: Array
+    g: Any
     u: Array | None  # exact row log-scalings for g, if the target was reached
     status: int
     nit: int
@@ -90,11 +93,38 @@ def follow_path(
 ) -> Solution:
     """Solve at decreasing regularizations, from `path_start` to that of the problem.
 
-    A start `g` that is good at the target already is used there at once.
+    A start `g` that is good at the target already is used there at once. Where blocks of the plan
+    are so far apart that a small excess of mass cannot cross any more at the target, a second
+    path solves every level to the end, from where the blocks still communicate.
     """
+    level_tol = max(limits.tol, LEVEL_TOLERANCE)
+    if path_start <= problem.reg:
+        return _descend(problem, step, limits, g, path_start, scaling, level_tol, _begin())
+    first = limits._replace(patience=FIRST_PATIENCE)
+    solution = _descend(problem, step, first, g, path_start, scaling, level_tol, _begin())
+    if solution.status != NO_PROGRESS:
+        return solution
+    return _descend(problem, step, limits, None, 4 * path_start, scaling, limits.tol, solution)
+
+
+def _begin() -> Solution:
+    """Return what there is before the first step."""
+    return Solution(None, None, CONVERGED, 0, Counts(), [], [])
+
+
+def _descend(
+    problem: Problem,
+    step: Step,
+    limits: Limits,
+    g: Array | None,
+    path_start: float,
+    scaling: float,
+    level_tol: float,
+    before: Solution,
+) -> Solution:
+    """Follow the path once, each level but the last to `level_tol`, and add to what was before."""
     target, reg, ratio = problem.reg, max(path_start, problem.reg), scaling
-    history: list[Record] = []
-    counts, nit, begun = Counts(), 0, None
+    history, counts, nit, begun = before.history, before.counts, before.nit, None
     if g is None:
         g = array_namespace(problem.b).zeros_like(problem.b)
     elif reg > target:
@@ -105,18 +135,17 @@ def follow_path(
         else:
             begun = None
     earlier: tuple[float, Array] | None = None
-    path = []
+    path = list(before.reg_path)
     while True:
         last = reg <= target
         path.append(reg)
-        tol = limits.tol if last else max(limits.tol, LEVEL_TOLERANCE)
-        level = problem._replace(reg=reg, tol=tol)
+        level = problem._replace(reg=reg, tol=limits.tol if last else level_tol)
         if begun is None:
             begun = evaluate(level, level.v_from(g), counts)._replace(sweeps_due=1, sweeps_spare=6)
         run = _solve_level(level, step, limits, begun, nit, history)
         state = run.best if last else run.state
         solved = level.g_from(state.v)
-        if last or run.status not in (0, NO_PROGRESS):
+        if last or run.status not in (CONVERGED, NO_PROGRESS, PRECISION_FLOOR):
             u = state.u if last else None
             return Solution(solved, u, run.status, run.nit, run.state.counts, path, history)
         ratio = _adapted(ratio, run.state.counts.newton - counts.newton)

@@ -210,7 +210,8 @@ class TransportResult(Result):
         (n, m). Solves one linear system with the sparsified Hessian at the solution.
         """
         if dcost is not None:
-            dcost = self._restrict(self._operand("dcost", dcost, 0, 1, ndim=2), 0, 1)
+            dcost = _validate.finite("dcost", self._operand("dcost", dcost, 0, 1, ndim=2))
+            dcost = self._restrict(dcost, 0, 1)
         da, db = self._mass_change("da", da, 0), self._mass_change("db", db, 1)
         given = [change for change in (da, db) if change is not None]
         xp = array_namespace(self.f)
@@ -224,7 +225,7 @@ class TransportResult(Result):
         """Return a validated change of one side's masses on the support."""
         if change is None:
             return None
-        change = self._operand(name, change, side, ndim=1)
+        change = _validate.finite(name, self._operand(name, change, side, ndim=1))
         xp = array_namespace(change)
         if bool(xp.any((self._masses[side] == 0) & (change != 0))):
             raise ValueError(

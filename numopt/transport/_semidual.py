@@ -21,6 +21,10 @@ from .._kernels.transport import (
 from .._namespace import Array, array_namespace, inner, widest_float
 from ._costs import KernelCost, restricted, shape_of, transposed
 
+# Column sums below this may consist of exponentials at the lower end of their range (float32 and
+# float64).
+UNDERFLOW = (1e-24, 1e-240)
+
 # A Sinkhorn sweep that shrinks the error by this factor is worth more than a Newton step.
 FAST_SHRINKAGE = 0.4
 
@@ -118,9 +122,9 @@ def sweep(problem: Problem, state: State) -> State:
 
 
 def _log_column_sums(problem: Problem, state: State) -> Array:
-    """Return log c, exact also where a column sum underflowed to zero."""
+    """Return log c, exact also where the terms of a column sum underflowed."""
     xp = array_namespace(state.c)
-    empty = state.c <= 0
+    empty = state.c < UNDERFLOW[float(xp.finfo(state.c.dtype).eps) < 1e-10]
     log_c = xp.log(xp.where(empty, 1.0, state.c))
     if not bool(xp.any(empty)):
         return log_c
@@ -154,7 +158,7 @@ def newton_step(problem: Problem, state: State) -> State:
             continue
         new = evaluate(problem, state.v + move, counts)
         counts = new.counts
-        if _accepted(state, new, slope):
+        if accepted(state, new, slope):
             wider = 3 * max(radius, 1.0) if attempt == 0 else radius
             return new._replace(
                 sweeps_due=1 if radius < longest else 0,
@@ -166,7 +170,7 @@ def newton_step(problem: Problem, state: State) -> State:
     )
 
 
-def _accepted(old: State, new: State, expected: float) -> bool:
+def accepted(old: State, new: State, expected: float) -> bool:
     """Tell whether D rose enough or, where rounding hides its change, the error halved."""
     if not (math.isfinite(new.objective) and math.isfinite(new.error)):
         return False

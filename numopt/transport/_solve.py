@@ -148,7 +148,12 @@ def _search(
 
 def _limits(instance: Instance, settings: Settings) -> Limits:
     """Return when to stop; warn if the tolerance is below what the dtype can resolve."""
-    floor = precision_floor(instance.a, instance.high - instance.low, settings.reg)
+    span = instance.high - instance.low
+    if not math.isfinite(span):
+        raise ValueError(
+            f"`cost` must have a finite range, got entries from {instance.low} to {instance.high}."
+        )
+    floor = precision_floor(instance.a, span, settings.reg)
     if floor >= 1:
         raise ValueError(
             f"`reg` must be above {floor * settings.reg:.1e}, below which no digit of cost / reg "
