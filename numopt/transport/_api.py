@@ -121,9 +121,9 @@ def entropic_transport(
     do.
 
     Every pass over the cost takes one exponential per entry, O(nm) time, and no n-by-m
-    temporary; the sparse matrix takes O(nnz) memory. The smaller of n and m should be that of
-    the columns; otherwise the cost is transposed once. Where the plan is not sparse (large
-    `reg`), the Newton matrix is the plan itself.
+    temporary; the sparse matrix takes O(nnz) memory, at most 100 MB. The smaller of n and m
+    should be that of the columns; otherwise the cost is transposed once. Where the plan is not
+    sparse (large `reg`), it is stored if it has at most four million entries, otherwise never.
 
     Proved [1]_: with a unique optimal plan P0 of the unregularized problem between uniform masses
     1/n, and D the gap between the best and the second-best vertex, the regularized plan is within
