@@ -9,7 +9,7 @@ import problems
 import pytest
 
 import numopt
-from numopt.transport import _path
+from numopt.transport import _path, _semidual
 from numopt.transport._path import sns_step
 from numopt.transport._semidual import (
     Counts,
@@ -74,6 +74,48 @@ def test_steps_do_not_modify_states():
         for x, copy in zip((state.v, state.u, state.c), copies, strict=True):
             np.testing.assert_array_equal(x, copy)
         state = new
+
+
+SYSTEMS = {
+    "sparse": {"density_limit": 1.0, "nnz_limit": 1e9},
+    "dense": {"density_limit": 1e-9, "nnz_limit": 1e9},
+    "implicit": {"density_limit": 1e-9, "nnz_limit": 1.0},
+}
+
+
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_newton_direction_solves_its_system(system, stored, monkeypatch):
+    """However the Hessian is kept, the residual is what conjugate gradients were asked for."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.random((60, 2)), rng.random((50, 2))
+    dense = problems.squared_distances(X, Y)
+    a, b, reg = problems.weights(rng, 60), problems.weights(rng, 50), 0.02
+    options = NewtonOptions(mass_floor=1e-15, mass_cap=1e-14, cg_rtol=1e-12, **SYSTEMS[system])
+    problem, state = start(dense if stored else (X, Y, 0), a, b, reg, options)
+    for _ in range(6):
+        state = sns_step(problem, state)
+    assert 1e-9 < state.error < 1e-2
+    others = {"sparse": [], "dense": [], "implicit": []}
+    for name, function in (
+        ("sparse", "schur_cg"),
+        ("dense", "dense_schur_cg"),
+        ("implicit", "implicit_cg"),
+    ):
+        real = getattr(_semidual, function)
+        monkeypatch.setattr(
+            _semidual,
+            function,
+            lambda *args, real=real, name=name: others[name].append(1) or real(*args),
+        )
+    x, iterations, _ = _semidual._direction(problem, state)
+    assert [name for name, calls in others.items() if calls] == [system]
+    plan = np.exp(state.u[:, None] + state.v - dense / reg)
+    shift = options.damping * state.error
+    hessian = (1 + shift) * np.diag(state.c) - plan.T @ (plan / a[:, None])
+    residual = np.abs(hessian @ x - (b - state.c)).sum()
+    assert residual <= max(state.error, 0.3 * problem.tol / state.error) * state.error * 1.001
+    assert iterations > 0
 
 
 @pytest.mark.usefixtures("compiled")

@@ -198,6 +198,20 @@ def test_libraries_agree(lib):
         assert abs(to_numpy(result.plan()) - expected).sum() <= accuracy
 
 
+@pytest.mark.parametrize("limits", [(1.0, 1e9), (1e-9, 1e9), (1e-9, 1.0)], ids=str)
+def test_libraries_agree_however_the_hessian_is_kept(lib, limits):
+    if not lib.indexing:
+        pytest.skip("see test_libraries_agree: transport does not run on this device")
+    density_limit, nnz_limit = limits
+    options = {"density_limit": density_limit, "nnz_limit": nnz_limit}
+    result, cost, a, b = solve_in(lib, lib.widest, newton_options=options)
+    assert result.success
+    assert result.nit_newton > 0
+    plan = oracles.dense_plan(cost, a, b, to_numpy(result.f), to_numpy(result.g), 0.02)
+    tol = 1e-8 if lib.widest == "float64" else 1e-4
+    assert sum(oracles.marginal_errors(plan, a, b)) <= 2 * tol
+
+
 def test_sparse_plan_of_every_library(lib):
     if not lib.indexing:
         pytest.skip("see test_libraries_agree: transport does not run on this device")

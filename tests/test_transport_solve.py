@@ -283,6 +283,7 @@ class TestMethods:
             {"damping": 0.3, "clip": 5.0},
             {"density_limit": 1e-9},
             {"density_limit": 1.0},
+            {"nnz_limit": 10.0},
             {"cg_rtol": 1e-8, "cg_maxiter": 500},
         ],
         ids=str,
