@@ -19,7 +19,7 @@ lint: .venv/lint.stamp
 	$(BIN)/numpydoc lint $(wildcard numopt/*.py numopt/[a-z]*/*.py)
 	$(BIN)/codespell
 docs: .venv/docs.stamp
-	$(BIN)/python -m sphinx -W -n --keep-going -j auto docs docs/_build/html
+	$(BIN)/python -m sphinx -W -n --keep-going docs docs/_build/html
 check-docs: docs
 	$(BIN)/python docs/check_site.py docs/_build/html
 bench: .venv/bench.stamp
