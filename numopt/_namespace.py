@@ -61,6 +61,17 @@ def inner(x: Array, y: Array) -> float:
     return float(xp.vecdot(x, y))
 
 
+def filled(mask: Array, values: Array, otherwise: Array) -> Array:
+    """Return `values`, one for each true entry of a mask in order, there and `otherwise` elsewhere.
+
+    The assignment ``otherwise[mask] = values`` without modifying anything.
+    """
+    xp = array_namespace(values)
+    integers = xp.__array_namespace_info__().default_dtypes(device=device_of(values))["indexing"]
+    rank = xp.cumulative_sum(xp.astype(mask, integers)) - 1
+    return xp.where(mask, xp.take(values, xp.clip(rank, 0, None)), otherwise)
+
+
 def csr_matrix(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> Any:
     """Return a sparse matrix of the library of the arrays; the three arrays where it has none."""
     parts = (data, indices, indptr)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._namespace import Array
+from ._namespace import Array, array_namespace, device_of
 
 
 def generator(rng: int | np.random.Generator | None) -> np.random.Generator:
@@ -23,7 +23,5 @@ def generator(rng: int | np.random.Generator | None) -> np.random.Generator:
 
 def place(draw: np.ndarray[Any, Any], like: Array, dtype: Any = None) -> Array:
     """Return host numbers as an array of the library and device of `like`."""
-    from ._namespace import array_namespace, device_of
-
     xp = array_namespace(like)
     return xp.asarray(draw, dtype=like.dtype if dtype is None else dtype, device=device_of(like))

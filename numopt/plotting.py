@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat
-import numpy as np  # noqa: TID251 - drawing happens on the host
+import numpy as np
 
 from ._namespace import Array
 from ._result import Result

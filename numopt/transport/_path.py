@@ -97,19 +97,14 @@ def follow_path(
     are so far apart that a small excess of mass cannot cross any more at the target, a second
     path solves every level to the end, from where the blocks still communicate.
     """
+    has_levels = path_start > problem.reg
+    first = limits._replace(patience=FIRST_PATIENCE) if has_levels else limits
+    begin = Solution(None, None, CONVERGED, 0, Counts(), [], [])
     level_tol = max(limits.tol, LEVEL_TOLERANCE)
-    if path_start <= problem.reg:
-        return _descend(problem, step, limits, g, path_start, scaling, level_tol, _begin())
-    first = limits._replace(patience=FIRST_PATIENCE)
-    solution = _descend(problem, step, first, g, path_start, scaling, level_tol, _begin())
-    if solution.status != NO_PROGRESS:
+    solution = _descend(problem, step, first, g, path_start, scaling, level_tol, begin)
+    if not has_levels or solution.status != NO_PROGRESS:
         return solution
     return _descend(problem, step, limits, None, 4 * path_start, scaling, limits.tol, solution)
-
-
-def _begin() -> Solution:
-    """Return what there is before the first step."""
-    return Solution(None, None, CONVERGED, 0, Counts(), [], [])
 
 
 def _descend(

@@ -18,7 +18,7 @@ from .._kernels.transport import (
     sparsify_count,
     sparsify_fill,
 )
-from .._namespace import Array, array_namespace, inner, widest_float
+from .._namespace import Array, array_namespace, filled, inner, widest_float
 from ._costs import KernelCost, restricted, shape_of, transposed
 
 # Column sums below this may consist of exponentials at the lower end of their range (float32 and
@@ -132,9 +132,7 @@ def _log_column_sums(problem: Problem, state: State) -> Array:
     rows_first = transposed(restricted(problem.cost, None, columns))
     ones = xp.ones_like(state.c)[: columns.shape[0]]
     minus_lse, _ = semidual_pass(rows_first, state.u, ones, 0 * ones, 1 / problem.reg)
-    exact = xp.take(state.v, columns) - minus_lse
-    rank = xp.cumulative_sum(xp.astype(empty, columns.dtype)) - 1
-    return xp.where(empty, xp.take(exact, xp.clip(rank, 0, None)), log_c)
+    return filled(empty, xp.take(state.v, columns) - minus_lse, log_c)
 
 
 def newton_step(problem: Problem, state: State) -> State:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .._iterate import Callback
 from .._kernels.transport import semidual_pass
-from .._namespace import Array, array_namespace
+from .._namespace import Array, array_namespace, filled
 from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
 from ._costs import (
     KernelCost,
@@ -219,10 +219,10 @@ def _extended(
     full_f, full_g = f, g
     if support[0] is not None:
         rows = restricted(instance.cost, None, support[1])
-        full_f = _c_transform(rows, instance.a, f, g, coupling.b, support[0], coupling.reg)
+        full_f = _c_transform(rows, instance.a, f, g, coupling.b, coupling.reg)
     if support[1] is not None:
         columns = transposed(restricted(instance.cost, support[0], None))
-        full_g = _c_transform(columns, instance.b, g, f, coupling.a, support[1], coupling.reg)
+        full_g = _c_transform(columns, instance.b, g, f, coupling.a, coupling.reg)
     return full_f, full_g
 
 
@@ -232,15 +232,13 @@ def _c_transform(
     known: Array,
     other: Array,
     weights: Array,
-    support: Array,
     reg: float,
 ) -> Array:
     """Return ``-reg log sum_j weights[j] exp((other[j] - cost[i, j]) / reg)`` off the support."""
     xp = array_namespace(known, other)
     ones = xp.ones_like(masses)
     u, _ = semidual_pass(cost, other / reg + xp.log(weights), ones, 0 * ones, 1 / reg)
-    rank = xp.cumulative_sum(xp.astype(masses > 0, support.dtype)) - 1
-    return xp.where(masses > 0, xp.take(known, xp.clip(rank, 0, None)), reg * u)
+    return filled(masses > 0, known, reg * u)
 
 
 def _report(
