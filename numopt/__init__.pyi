@@ -1,7 +1,14 @@
 from . import plotting as plotting
+from . import sketching as sketching
 from ._result import Result as Result
 from ._version import __version__ as __version__
 from .progress import ProgressBar as ProgressBar
+from .regression import KronResult as KronResult
+from .regression import LstsqFactor as LstsqFactor
+from .regression import LstsqResult as LstsqResult
+from .regression import kron_lstsq as kron_lstsq
+from .regression import lstsq as lstsq
+from .regression import lstsq_factor as lstsq_factor
 from .transport import DivergenceResult as DivergenceResult
 from .transport import PointCloudCost as PointCloudCost
 from .transport import TransportBatch as TransportBatch
@@ -11,6 +18,9 @@ from .transport import sinkhorn_divergence as sinkhorn_divergence
 
 __all__ = [
     "DivergenceResult",
+    "KronResult",
+    "LstsqFactor",
+    "LstsqResult",
     "PointCloudCost",
     "ProgressBar",
     "Result",
@@ -18,6 +28,10 @@ __all__ = [
     "TransportResult",
     "__version__",
     "entropic_transport",
+    "kron_lstsq",
+    "lstsq",
+    "lstsq_factor",
     "plotting",
     "sinkhorn_divergence",
+    "sketching",
 ]
