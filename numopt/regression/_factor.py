@@ -79,7 +79,8 @@ def _by_method(
 ) -> tuple[Preconditioner, str, Sketch | None, bool]:
     method = options.method
     if method == "auto":
-        method = _choice(design)
+        with one_blas_thread(design.like):
+            method = _choice(design)
     if method != "direct":
         with one_blas_thread(design.like):
             made = _indirectly(method, design, b, options)
