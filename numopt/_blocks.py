@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import array_api_compat
@@ -45,6 +45,10 @@ class RowBlocks:
             self.shape = _shape(source)
             self.like = np.zeros((0, self.shape[1]), dtype=source.dtype)
         else:
+            if not (callable(source) or isinstance(source, Iterable)):
+                raise TypeError(
+                    f"`{name}` must be an array or blocks of its rows, got {type(source).__name__}."
+                )
             self.shape, self.like = self._count()
         own = _validate.common_float(**{name: self.like})
         self.dtype = own if dtype is None else dtype

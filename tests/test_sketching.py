@@ -1,5 +1,6 @@
 """Sketching operators against their matrices, and what they promise on average."""
 
+import itertools
 import math
 
 import numpy as np
@@ -112,7 +113,7 @@ def test_parts_of_the_rows_add_up(make, cuts):
     edges = [0, *cuts, n]
     total = sum(
         S.partial(A[low:high], b[low:high], scale[low:high], low)
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
+        for low, high in itertools.pairwise(edges)
     )
     expected = S.apply(np.hstack([A, b]) * scale[:, None])
     np.testing.assert_allclose(total, expected, rtol=0, atol=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from .. import _linalg
@@ -90,11 +91,13 @@ def by_sketch(design: Design, S: Sketch, b: Array, rcond: float) -> Precondition
     d = design.shape[1]
     sketch = design.sketch(S, b)
     norms = xp.linalg.vector_norm(sketch[:, :d], axis=0)
+    norm = float(xp.linalg.vector_norm(norms))
+    if not math.isfinite(norm):
+        return _unusable(sketch[:, :d], norm)
     scale = xp.where(norms > 0, norms, xp.ones_like(norms))
     factor = _linalg.upper_factor(
         xp.concat((sketch[:, :d] / scale[None, :], sketch[:, d:]), axis=1)
     )
-    norm = float(xp.linalg.vector_norm(norms))
     return _from_triangle(factor[:d, :d], factor[:d, d:], scale, norm, rcond, exact=False)
 
 
@@ -112,6 +115,9 @@ def directly(design: Design, b: Array, rcond: float) -> Preconditioner:
     xp = array_namespace(b)
     A, weights = design.rows()
     d = design.shape[1]
+    norm = float(xp.linalg.vector_norm(A))
+    if not math.isfinite(norm):
+        return _unusable(A, norm)
     whole = xp.concat((A, b), axis=1)
     if weights is not None:
         whole = whole * xp.sqrt(weights)[:, None]
@@ -125,6 +131,11 @@ def directly(design: Design, b: Array, rcond: float) -> Preconditioner:
     Q, R = xp.linalg.qr(whole[:, :d] / scale[None, :])
     norm = float(xp.linalg.vector_norm(norms))
     return _from_triangle(R, xp.matmul(Q.T, whole[:, d:]), scale, norm, rcond, exact=True)
+
+
+def _unusable(A: Array, norm: float) -> Preconditioner:
+    """Return what stands for a matrix whose norm is not finite; nothing is solved with it."""
+    return _made(A[:0, :].T, None, exact=True, norm=norm, cond=math.inf)
 
 
 def _wide(A: Array, b: Array, rcond: float) -> Preconditioner:

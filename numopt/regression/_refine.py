@@ -67,7 +67,7 @@ def refine(
     With `settle` it goes on until every coordinate, too, changes by at most `tol` of itself.
     """
     xp = array_namespace(b)
-    norm_b = xp.linalg.vector_norm(b, axis=0)
+    norm_b = design.norms(b)
     norm_b = xp.where(norm_b > 0, norm_b, xp.ones_like(norm_b))
     seen: list[float] = []
 
