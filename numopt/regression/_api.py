@@ -103,9 +103,10 @@ def lstsq(
         ``max(30, d)`` times the machine epsilon.
     precision : {"auto", "working", "extended"}, default "auto"
         Precision of the residuals. "extended" computes them as if in twice the working precision,
-        so that x itself, not only its backward error, is accurate to the last digit wherever the
-        condition number is below about 1e14; in about 40 times the operations. "auto" does so up to
-        16384 entries.
+        so that x itself, not only its backward error, is accurate: to the last digit for condition
+        numbers up to about 1e8, those of A with its columns scaled to unit length, and beyond to
+        about the square of the condition number times the machine epsilon; in about 40 times the
+        operations. "auto" does so up to 16384 entries.
     check_finite : bool, default True
         Whether nan and infinity in A raise an error. Otherwise they give ``success=False``.
     callback : callable, optional

@@ -38,6 +38,13 @@ def default_rcond(d: int, eps: float) -> float:
     return eps * max(30, d)
 
 
+def numerical_rank(s: Array, rcond: float) -> int:
+    """Return how many singular values, in descending order, exceed `rcond` times the largest."""
+    xp = array_namespace(s)
+    # Summed as floats, since not every device has the integers that counts are returned in.
+    return int(xp.sum(xp.astype(s > rcond * s[0], s.dtype)))
+
+
 def by_gram(design: Design) -> Preconditioner | None:
     """Return the preconditioner of the normal equations; None where they are not safe."""
     xp = array_namespace(design.like)
@@ -142,7 +149,7 @@ def _wide(A: Array, b: Array, rcond: float) -> Preconditioner:
     """Return the preconditioner of a matrix with fewer rows than columns."""
     xp = array_namespace(A)
     U, s, Vh = xp.linalg.svd(A, full_matrices=False)
-    rank = int(xp.count_nonzero(s > rcond * s[0]))
+    rank = numerical_rank(s, rcond)
     P = Vh[:rank, :].T / s[None, :rank]
     start = xp.matmul(P, xp.matmul(U[:, :rank].T, b))
     cond = float(s[0] / s[rank - 1]) if rank else 1.0
@@ -162,7 +169,7 @@ def _from_triangle(
             P = inverse / scale[:, None]
             return _made(P, xp.matmul(P, z), exact=exact, norm=norm, cond=cond)
     U, s, Vh = xp.linalg.svd(R)
-    rank = int(xp.count_nonzero(s > rcond * s[0])) if float(s[0]) > 0 else 0
+    rank = numerical_rank(s, rcond)
     P = Vh[:rank, :].T / s[None, :rank] / scale[:, None]
     if rank < R.shape[1]:
         # Of all solutions the shortest, in the user's units: without its part in the null space.
