@@ -92,14 +92,20 @@ class RowBlocks:
         """
         start = 0
         for block in self._raw():
+            stop = start + block.shape[0]
+            if stop > self.shape[0] or block.shape[1] != self.shape[1]:
+                self._refuse(f"more than {stop - 1}", block.shape[1])
             for rows, piece in _pieces(block, self.dtype):
                 yield slice(start + rows.start, start + rows.stop), piece
-            start += block.shape[0]
+            start = stop
         if start != self.shape[0]:
-            raise ValueError(
-                f"Blocks of `{self._name}` must be the same each time they are gone through, got "
-                f"{self.shape[0]} rows, then {start}."
-            )
+            self._refuse(start, self.shape[1])
+
+    def _refuse(self, rows: Any, columns: int) -> None:
+        raise ValueError(
+            f"Blocks of `{self._name}` must be the same each time they are gone through, got "
+            f"{self.shape[0]} rows of {self.shape[1]}, then {rows} of {columns}."
+        )
 
     def sample(self, size: int) -> Array:
         """Return about `size` evenly spaced rows of a matrix in memory."""

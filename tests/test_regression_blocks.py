@@ -1,8 +1,9 @@
 """Designs that come in blocks of rows, and what is held of them in memory."""
 
+import itertools
+import os
 import subprocess
 import sys
-import textwrap
 import tracemalloc
 
 import numpy as np
@@ -17,7 +18,7 @@ CUTS = (0, 1, 700, 701, 2600, 5000)
 
 
 def pieces(A):
-    return [A[low:high] for low, high in zip(CUTS[:-1], CUTS[1:], strict=True)]
+    return [A[low:high] for low, high in itertools.pairwise(CUTS)]
 
 
 def mapped(A, folder, mode="r", dtype="float64"):
@@ -56,7 +57,7 @@ def test_blocks_are_the_matrix(source, method, weighted, tmp_path):
         pytest.skip("five thousand blocks, many times")
     result = numopt.lstsq(source(A, tmp_path), b, method=method, rng=2, **options)
     scale = np.abs(whole.x).max()
-    np.testing.assert_allclose(result.x, whole.x, rtol=0, atol=1e-11 * scale)
+    np.testing.assert_allclose(result.x, whole.x, rtol=0, atol=1e-9 * scale)
     assert result.success
     assert result.method == whole.method
     assert result.n_passes <= whole.n_passes + 1
@@ -114,28 +115,32 @@ class Changing:
 
     def __call__(self):
         self.passes -= 1
-        return iter(pieces(self.A if self.passes >= 0 else self.change(self.A)))
+        blocks = pieces(self.A)
+        return iter(blocks if self.passes >= 0 else self.change(blocks))
+
+
+CHANGES = {
+    "fewer": (lambda blocks: blocks[:-1], r"got 5000 rows of 6, then 2600 of 6"),
+    "more": (lambda blocks: [*blocks, blocks[0]], r"got 5000 rows of 6, then more than 5000 of 6"),
+    "none": (lambda _: [], r"got 5000 rows of 6, then 0 of 6"),
+    "narrower": (lambda blocks: [block[:, 1:] for block in blocks], r"then .* of 5"),
+}
 
 
 @pytest.mark.parametrize("passes", [1, 2, 3])
-@pytest.mark.parametrize(
-    ("change", "match"),
-    [
-        (lambda A: A[:4000], r"`A` must be the same each time .* got 5000 rows, then 4000"),
-        (lambda A: np.vstack([A, A]), r"`A` must be the same each time .* got 5000 rows, then"),
-    ],
-    ids=["fewer", "more"],
-)
-def test_rows_that_change_between_passes(passes, change, match):
+@pytest.mark.parametrize("method", ["gram", "cholqr", "sketch"])
+@pytest.mark.parametrize(("change", "match"), CHANGES.values(), ids=CHANGES.keys())
+def test_rows_that_change_between_passes(passes, method, change, match):
+    if method == "sketch" and passes == 3:
+        pytest.skip("a sketch reads its matrix twice, after its rows have been counted")
     A, b = random_problem(5000, 6, seed=8)
-    pytest.raises(ValueError, numopt.lstsq, Changing(A, passes, change), b, method="cholqr")
     with pytest.raises(ValueError, match=match):
-        numopt.lstsq(Changing(A, passes, change), b, method="cholqr")
+        numopt.lstsq(Changing(A, passes, change), b, method=method, maxiter=5, tol=1e-30)
 
 
 def test_an_iterator_cannot_be_read_twice():
     A, b = random_problem(5000, 6, seed=9)
-    with pytest.raises(ValueError, match="must be the same each time .* 5000 rows, then 0"):
+    with pytest.raises(ValueError, match=r"must be the same each time .* 5000 rows of 6, then 0"):
         numopt.lstsq(iter(pieces(A)), b)
 
 
@@ -201,82 +206,106 @@ def test_direct_does_copy():
     assert peak >= A.nbytes
 
 
+ROWS, COLUMNS, HEIGHT, HEADROOM = 1 << 18, 98, 1 << 12, 48 << 20
+
+# OpenBLAS takes its 32 MB for each thread, whatever the matrix.
+ONE_THREAD = {**os.environ, "NUMBA_NUM_THREADS": "1"}
+
 LARGER_THAN_MEMORY = """
-    import resource
-    import sys
-    import numpy as np
-    import numopt
+import ctypes, resource, sys
+import numpy as np
+import numopt
 
-    path, kind, method, headroom = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-    n, d, height = {n}, {d}, {height}
-    b = np.fromfile(path + ".b")
+path, kind, method, n, d, height, headroom = *sys.argv[1:4], *map(int, sys.argv[4:])
+options = {} if method == "gram" else {"sketch_size": 1000}
+b = np.fromfile(path + ".b")
 
-    def blocks():
-        for start in range(0, n, height):
-            rows = np.fromfile(path, count=height * d, offset=start * d * 8)
-            yield rows.reshape(-1, d)
+def blocks():
+    for start in range(0, n, height):
+        yield np.fromfile(path, count=height * d, offset=start * d * 8).reshape(-1, d)
 
-    # Compile and load everything before the ceiling is set.
-    first = next(blocks())
-    source = first if kind == "memmap" else [first]
-    numopt.lstsq(source, b[:height], method=method, sketch_size=2000, rng=0) \\
-        if method != "gram" else numopt.lstsq(source, b[:height], method=method)
-
-    def used():
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if "VmData" in line)
-
-    ceiling = used() + headroom
-    resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
-    try:
-        np.ones(headroom // 8 + 1)
-    except MemoryError:
-        pass
-    else:
-        raise SystemExit("the ceiling is not one")
-    whole = np.memmap(path, dtype=float, mode="r", shape=(n, d))
-    source = whole if kind == "memmap" else blocks
-    options = dict() if method == "gram" else dict(sketch_size=2000)
-    result = numopt.lstsq(source, b, method=method, rng=0, **options)
-    assert result.success and result.method == method, result
-    print(*(float(value).hex() for value in result.x))
+# What is loaded and compiled once belongs below the ceiling, and the 32 MB that OpenBLAS takes.
+first = np.fromfile(path, count=8 * height * d).reshape(-1, d)
+for source in (first, [first]):
+    numopt.lstsq(source, b[: 8 * height], method=method, rng=0, **options)
+del first, source
+ctypes.CDLL(None).malloc_trim(0)
+with open("/proc/self/status") as status:
+    used = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData"))
+resource.setrlimit(resource.RLIMIT_DATA, (used + headroom, used + headroom))
+try:
+    np.empty(headroom * 5 // 4, dtype="int8")
+except MemoryError:
+    pass
+else:
+    raise SystemExit("the ceiling does not hold")
+whole = np.memmap(path, dtype=float, mode="r", shape=(n, d))
+source = whole if kind == "memmap" else blocks
+result = numopt.lstsq(source, b, method=method, rng=0, **options)
+assert result.success and result.method == method, result
+print(*(value.hex() for value in result.x.tolist()))
 """
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Return the path of a design on disk, and the least squares solution summed up by blocks."""
+    path = tmp_path_factory.mktemp("stored") / "design"
+    rng = np.random.default_rng(13)
+    gram, moment, b = np.zeros((COLUMNS, COLUMNS)), np.zeros(COLUMNS), np.empty(ROWS)
+    with open(path, "wb") as file:
+        for start in range(0, ROWS, HEIGHT):
+            rows = rng.standard_normal(size=(HEIGHT, COLUMNS))
+            rows[:, 1] += rows[:, 0]
+            right = rows @ np.arange(1.0, COLUMNS + 1) + rng.standard_normal(HEIGHT)
+            rows.tofile(file)
+            b[start : start + HEIGHT] = right
+            gram += rows.T @ rows
+            moment += rows.T @ right
+    b.tofile(f"{path}.b")
+    yield path, np.linalg.solve(gram, moment)
+    path.unlink()
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the memory of a process")
 @pytest.mark.parametrize("kind", ["memmap", "callable"])
 @pytest.mark.parametrize("method", ["sketch", "gram", "cholqr"])
-def test_a_matrix_four_times_larger_than_memory(method, kind, tmp_path):
-    """A process that may allocate 100 MB solves a problem of 410 MB from disk."""
-    n, d, height = 1 << 19, 98, 1 << 13
-    headroom = 100 << 20
-    assert n * d * 8 >= 3.9 * headroom
-    rng = np.random.default_rng(13)
-    path = tmp_path / "design"
-    exact = np.arange(1.0, d + 1)
-    gram, moment, b = np.zeros((d, d)), np.zeros(d), np.empty(n)
-    with open(path, "wb") as file:
-        for start in range(0, n, height):
-            rows = rng.normal(size=(height, d))
-            rows[:, 1] += rows[:, 0]
-            b[start : start + height] = rows @ exact + rng.normal(size=height)
-            rows.tofile(file)
-            gram += rows.T @ rows
-            moment += rows.T @ b[start : start + height]
-    b.tofile(str(path) + ".b")
-    code = textwrap.dedent(LARGER_THAN_MEMORY.format(n=n, d=d, height=height))
+def test_a_matrix_four_times_larger_than_memory(method, kind, stored):
+    """A process that may allocate 48 MB solves a problem of 206 MB from disk."""
+    path, expected = stored
+    assert path.stat().st_size >= 4 * HEADROOM
+    numbers = map(str, (ROWS, COLUMNS, HEIGHT, HEADROOM))
     done = subprocess.run(
-        [sys.executable, "-c", code, str(path), kind, method, str(headroom)],
+        [sys.executable, "-c", LARGER_THAN_MEMORY, str(path), kind, method, *numbers],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
         timeout=250,
+        env=ONE_THREAD,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     x = np.array([float.fromhex(value) for value in done.stdout.split()])
-    expected = np.linalg.solve(gram, moment)
     error = np.abs(x - expected).max()
-    # Columns of size one and noise of size one: a sketch of 2000 rows errs by sqrt(d/2000) * 1 / ..
-    assert error <= (0.25 if method == "sketch" else 1e-11 * d)
+    # With sketches of 1000 rows, errors of deviation 1 / sqrt(1000) on columns of norm one or two.
+    assert error <= (0.3 if method == "sketch" else 1e-10)
+    assert method != "sketch" or error > 1e-3
+
+
+def test_a_matrix_in_memory_would_not_fit(stored):
+    """The control of the test above: the same process cannot read the matrix as a whole."""
+    path, _ = stored
+    numbers = map(str, (ROWS, COLUMNS, HEIGHT, HEADROOM))
+    code = LARGER_THAN_MEMORY.replace("source = whole if", "source = np.array(whole) if")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path), "memmap", "gram", *numbers],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=250,
+        env=ONE_THREAD,
+    )
+    assert done.returncode == 1
+    assert "MemoryError" in done.stderr

@@ -127,8 +127,8 @@ def lstsq(
         If an input is not a real array, or inputs are of different libraries or devices.
     ValueError
         If a shape, a sign or an option is wrong, a number is not finite, or the squares of the
-        entries of A or b overflow or vanish; if A has fewer rows than columns and the method is neither
-        "auto" nor "direct".
+        entries of A or b overflow or vanish; if A has fewer rows than columns and the method is
+        neither "auto" nor "direct".
 
     Warns
     -----
@@ -250,7 +250,6 @@ class LstsqFactor:
         """Return the `LstsqResult` for right-hand sides `b` (n,) or (n, k): two or three passes."""
         callback = _validate.optional_callable("callback", callback)
         design = self._design
-        _validate.common_namespace(A=design.like, b=b, x0=x0)
         columns = _right_hand_sides("b", b, design.shape[0], design)
         start = None if x0 is None else _right_hand_sides("x0", x0, design.shape[1], design, like=b)
         request = _request(tol, maxiter, self._options, self._dtype, b, callback, self._settle)
@@ -443,6 +442,8 @@ def _operator_like(A: Any, b: Array | None, weights: Array | None) -> Array:
 
 def _right_hand_sides(name: str, b: Array, rows: int, design: Design, like: Any = None) -> Array:
     """Return b (n,) or (n, k), or a start shaped like it, as columns in the dtype of the work."""
+    _validate.common_namespace(**{"A": design.like, name: b})
+    _validate.common_float(**{name: b})
     b_array = _validate.as_array(name, b, ndim=(1, 2), dtype=design.dtype)
     if b_array.shape[0] != rows or (like is not None and b_array.shape[1:] != like.shape[1:]):
         tail = () if like is None else tuple(like.shape[1:])

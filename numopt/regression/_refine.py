@@ -77,7 +77,7 @@ def refine(
     # The largest that a coordinate can be is |e_j' A+| |b|; what is eps times that counts as zero.
     reach = xp.sqrt(xp.sum(P * P, axis=1))
     floor = float(xp.finfo(b.dtype).eps) * reach[:, None] * norm_b[None, :]
-    # What a sketch alone makes of a gradient may exceed the next correction by the condition number.
+    # What a sketch alone makes of a gradient may be larger by the condition number.
     ahead = preconditioner.exact or (settle and maxiter > 0)
     seen: list[float] = []
 
