@@ -35,9 +35,11 @@ def sum_over_row_blocks(
 
     def total(part: int) -> np.ndarray[Any, Any]:
         first, last = part * n // threads, (part + 1) * n // threads
-        result = function(slice(first, min(last, first + height)))
-        for start in range(first + height, last, height):
-            result += function(slice(start, min(last, start + height)))
+        # Overflow shows in the result; a thread does not know whether the caller wants a warning.
+        with np.errstate(all="ignore"):
+            result = function(slice(first, min(last, first + height)))
+            for start in range(first + height, last, height):
+                result += function(slice(start, min(last, start + height)))
         return result
 
     if threads == 1:

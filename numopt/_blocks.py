@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import array_api_compat
@@ -45,6 +45,10 @@ class RowBlocks:
             self.shape = _shape(source)
             self.like = np.zeros((0, self.shape[1]), dtype=source.dtype)
         else:
+            if not (callable(source) or isinstance(source, Iterable)):
+                raise TypeError(
+                    f"`{name}` must be an array or blocks of its rows, got {type(source).__name__}."
+                )
             self.shape, self.like = self._count()
         own = _validate.common_float(**{name: self.like})
         self.dtype = own if dtype is None else dtype
@@ -88,14 +92,20 @@ class RowBlocks:
         """
         start = 0
         for block in self._raw():
+            stop = start + block.shape[0]
+            if stop > self.shape[0] or block.shape[1] != self.shape[1]:
+                self._refuse(f"more than {stop - 1}", block.shape[1])
             for rows, piece in _pieces(block, self.dtype):
                 yield slice(start + rows.start, start + rows.stop), piece
-            start += block.shape[0]
+            start = stop
         if start != self.shape[0]:
-            raise ValueError(
-                f"Blocks of `{self._name}` must be the same each time they are gone through, got "
-                f"{self.shape[0]} rows, then {start}."
-            )
+            self._refuse(start, self.shape[1])
+
+    def _refuse(self, rows: Any, columns: int) -> None:
+        raise ValueError(
+            f"Blocks of `{self._name}` must be the same each time they are gone through, got "
+            f"{self.shape[0]} rows of {self.shape[1]}, then {rows} of {columns}."
+        )
 
     def sample(self, size: int) -> Array:
         """Return about `size` evenly spaced rows of a matrix in memory."""

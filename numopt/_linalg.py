@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import array_api_compat
+import numpy as np
 
 from ._namespace import Array, array_namespace, device_of
 
@@ -79,8 +80,6 @@ def upper_factor(A: Array) -> Array:
 
         return torch.linalg.qr(A, mode="r")[1]
     if array_api_compat.is_numpy_array(A):
-        import numpy as np
-
         return np.linalg.qr(A, mode="r")
     if array_api_compat.is_cupy_array(A):
         import cupy
@@ -116,6 +115,14 @@ def one_blas_thread(like: Array) -> AbstractContextManager[Any]:
     if not array_api_compat.is_numpy_array(like):
         return nullcontext()
     return _blas().limit(limits=1, user_api="blas")  # type: ignore[no-any-return]
+
+
+def quiet(like: Array) -> AbstractContextManager[Any]:
+    """Return a context in which NumPy does not warn of overflow or of what is not a number.
+
+    For work whose result is looked at, and where a plain error follows.
+    """
+    return np.errstate(all="ignore") if array_api_compat.is_numpy_array(like) else nullcontext()
 
 
 @cache

@@ -26,12 +26,17 @@ def common_namespace(**arrays: Any) -> Any:
         if x is None:
             continue
         _is_array(name, x)
-        if type(x) is not type(x0) or device_of(x) != device_of(x0):
+        if _kind(x) is not _kind(x0) or device_of(x) != device_of(x0):
             raise TypeError(
                 f"`{first}` and `{name}` must be of one library on one device, "
                 f"got {describe(x0)} and {describe(x)}."
             )
     return array_namespace(x0)
+
+
+def _kind(x: Any) -> type:
+    """Return the class of an array; one mapped from disk is like any of NumPy."""
+    return np.ndarray if isinstance(x, np.memmap) else type(x)
 
 
 def _is_array(name: str, x: Any) -> None:
@@ -72,6 +77,7 @@ def as_array(name: str, x: Array, *, ndim: int | tuple[int, ...], dtype: Any) ->
     if 0 in shape:
         raise ValueError(f"`{name}` must not be empty, got shape {shape}.")
     xp = array_namespace(x)
+    x = np.asarray(x) if isinstance(x, np.memmap) else x
     return contiguous(xp.astype(x, dtype, copy=False))
 
 

@@ -5,6 +5,14 @@ Each function takes the arguments of the kernel of its name, as NumPy arrays, an
 """
 
 import numpy as np
+from definitions_regression import (  # noqa: F401
+    fwht_rows,
+    gram,
+    residual_gradient,
+    residual_gradient_extended,
+    sparse_embedding_apply,
+    srht_apply,
+)
 
 
 def dense_cost(cost):

@@ -8,11 +8,12 @@ import math
 from typing import Any, NamedTuple
 
 import definitions
+import kernel_cases_regression
 import numba
 import numpy as np
 import pytest
 from array_api_extra.testing import assert_close
-from conftest import ROOT, to_numpy
+from conftest import LIBRARIES, ROOT, to_numpy
 from definitions import dense_cost
 from scipy.sparse import csr_array
 from structure import parameters, public_functions, reference_kernels
@@ -189,11 +190,16 @@ def cases():
         data, indices, indptr, a, *options = arguments
         plan = csr_array((data, indices, indptr), shape=(a.size, options[0].size)).toarray()
         yield Case("schur", "dense_schur_cg", label, (plan, a, *options))
+    for arguments in kernel_cases_regression.cases():
+        yield Case(*arguments)
 
 
 CASES = list(cases())
 # These return indices or take them.
 INDEXING = {"sparsify_count", "sparsify_fill", "schur_cg"}
+# Where the reference is all there is.
+REFERENCES = {"residual_gradient_extended"}
+COMPILED = [case for case in CASES if case.name not in REFERENCES]
 
 
 def rounded(argument, dtype):
@@ -262,7 +268,7 @@ def test_kernel_is_its_definition(lib, case):
 
 
 @pytest.mark.usefixtures("compiled")
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", COMPILED, ids=str)
 def test_compiled_kernel_is_reached(case, monkeypatch):
     reached = []
 
@@ -300,15 +306,16 @@ def large_arguments():
         yield "transport", "sparsify_count", sparse
         yield "transport", "sparsify_fill", (*sparse, indptr)
         yield "transport", "gram_apply", (*sparse, rng.random(500), rng.normal(size=330))
+    yield from kernel_cases_regression.large_arguments()
 
 
 @pytest.mark.parametrize(
     ("family", "name", "arguments"),
     [
         pytest.param(
-            *item, id=f"{item[1]}-{'clouds' if isinstance(item[2][0], tuple) else 'array'}"
+            *item, id=f"{item[1]}-{'clouds' if isinstance(item[2][0], tuple) else 'array'}-{k}"
         )
-        for item in large_arguments()
+        for k, item in enumerate(large_arguments())
     ],
 )
 def test_result_does_not_depend_on_the_number_of_threads(family, name, arguments):
@@ -323,10 +330,17 @@ def test_result_does_not_depend_on_the_number_of_threads(family, name, arguments
         numba.set_num_threads(threads)
         try:
             results[threads] = fast(*arguments)
+            again = fast(*arguments)
             assert numba.get_num_threads() == threads
         finally:
             numba.set_num_threads(before)
+        for value, wanted in zip(several(again), several(results[threads]), strict=True):
+            np.testing.assert_array_equal(value, wanted)
     assert len(results) >= 2
+    if name in kernel_cases_regression.SUMS_OF_THREADS:
+        for result in results.values():
+            check(Case(family, name, "large", arguments), result, LIBRARIES["numpy"](), "float64")
+        return
     for other in results.values():
         for value, wanted in zip(several(other), several(results[1]), strict=True):
             np.testing.assert_array_equal(value, wanted)
@@ -349,7 +363,7 @@ def test_column_sums_are_accumulated_in_double_precision(size, monkeypatch):
 
 
 def test_large_arguments_cover_every_kernel():
-    assert {name for _, name, _ in large_arguments()} == {case.name for case in CASES}
+    assert {name for _, name, _ in large_arguments()} == {case.name for case in COMPILED}
 
 
 def test_every_kernel_has_a_case_and_a_definition():

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import array_api_compat
+import array_api_compat.numpy as host
 
 from .. import _validate
 from .._blocks import RowBlocks
 from .._iterate import Callback, closing
+from .._linalg import quiet
 from .._namespace import Array, array_namespace, device_of, widest_float
 from .._random import generator
 from ._design import Design, Products, Rows
-from ._factor import METHODS, SKETCHES, Factor, Options, factorize, solve
+from ._factor import METHODS, SKETCHES, Factor, Options, factorize, smallest_norm, solve
 from ._precondition import default_rcond
 from ._result import LstsqResult, Request
 
@@ -101,9 +103,10 @@ def lstsq(
         ``max(30, d)`` times the machine epsilon.
     precision : {"auto", "working", "extended"}, default "auto"
         Precision of the residuals. "extended" computes them as if in twice the working precision,
-        so that x itself, not only its backward error, is accurate to the last digit wherever the
-        condition number is below about 1e14; in about 40 times the operations. "auto" does so up to
-        16384 entries.
+        so that x itself, not only its backward error, is accurate: to the last digit for condition
+        numbers up to about 1e8, those of A with its columns scaled to unit length, and beyond to
+        about the square of the condition number times the machine epsilon; in about 40 times the
+        operations. "auto" does so up to 16384 entries.
     check_finite : bool, default True
         Whether nan and infinity in A raise an error. Otherwise they give ``success=False``.
     callback : callable, optional
@@ -124,8 +127,8 @@ def lstsq(
         If an input is not a real array, or inputs are of different libraries or devices.
     ValueError
         If a shape, a sign or an option is wrong, a number is not finite, or the squares of the
-        entries of A overflow or vanish; if A has fewer rows than columns and the method is neither
-        "auto" nor "direct".
+        entries of A or b overflow or vanish; if A has fewer rows than columns and the method is
+        neither "auto" nor "direct".
 
     Warns
     -----
@@ -262,7 +265,6 @@ class LstsqFactor:
         """Return the `LstsqResult` for right-hand sides `b` (n,) or (n, k): two or three passes."""
         callback = _validate.optional_callable("callback", callback)
         design = self._design
-        _validate.common_namespace(A=design.like, b=b, x0=x0)
         columns = _right_hand_sides("b", b, design.shape[0], design)
         start = None if x0 is None else _right_hand_sides("x0", x0, design.shape[1], design, like=b)
         request = _request(tol, maxiter, self._options, self._dtype, b, callback, self._settle)
@@ -422,6 +424,8 @@ def _design(
     if weights is not None:
         weights = _validate.as_array("weights", weights, ndim=1, dtype=widest_float(like))
         _validate.same_shape("weights", _validate.non_negative("weights", weights), (n,), "A")
+        if not bool(array_namespace(weights).any(weights > 0)):
+            raise ValueError("`weights` must not be zero everywhere.")
     if blocks is None:
         if precision == "extended":
             raise ValueError("`precision` 'extended' needs the entries of `A` as dense arrays.")
@@ -448,24 +452,47 @@ def _is_operator(A: Any) -> bool:
 
 
 def _operator_like(A: Any, b: Array | None, weights: Array | None) -> Array:
-    """Return an array of the library and dtype of a sparse matrix or linear operator."""
+    """Return an array of the library and dtype of a sparse matrix or linear operator.
+
+    An operator does not tell its library; alone it is taken for one of SciPy's.
+    """
     candidates = (getattr(A, "data", None), b, weights)
     array = next((x for x in candidates if array_api_compat.is_array_api_obj(x)), None)
-    if array is None:
-        raise TypeError("`weights` must be given where `A` is an operator, to tell its library.")
-    dtype = getattr(A, "dtype", None) or array.dtype
-    return array_namespace(array).zeros((0, A.shape[1]), dtype=dtype)
+    xp = host if array is None else array_namespace(array)
+    dtype = getattr(A, "dtype", None) or (xp.float64 if array is None else array.dtype)
+    return xp.zeros((0, A.shape[1]), dtype=dtype)
 
 
 def _right_hand_sides(name: str, b: Array, rows: int, design: Design, like: Any = None) -> Array:
     """Return b (n,) or (n, k), or a start shaped like it, as columns in the dtype of the work."""
+    _validate.common_namespace(**{"A": design.like, name: b})
+    _validate.common_float(**{name: b})
     b_array = _validate.as_array(name, b, ndim=(1, 2), dtype=design.dtype)
     if b_array.shape[0] != rows or (like is not None and b_array.shape[1:] != like.shape[1:]):
         tail = () if like is None else tuple(like.shape[1:])
         wanted = (rows, *tail) if like is not None else f"({rows},) or ({rows}, k)"
         raise ValueError(f"`{name}` must have shape {wanted} to match `A`, got {tuple(b.shape)}.")
     _validate.finite(name, b_array)
-    return b_array if b_array.ndim == 2 else b_array[:, None]
+    columns = b_array if b_array.ndim == 2 else b_array[:, None]
+    if like is None:
+        _check_size(columns)
+    return columns
+
+
+def _check_size(b: Array) -> None:
+    """Raise where the squares of a right-hand side, or of its residual, overflow or vanish."""
+    xp = array_namespace(b)
+    with quiet(b):
+        norms = xp.linalg.vector_norm(b, axis=0)
+    usable = xp.isfinite(norms) & (norms > smallest_norm(b, b.dtype))
+    if not bool(xp.all(usable)):
+        largest = xp.max(xp.abs(b), axis=0)
+        wrong = xp.where(usable, xp.zeros_like(largest), largest)
+        if bool(xp.any(wrong > 0)):
+            raise ValueError(
+                f"`b` must have entries whose squares neither overflow nor vanish, but the largest "
+                f"of a column is {float(xp.max(wrong)):.3g}: divide it by its size."
+            )
 
 
 def _request(

@@ -8,7 +8,7 @@ from .. import _validate
 from .._blocks import RowBlocks
 from .._kernels import least_squares as kernels
 from .._namespace import Array, array_namespace, device_of, widest_float
-from ..sketching import Sketch
+from ..sketching import Sketch, SparseSign
 
 
 class Design(Protocol):
@@ -36,6 +36,9 @@ class Design(Protocol):
 
     def rows(self, size: int | None = None) -> tuple[Array, Array | None]:
         """Return rows of A, and their weights: all, or about `size` evenly spaced ones."""
+
+    def norms(self, b: Array) -> Array:
+        """Return the norms of the columns of ``sqrt(W) b``."""
 
     def largest_entry(self) -> float:
         """Return the largest absolute entry of A; raise ValueError if one is not finite."""
@@ -104,6 +107,10 @@ class Rows:
         whole = blocks[0] if len(blocks) == 1 else array_namespace(self.like).concat(blocks, axis=0)
         return whole, self._weights
 
+    def norms(self, b: Array) -> Array:
+        """Return the norms of the columns of ``sqrt(W) b``."""
+        return weighted_norms(b, self._weights)
+
     def largest_entry(self) -> float:
         """Return the largest absolute entry of A; raise ValueError if one is not finite."""
         xp = array_namespace(self.like)
@@ -157,12 +164,13 @@ class Products:
         xp = array_namespace(b)
         self.n_passes += 1
         scale = None if self._weights is None else xp.sqrt(self._weights)[:, None]
-        if hasattr(self._A, "tocsr"):
+        if hasattr(self._A, "tocsr") and isinstance(S, SparseSign):
             image = S.apply(self._A if scale is None else self._A.multiply(scale).tocsr())
         else:
             image = self._adjoint_sketch(S, scale)
-        total = xp.concat((image, S.apply(b if scale is None else b * scale)), axis=1)
-        return with_ridge_rows(total, self.ridge, self.shape[1])
+        if b.shape[1]:
+            image = xp.concat((image, S.apply(b if scale is None else b * scale)), axis=1)
+        return with_ridge_rows(image, self.ridge, self.shape[1])
 
     def _adjoint_sketch(self, S: Sketch, scale: Array | None) -> Array:
         """Return ``S sqrt(W) A`` as the transpose of ``A' sqrt(W) S'``, some columns at a time."""
@@ -184,11 +192,22 @@ class Products:
         identity = xp.eye(self.shape[1], dtype=self.dtype, device=device_of(self.like))
         return self._A @ identity, self._weights
 
+    def norms(self, b: Array) -> Array:
+        """Return the norms of the columns of ``sqrt(W) b``."""
+        return weighted_norms(b, self._weights)
+
     def largest_entry(self) -> float:
         """Return the largest absolute entry of A; raise ValueError if one is not finite."""
         xp = array_namespace(self.like)
         entries = self._A.data if hasattr(self._A, "tocsr") else self.rows()[0]
         return float(xp.max(xp.abs(_validate.finite("A", entries)))) if entries.size else 0.0
+
+
+def weighted_norms(b: Array, weights: Array | None) -> Array:
+    """Return the norms (k,) of the columns of ``sqrt(W) b``."""
+    xp = array_namespace(b)
+    weighted = b if weights is None else b * xp.sqrt(weights)[:, None]
+    return xp.linalg.vector_norm(weighted, axis=0)
 
 
 def with_ridge_rows(sketch: Array, ridge: float, d: int) -> Array:

@@ -7,7 +7,7 @@ import time
 import warnings
 from typing import Any, NamedTuple
 
-from .._linalg import one_blas_thread
+from .._linalg import one_blas_thread, quiet
 from .._namespace import Array, array_namespace, device_of
 from .._random import generator
 from ..sketching import SRHT, CountSketch, Gaussian, Sketch, SparseSign
@@ -69,8 +69,10 @@ def sketch_size_for(d: int, eps: float, delta: float) -> int:
 def factorize(design: Design, b: Array, options: Options) -> Factor:
     """Return the factor that a method asks for; b (n, k), k may be 0, rides along in a sketch."""
     started = time.perf_counter()
-    made, method, sketch, fell_back = _by_method(design, b, options)
-    _check_norm(design, made.norm, options.check_finite)
+    with quiet(design.like):
+        made, method, sketch, fell_back = _by_method(design, b, options)
+        if options.check_finite:
+            _check_norm(design, made.norm)
     return Factor(made, method, sketch, fell_back, time.perf_counter() - started)
 
 
@@ -145,9 +147,9 @@ def _sketch_for(design: Design, method: str, options: Options) -> Sketch | None:
     return made
 
 
-def _check_norm(design: Design, norm: float, check_finite: bool) -> None:
+def _check_norm(design: Design, norm: float) -> None:
     """Raise where A holds what is not finite, or numbers whose squares are not."""
-    if not check_finite or (math.isfinite(norm) and norm > 0):
+    if math.isfinite(norm) and norm > smallest_norm(design.like, design.dtype):
         return
     largest = design.largest_entry()
     if largest > 0:
@@ -157,13 +159,19 @@ def _check_norm(design: Design, norm: float, check_finite: bool) -> None:
         )
 
 
+def smallest_norm(like: Array, dtype: Any) -> float:
+    """Return the size below which squares of numbers next to rounding errors vanish."""
+    info = array_namespace(like).finfo(dtype)
+    return math.sqrt(float(info.smallest_normal) / float(info.eps))
+
+
 def solve(
     design: Design, factor: Factor, b: Array, x0: Array | None, request: Request
 ) -> LstsqResult:
     """Return the certified solution for right-hand sides b (n, k), from a factorized design."""
     started = time.perf_counter()
     preconditioner = factor.preconditioner
-    with one_blas_thread(b):
+    with one_blas_thread(b), quiet(b):
         run = refine(
             design,
             preconditioner,
@@ -178,7 +186,8 @@ def solve(
     state = run.best
     if request.dtype != design.dtype:
         # What is returned is rounded, so its residual is measured again.
-        state, record = _rounded(design, preconditioner, b, state.x, request.dtype)
+        with quiet(b):
+            state, record = _rounded(design, preconditioner, b, state.x, request.dtype)
     seconds = {"factorize": factor.seconds, "solve": time.perf_counter() - started}
     return report(design, factor, Outcome(state, record, run), request, seconds)
 

@@ -12,7 +12,7 @@ from .._namespace import Array, array_namespace, widest_float
 from .._result import CONVERGED, ITERATION_LIMIT
 from ..sketching import TensorSRHT
 from ._factor import sketch_size_for
-from ._precondition import default_rcond
+from ._precondition import default_rcond, numerical_rank
 from ._result import RANK_DEFICIENT, KronResult
 
 METHODS = ("exact", "sketch")
@@ -155,7 +155,7 @@ def _rcond(rcond: Any, A: Array, eps: float) -> float:
 def _decomposed(A: Array, rcond: float) -> _Decomposition:
     xp = array_namespace(A)
     U, s, Vh = xp.linalg.svd(A, full_matrices=False)
-    rank = int(xp.count_nonzero(s > rcond * s[0])) if float(s[0]) > 0 else 0
+    rank = numerical_rank(s, rcond)
     return _Decomposition(U[:, :rank], s[:rank], Vh[:rank, :].T)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from .. import _linalg
@@ -35,6 +36,13 @@ class Preconditioner(NamedTuple):
 def default_rcond(d: int, eps: float) -> float:
     """Return the relative size below which a singular value counts as zero."""
     return eps * max(30, d)
+
+
+def numerical_rank(s: Array, rcond: float) -> int:
+    """Return how many singular values, in descending order, exceed `rcond` times the largest."""
+    xp = array_namespace(s)
+    # Summed as floats, since not every device has the integers that counts are returned in.
+    return int(xp.sum(xp.astype(s > rcond * s[0], s.dtype)))
 
 
 def by_gram(design: Design) -> Preconditioner | None:
@@ -90,11 +98,13 @@ def by_sketch(design: Design, S: Sketch, b: Array, rcond: float) -> Precondition
     d = design.shape[1]
     sketch = design.sketch(S, b)
     norms = xp.linalg.vector_norm(sketch[:, :d], axis=0)
+    norm = float(xp.linalg.vector_norm(norms))
+    if not math.isfinite(norm):
+        return _unusable(sketch[:, :d], norm)
     scale = xp.where(norms > 0, norms, xp.ones_like(norms))
     factor = _linalg.upper_factor(
         xp.concat((sketch[:, :d] / scale[None, :], sketch[:, d:]), axis=1)
     )
-    norm = float(xp.linalg.vector_norm(norms))
     return _from_triangle(factor[:d, :d], factor[:d, d:], scale, norm, rcond, exact=False)
 
 
@@ -112,6 +122,9 @@ def directly(design: Design, b: Array, rcond: float) -> Preconditioner:
     xp = array_namespace(b)
     A, weights = design.rows()
     d = design.shape[1]
+    norm = float(xp.linalg.vector_norm(A))
+    if not math.isfinite(norm):
+        return _unusable(A, norm)
     whole = xp.concat((A, b), axis=1)
     if weights is not None:
         whole = whole * xp.sqrt(weights)[:, None]
@@ -127,11 +140,16 @@ def directly(design: Design, b: Array, rcond: float) -> Preconditioner:
     return _from_triangle(R, xp.matmul(Q.T, whole[:, d:]), scale, norm, rcond, exact=True)
 
 
+def _unusable(A: Array, norm: float) -> Preconditioner:
+    """Return what stands for a matrix whose norm is not finite; nothing is solved with it."""
+    return _made(A[:0, :].T, None, exact=True, norm=norm, cond=math.inf)
+
+
 def _wide(A: Array, b: Array, rcond: float) -> Preconditioner:
     """Return the preconditioner of a matrix with fewer rows than columns."""
     xp = array_namespace(A)
     U, s, Vh = xp.linalg.svd(A, full_matrices=False)
-    rank = int(xp.count_nonzero(s > rcond * s[0]))
+    rank = numerical_rank(s, rcond)
     P = Vh[:rank, :].T / s[None, :rank]
     start = xp.matmul(P, xp.matmul(U[:, :rank].T, b))
     cond = float(s[0] / s[rank - 1]) if rank else 1.0
@@ -151,7 +169,7 @@ def _from_triangle(
             P = inverse / scale[:, None]
             return _made(P, xp.matmul(P, z), exact=exact, norm=norm, cond=cond)
     U, s, Vh = xp.linalg.svd(R)
-    rank = int(xp.count_nonzero(s > rcond * s[0])) if float(s[0]) > 0 else 0
+    rank = numerical_rank(s, rcond)
     P = Vh[:rank, :].T / s[None, :rank] / scale[:, None]
     if rank < R.shape[1]:
         # Of all solutions the shortest, in the user's units: without its part in the null space.

@@ -16,11 +16,15 @@ STAGNATED = 3
 
 
 class State(NamedTuple):
-    """An iterate (d, k) with the gradient and the sums of squares of its recomputed residual."""
+    """An iterate (d, k) with the gradient and the sums of squares of its recomputed residual.
+
+    `change` is the next correction, None where it takes inner iterations that may not be needed.
+    """
 
     x: Array
     gradient: Array
     squares: Array
+    change: Array | None = None
 
 
 def backward_error(preconditioner: Preconditioner, state: State, norm_b: Array) -> Array:
@@ -67,23 +71,35 @@ def refine(
     With `settle` it goes on until every coordinate, too, changes by at most `tol` of itself.
     """
     xp = array_namespace(b)
-    norm_b = xp.linalg.vector_norm(b, axis=0)
+    norm_b = design.norms(b)
     norm_b = xp.where(norm_b > 0, norm_b, xp.ones_like(norm_b))
+    P = preconditioner.P
+    # The largest that a coordinate can be is |e_j' A+| |b|; what is eps times that counts as zero.
+    reach = xp.sqrt(xp.sum(P * P, axis=1))
+    floor = float(xp.finfo(b.dtype).eps) * reach[:, None] * norm_b[None, :]
+    # What a sketch alone makes of a gradient may be larger by the condition number.
+    ahead = preconditioner.exact or (settle and maxiter > 0)
     seen: list[float] = []
 
     def evaluate(x: Array) -> State:
-        return State(x, *design.gradient(b, x))
+        state = State(x, *design.gradient(b, x))
+        return state._replace(change=next_change(state)) if ahead else state
+
+    def next_change(state: State) -> Array:
+        return correction(design, preconditioner, state.gradient, maxiter)
 
     def step(state: State) -> State:
-        return evaluate(state.x + correction(design, preconditioner, state.gradient, maxiter))
+        return evaluate(state.x + (next_change(state) if state.change is None else state.change))
 
     def measure(state: State) -> dict[str, Any]:
         errors = backward_error(preconditioner, state, norm_b)
-        change = xp.matmul(preconditioner.P, xp.matmul(preconditioner.P.T, state.gradient))
+        change = state.change
+        if change is None:
+            change = xp.matmul(P, xp.matmul(P.T, state.gradient))
         record = {
             "error": float(xp.max(errors)),
             "backward_error": float(xp.max(errors)),
-            "forward_error": relative_size(change, state.x),
+            "forward_error": relative_size(change, state.x, floor),
             "residual_norm": math.sqrt(max(0.0, float(xp.sum(state.squares)))),
             "grad_norm": float(xp.linalg.vector_norm(state.gradient)),
         }
@@ -102,12 +118,13 @@ def refine(
     )
 
 
-def relative_size(change: Array, x: Array) -> float:
-    """Return the largest change of a coordinate relative to it, zero coordinates left out."""
+def relative_size(change: Array, x: Array, floor: Array) -> float:
+    """Return the largest change of a coordinate relative to it or, if larger, to a floor."""
     xp = array_namespace(x)
-    size = xp.abs(x)
-    ratio = xp.where(size > 0, xp.abs(change) / xp.where(size > 0, size, xp.ones_like(size)), 0.0)
-    return float(xp.max(ratio)) if x.shape[0] else 0.0
+    size = xp.maximum(xp.abs(x), floor)
+    positive = size > 0
+    ratio = xp.where(positive, xp.abs(change) / xp.where(positive, size, xp.ones_like(size)), 0.0)
+    return float(xp.max(ratio))
 
 
 def correction(

@@ -54,7 +54,10 @@ class LstsqResult(Result):
         Estimate of the smallest perturbation of A and b, relative to ``|A|_F``, for which x is
         the exact solution, the largest over the columns of b. Recomputed from x.
     forward_error : float
-        Estimate of the largest relative error of a coordinate of x: the next correction.
+        Estimate of the largest relative error of a coordinate of x: the next correction. What is
+        below the rounding of the largest value a coordinate can have for this b counts as zero. For
+        "iterative" in working precision a rough one, which may be too large by a factor of
+        `cond_estimate`.
     tol : float
         Tolerance of the solve: the one asked for, or the default for the dtype.
     success : bool

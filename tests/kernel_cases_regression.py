@@ -1,0 +1,166 @@
+"""Arguments for the kernels of sketching and of least squares; see `test_kernels`."""
+
+import numpy as np
+
+
+def cases():
+    """Yield family, name, label and arguments."""
+    for label, arguments in transforms():
+        yield "sketching", "fwht_rows", label, arguments
+    for label, arguments in sampled_transforms():
+        yield "sketching", "srht_apply", label, arguments
+    for label, arguments in embeddings():
+        yield "sketching", "sparse_embedding_apply", label, arguments
+    for label, arguments in grams():
+        yield "least_squares", "gram", label, arguments
+    for label, arguments in residuals():
+        yield "least_squares", "residual_gradient", label, arguments
+    for label, arguments in cancelling_residuals():
+        yield "least_squares", "residual_gradient_extended", label, arguments
+
+
+def transforms():
+    rng = np.random.default_rng(20)
+    for n, width in ((1, 3), (2, 1), (8, 5), (64, 2), (128, 33), (1024, 1)):
+        yield f"{n}x{width}", (rng.normal(size=(n, width)),)
+    yield "one-entry", (np.eye(16)[:, 3:4],)
+    # 2**20 and the terms it meets cancel exactly.
+    yield "huge-range", (np.where(np.arange(32) % 2, 1.0, 2.0**20)[:, None] * [1.0, -1.0],)
+
+
+def sampled(n, d, k, m, offset=0, top=None, seed=21):
+    """Return arguments for m of the first `top` rows of the transform."""
+    rng = np.random.default_rng(seed)
+    top = 1 << (offset + n - 1).bit_length() if top is None else top
+    scale = rng.choice([-1.0, 1.0], size=n) * (0.5 + rng.random(n))
+    A, B = rng.normal(size=(n, d)), rng.normal(size=(n, k))
+    return A, B, scale, rng.integers(top, size=m), offset
+
+
+def sampled_transforms():
+    yield "one-row", sampled(1, 3, 1, 4)
+    yield "not-a-power", sampled(37, 7, 2, 11)
+    yield "one-column", sampled(100, 1, 0, 30)
+    yield "a-power", sampled(64, 5, 1, 64)
+    yield "all-rows", (*sampled(50, 4, 1, 1)[:3], np.arange(64), 0)
+    yield "equal-rows", (*sampled(50, 4, 1, 1)[:3], np.full(9, 37), 0)
+    yield "no-right-side", sampled(75, 16, 0, 20)
+    yield "panel-edge", sampled(75, 15, 2, 20)
+    yield "next-panel", sampled(75, 17, 1, 20)
+    yield "many-panels", sampled(90, 65, 3, 20)
+    yield "many-right-sides", sampled(90, 2, 40, 20)
+    yield "middle-length", sampled(500, 9, 1, 40)
+    yield "inner-edge", sampled(65, 3, 1, 40)
+    yield "outer-edge", sampled(513, 3, 1, 40)
+    yield "one-block", sampled(4096, 2, 1, 40)
+    yield "two-blocks", sampled(4500, 3, 1, 40)
+    yield "offset", sampled(60, 5, 1, 30, offset=128, top=256)
+    yield "offset-unaligned", sampled(60, 5, 1, 30, offset=100, top=256)
+    yield "offset-middle", sampled(300, 5, 1, 30, offset=901, top=2048)
+    yield "offset-far", sampled(20, 3, 1, 30, offset=70_001, top=1 << 17)
+    yield "offset-two-blocks", sampled(1200, 3, 1, 30, offset=3500, top=8192)
+    # A first block: the rows asked for are those of the transform of a longer matrix.
+    yield "rows-beyond", sampled(20, 3, 1, 30, top=1 << 20)
+    A, B, _, rows, _ = sampled(40, 3, 1, 10)
+    yield "zero-scale", (A, B, np.zeros(40), rows, 0)
+
+
+def embedding(n, d, k, nonzeros, size, seed=22):
+    rng = np.random.default_rng(seed)
+    A, B = rng.normal(size=(n, d)), rng.normal(size=(n, k))
+    return A, B, rng.integers(size, size=(n, nonzeros)), rng.normal(size=(n, nonzeros)), size
+
+
+def embeddings():
+    yield "plain", embedding(40, 5, 1, 3, 10)
+    yield "one-nonzero", embedding(40, 5, 1, 1, 10)
+    yield "one-row", embedding(1, 4, 0, 8, 10)
+    yield "one-bucket", embedding(30, 2, 1, 2, 1)
+    yield "empty-buckets", embedding(6, 2, 1, 1, 50)
+    yield "many-right-sides", embedding(30, 1, 20, 2, 7)
+    A, B, buckets, values, size = embedding(20, 3, 1, 4, 9)
+    yield "repeated", (A, B, buckets[:, :1].repeat(4, axis=1), values, size)
+    yield "several-blocks", embedding(2500, 30, 1, 2, 120)
+
+
+def grams():
+    rng = np.random.default_rng(23)
+
+    def arguments(n, d, weighted, k):
+        weights = rng.random(n) if weighted else None
+        return rng.normal(size=(n, d)), weights, rng.normal(size=(d, k)) if k else None
+
+    yield "plain", arguments(40, 5, False, 0)
+    yield "weights", arguments(40, 5, True, 0)
+    yield "factor", arguments(40, 5, False, 5)
+    yield "narrow-factor", arguments(40, 5, False, 2)
+    yield "weights-factor", arguments(40, 5, True, 3)
+    yield "one-row", arguments(1, 6, False, 0)
+    yield "one-column", arguments(50, 1, True, 1)
+    yield "several-blocks", arguments(4500, 60, True, 0)
+    yield "several-blocks-factor", arguments(4500, 60, False, 20)
+    yield "zero-weights", (rng.normal(size=(9, 3)), np.zeros(9), None)
+    yield "columns-apart", (rng.normal(size=(30, 3)) * [1e-3, 1.0, 1e3], None, None)
+
+
+def residuals():
+    rng = np.random.default_rng(24)
+
+    def arguments(n, d, k, right=True, weighted=False):
+        b = rng.normal(size=(n, k)) if right else None
+        weights = rng.random(n) * (rng.random(n) < 0.9) if weighted else None
+        return rng.normal(size=(n, d)), b, rng.normal(size=(d, k)), weights
+
+    for k in (1, 3):
+        yield f"plain-{k}", arguments(40, 5, k)
+        yield f"weights-{k}", arguments(40, 5, k, weighted=True)
+        yield f"no-right-side-{k}", arguments(40, 5, k, right=False)
+        yield f"no-right-side-weights-{k}", arguments(40, 5, k, right=False, weighted=True)
+        yield f"one-row-{k}", arguments(1, 7, k)
+        yield f"one-column-{k}", arguments(50, 1, k)
+        yield f"several-blocks-{k}", arguments(4500, 60, k, weighted=True)
+    A, _, x, weights = arguments(30, 4, 1)
+    yield "zero-residual", (A, np.zeros((30, 1)), np.zeros((4, 1)), weights)
+    yield "zero-weights", (A, A @ x + 1, x, np.zeros(30))
+
+
+def cancelling_residuals():
+    """Yield arguments at a solution, where the gradient is tiny next to its terms."""
+    rng = np.random.default_rng(25)
+    for label, n, d, k, weighted in (
+        ("plain", 30, 4, 1, False),
+        ("weights", 30, 4, 1, True),
+        ("several", 25, 3, 3, True),
+        ("one-row", 1, 3, 2, False),
+        ("one-column", 17, 1, 1, True),
+    ):
+        A, b = rng.normal(size=(n, d)), rng.normal(size=(n, k))
+        weights = rng.random(n) if weighted else None
+        root = 1.0 if weights is None else np.sqrt(weights)[:, None]
+        yield label, (A, b, np.linalg.lstsq(A * root, b * root)[0], weights)
+    A, x = rng.normal(size=(30, 4)), rng.normal(size=(4, 1))
+    yield "no-right-side", (A, None, x, None)
+    # The residual is nothing but the rounding of b: all digits of the products cancel.
+    yield "consistent", (A, A @ x, x, None)
+    powers = np.linspace(0.5, 1.0, 20)[:, None] ** np.arange(7)
+    yield "ill-conditioned", (powers, powers @ np.ones((7, 1)), np.ones((7, 1)), None)
+    # Each block of rows is summed by itself; 2**14 entries fill one.
+    A = np.tile(rng.normal(size=(100, 8)), (25, 1))
+    yield "several-blocks", (A, A @ np.ones((8, 1)), np.ones((8, 1)), None)
+
+
+def large_arguments():
+    """Yield family, name and arguments, large enough for four threads and several blocks."""
+    rng = np.random.default_rng(26)
+    yield "sketching", "fwht_rows", (rng.normal(size=(1 << 13, 33)),)
+    yield "sketching", "srht_apply", sampled(20_000, 20, 1, 60, offset=1234, top=1 << 15)
+    yield "sketching", "sparse_embedding_apply", embedding(20_000, 9, 1, 4, 60)
+    A, weights = rng.normal(size=(140_000, 16)), rng.random(140_000)
+    yield "least_squares", "gram", (A, weights, rng.normal(size=(16, 9)))
+    for k in (1, 3):
+        b, x = rng.normal(size=(140_000, k)), rng.normal(size=(16, k))
+        yield "least_squares", "residual_gradient", (A, b, x, weights)
+
+
+# Sums over rows: each thread has its own, so that their number shows in the last digits.
+SUMS_OF_THREADS = {"srht_apply", "sparse_embedding_apply", "gram", "residual_gradient"}
