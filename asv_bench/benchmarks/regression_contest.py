@@ -6,7 +6,6 @@ Each takes the layout of A it likes best, which is prepared and not timed.
 import contextlib
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -236,14 +235,22 @@ def run(contender, folder, limit):
 def timed(call, limit):
     """Return what a call returns, its seconds and the megabytes that it took at most."""
     forget_peak()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mb()
     # The alarm, left at its default, ends the process.
     signal.setitimer(signal.ITIMER_REAL, limit)
     start = time.perf_counter()
     answer = call()
     seconds = time.perf_counter() - start
     signal.setitimer(signal.ITIMER_REAL, 0.0)
-    return answer, seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return answer, seconds, peak_mb() - before
+
+
+def peak_mb():
+    """Return the peak of memory, where the system tells that of this program alone."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    kilobytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+    return kilobytes[0] / 1024 if kilobytes else 0.0
 
 
 def forget_peak():
