@@ -54,9 +54,9 @@ for ax, (sketch, (name, color)) in zip(axes, STYLES.items(), strict=True):
 axes[0].set_ylabel("error of the average")
 
 # %%
-# The lengths are alike. But CountSketch is closer for most shops, and far off for the few that happen
-# to share a bucket with the mistyped receipt, which is not theirs. The SRHT mixes all rows into each
-# row of the sketch, so that every shop bears its share of the error.
+# The lengths are alike. But CountSketch is closer for most shops, and far off for the few that
+# happen to share a bucket with the mistyped receipt, which is not theirs. The SRHT mixes all rows
+# into each row of the sketch, so that every shop bears its share of the error.
 #
 # The worst case
 # --------------
