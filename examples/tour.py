@@ -396,7 +396,7 @@ def draw_fits(path, filip, coefficients, errors):
         ):
             right = np.clip(-np.log10(np.maximum(error, 1e-16)), 0, 15)
             ax.plot(right, marker, color=color, label=who, clip_on=False)
-        ax.set(title=name.partition(",")[0] + ": right digits", xlabel="coefficient", ylim=(0, 15))
+        ax.set(title=name.partition(",")[0] + ": right digits", xlabel="coefficient", ylim=(0, 16))
         ax.set_xticks(range(len(error)))
     digits[0].legend(loc="upper right")
     figure.savefig(path, dpi=110)
