@@ -23,14 +23,12 @@ SPEED = {
 }
 REGRESSION = {
     "case": "Case",
-    "problem": "Problem",
     "numopt": "numopt, s",
     "error": "its error",
     "best": "Against",
     "its time": "its time, s",
     "its error": "its error",
     "ratio": "Ratio",
-    "goal": "Goal",
     "MB": "numopt, MB",
     "its MB": "other, MB",
 }
@@ -99,7 +97,8 @@ def min_size(function):
     """Return the size from which a kernel may be replaced, None for other functions."""
     for decorator in function.decorator_list:
         if isinstance(decorator, ast.Call) and decorator.func.id == "kernel":
-            return ast.literal_eval(decorator.keywords[0].value)
+            # Sizes are written as numbers or as shifts, such as 1 << 14.
+            return eval(ast.unparse(decorator.keywords[0].value), {"__builtins__": {}})
     return None
 
 
