@@ -39,7 +39,9 @@ def main():
     if options.methods:
         report.publish("regression_methods", table.method_rows(), machine, options)
     elif options.statistic:
-        report.publish("regression_statistic", table.statistic_rows(), machine, options)
+        report.publish(
+            "regression_statistic", table.statistic_rows(options.sizes), machine, options
+        )
     else:
         rows = (
             row
@@ -58,6 +60,7 @@ def parsed_arguments():
     parser.add_argument("--limit", type=float, help="seconds one call may take (10)")
     parser.add_argument("--methods", action="store_true", help="numopt's methods alone")
     parser.add_argument("--statistic", action="store_true", help="the law of the error alone")
+    parser.add_argument("--sizes", nargs="+", type=int, help="columns, for the law of the error")
     parser.add_argument("--folder", type=Path, default=report.FIGURES, help="where the files go")
     parser.add_argument("--quick", action="store_true", help="tiny problems")
     return parser.parse_args()

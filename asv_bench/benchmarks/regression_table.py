@@ -107,13 +107,13 @@ def method_rows():
             }
 
 
-def statistic_rows():
-    """Yield the law of ``|x' - x*|_inf sqrt(m) / (R |A^+|)`` over seeds, for each sketch.
+def statistic_rows(chosen=None):
+    """Yield the law of ``|x' - x*|_inf sqrt(m) / (R |A^+|)`` over seeds, for each sketch and size.
 
     The goal is set for the SRHT on the adversarial instance: half of what CountSketch has.
     """
     for instance, sizes in ((adversarial, STATISTIC_SIZES), (natural, STATISTIC_SIZES[:1])):
-        for d in sizes:
+        for d in sizes if chosen is None else set(sizes) & set(chosen):
             found = {kind: ratios(instance, d, kind) for kind in STATISTIC_SKETCHES}
             limit = np.sqrt(2 * np.log(2 * d / DELTA))
             for kind, q in found.items():
