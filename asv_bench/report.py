@@ -73,11 +73,11 @@ def parsed_arguments():
     return parser.parse_args()
 
 
-def describe_machine(threads):
+def describe_machine(threads, packages=PACKAGES):
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    versions = ", ".join(f"{name} {installed_version(name)}" for name in PACKAGES)
+    versions = ", ".join(f"{name} {installed_version(name)}" for name in packages)
     return (
         f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores, {threads} used; "
         f"Python {platform.python_version()}, {versions}"
@@ -102,7 +102,8 @@ def publish(name, rows, machine, options):
         done.append(row)
         if not options.quick:
             store(options.folder, name, machine, done)
-    print(f"{sum(row['met'] == 'yes' for row in done)} of {len(done)} goals met")
+    goals = [row["met"] for row in done if row["met"]]
+    print(f"{goals.count('yes')} of {len(goals)} goals met")
 
 
 def store(folder, name, machine, rows):
@@ -122,7 +123,7 @@ def store(folder, name, machine, rows):
 
 
 def row_key(row):
-    return tuple(str(row.get(column)) for column in ("case", "error", "family", "eta"))
+    return tuple(str(row.get(column)) for column in ("case", "error", "family", "eta", "rival"))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ KERNELS = ROOT / "numopt" / "_kernels"
 FIGURES = ROOT / "docs" / "figures"
 MISSING = "No figures are recorded for this version."
 
-# Columns of the files that asv_bench/report.py writes, and their headings here.
+# Columns of the files that the reports of asv_bench/ write, and their headings here.
 SPEED = {
     "case": "Case",
     "error": "Error",
@@ -20,6 +20,35 @@ SPEED = {
     "passes": "Passes",
     "MB": "numopt, MB",
     "best peer MB": "other, MB",
+}
+REGRESSION = {
+    "case": "Case",
+    "numopt": "numopt, s",
+    "error": "its error",
+    "best": "Against",
+    "its time": "its time, s",
+    "its error": "its error",
+    "ratio": "Ratio",
+    "MB": "numopt, MB",
+    "its MB": "other, MB",
+}
+METHODS = {
+    "case": "Condition",
+    "method": "Method",
+    "seconds": "Seconds",
+    "passes": "Reads of A",
+    "error": "Backward error",
+    "estimate": "its estimate",
+}
+STATISTIC = {
+    "case": "Instance",
+    "rival": "Sketch",
+    "median": "Median",
+    "p95": "95 %",
+    "max": "Largest",
+    "limit": "Limit",
+    "above": "Above it",
+    "share": "Share",
 }
 COUNTS = {
     "family": "Family",
@@ -68,7 +97,8 @@ def min_size(function):
     """Return the size from which a kernel may be replaced, None for other functions."""
     for decorator in function.decorator_list:
         if isinstance(decorator, ast.Call) and decorator.func.id == "kernel":
-            return ast.literal_eval(decorator.keywords[0].value)
+            # Sizes are written as numbers or as shifts, such as 1 << 14.
+            return eval(ast.unparse(decorator.keywords[0].value), {"__builtins__": {}})
     return None
 
 
@@ -115,6 +145,9 @@ def write(folder):
         "libraries": list_table(("Name", "Library", "Catches"), library_rows(), "26 38 36"),
         "transport_speed": measured("transport_speed", SPEED),
         "transport_counts": measured("transport_counts", COUNTS),
+        "regression_speed": measured("regression_speed", REGRESSION),
+        "regression_methods": measured("regression_methods", METHODS),
+        "regression_statistic": measured("regression_statistic", STATISTIC),
     }
     for name, lines in tables.items():
         (folder / f"{name}.inc").write_text("\n".join(lines) + "\n")
