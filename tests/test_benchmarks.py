@@ -150,3 +150,77 @@ def test_report_prints_a_row_for_each_accuracy():
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
     assert [row[1] for row in rows if row[0] == "assign-40-50"] == ["1e-06", "1e-10"]
+
+
+def exact_backward_error(A, b, x):
+    """Smallest perturbation of A and b, relative to A, from singular values (Higham and Sun)."""
+    r, norm = b - A @ x, np.linalg.norm(A)
+    theta2 = (norm / np.linalg.norm(b)) ** 2 * (x @ x)
+    phi = np.sqrt(theta2 / (1 + theta2)) * np.linalg.norm(r) / np.linalg.norm(x)
+    beside = phi * (np.eye(len(b)) - np.outer(r, r) / (r @ r))
+    return min(phi, np.linalg.svd(np.hstack([A, beside]), compute_uv=False)[-1]) / norm
+
+
+@pytest.mark.parametrize("size", [1e-1, 1e-4, 1e-8])
+def test_yardstick_measures_the_backward_error(size):
+    cases = load("regression_cases")
+    rng = np.random.default_rng(3)
+    A, b = rng.normal(size=(40, 5)) * np.logspace(0, -3, 5), rng.normal(size=40)
+    x = np.linalg.lstsq(A, b)[0] * (1 + size * rng.normal(size=5))
+    found = cases.Yardstick("dense", cases.Problem(A, b)).error(x)
+    assert 0.6 < found / exact_backward_error(A, b, x) < 2.0
+    assert cases.Yardstick("dense", cases.Problem(A, b)).error(x * np.nan) == np.inf
+
+
+def test_yardsticks_of_sketches_and_products():
+    cases = load("regression_cases")
+    rng = np.random.default_rng(3)
+    A, p = rng.normal(size=(50, 4)), rng.normal(size=4)
+    product = cases.Yardstick("product", cases.Problem(A, p))
+    assert product.error(A.T @ (A @ p)) < 1e-14
+    assert product.error(1.01 * A.T @ (A @ p)) == pytest.approx(0.01)
+    sketch = cases.Yardstick("sketch", cases.Problem(A, p))
+    assert sketch.error(1.25 * A) == pytest.approx(0.25)
+
+
+def test_regression_matrices_are_what_they_are_called():
+    cases = load("regression_cases")
+    for name in ("B1", "B4", "B8-stencil"):
+        case = cases.FULL[name]._replace(n=3000, d=30)
+        A = cases.make(case).A
+        A = A if isinstance(A, np.ndarray) else A.toarray()
+        wanted = case.cond if case.matrix == "mixed" else 4 * 31**2 / np.pi**2
+        assert 0.5 < np.linalg.cond(A) / wanted < 2.0
+
+
+def test_a_least_squares_call_past_the_limit_is_a_failure(tmp_path):
+    contest = load("regression_contest")
+    outcome = contest.Contest("B1", tmp_path, 1e-4).measure("scipy gelsd", 1)
+    assert outcome.seconds is None
+    assert outcome.why == "limit"
+
+
+def test_inaccurate_rivals_do_not_count():
+    cases, contest, table = map(
+        load, ("regression_cases", "regression_contest", "regression_table")
+    )
+    case = cases.CASES["B1"]
+    good = contest.Outcome(2.0, 9.0, 4e-16)
+    rough = contest.Outcome(1.0, 9.0, 4e-15)
+    late = contest.Outcome(None, 9.0, why="limit")
+    members = {"lsqr 1e-14": rough, "lsmr 1e-15": good, "lsmr 1e-14": late}
+    assert table.fastest(members, case) == ("lsmr 1e-15", good)
+    own = contest.Outcome(0.5, 9.0, 1e-16)
+    assert table.speed_row("B1", case, own, "Krylov", members)["ratio"] == "4"
+    row = table.speed_row("B1", case, own, "Krylov", {"lsmr 1e-14": late})
+    assert (row["ratio"], row["best"]) == ("> 18", "none gets there")
+    poor = own._replace(error=1e-15)
+    assert table.speed_row("B1", case, poor, "Krylov", members)["met"] == "no"
+
+
+def test_regression_report_prints_a_row_for_each_group():
+    command = [sys.executable, str(FOLDER / "regression_report.py"), "--quick", "--cases", "B5"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert sum(row[0] == "B5" for row in rows) == 2

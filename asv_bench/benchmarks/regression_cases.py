@@ -49,8 +49,12 @@ FULL = {
     "B5": Case("sketch", 1 << 20, 50, 1.0, {"one pass": 1 / 4, "CountSketch": 1 / 2.5}, 0.5),
     "B6-50": Case("product", 1 << 18, 50, 1.0, {"two products": 2.5}, 1e-14),
     "B6-100": Case("product", 1 << 18, 100, 1.0, {"two products": 2.5}, 1e-14),
-    "B8": Case("sparse", 1_000_000, 500, 1e6, {"Krylov": 3}, TARGET, matrix="scattered"),
-    "B8-stencil": Case("sparse", 1_000_000, 500, 1e5, {"Krylov": 3}, TARGET, matrix="stencils"),
+    "B8": Case(
+        "sparse", 1_000_000, 500, 1e6, {"Krylov": 3}, TARGET, limit=20.0, matrix="scattered"
+    ),
+    "B8-stencil": Case(
+        "sparse", 1_000_000, 500, 1e5, {"Krylov": 3}, TARGET, limit=20.0, matrix="stencils"
+    ),
 }
 
 
@@ -151,11 +155,15 @@ class Yardstick:
 
 
 def triangle(A):
-    """Triangular QR factor of A, block by block."""
+    """Triangular QR factor of A, block by block.
+
+    Sparse cases are well-conditioned enough, once their columns are scaled, for that of Cholesky.
+    """
+    if sparse.issparse(A):
+        return linalg.cholesky((A.T @ A).toarray())
     R = np.empty((0, A.shape[1]))
     for start in range(0, A.shape[0], 8 * BLOCK):
         block = A[start : start + 8 * BLOCK]
-        block = block.toarray() if sparse.issparse(block) else block
         (R,) = linalg.qr(np.vstack([R, block]), mode="r", overwrite_a=True, check_finite=False)
         R = R[: A.shape[1]]
     return R

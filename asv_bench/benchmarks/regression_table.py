@@ -51,7 +51,8 @@ def speed_row(name, case, own, group, members):
         "threads": best[1].threads if best else "",
         "ratio": "" if math.isnan(ratio) else f"{'' if best else '> '}{ratio:.3g}",
         "goal": f"{goal:.2g}" if goal else "",
-        "met": ("yes" if ratio >= goal else "no") if goal else "",
+        # A limit that ends the rivals too early leaves the question open.
+        "met": ("yes" if ratio >= goal else "no" if best else "open") if goal else "",
         "MB": round(own.extra_mb),
         "its MB": round(best[1].extra_mb) if best else "",
         "all": {other: text(outcome) for other, outcome in members.items()},
