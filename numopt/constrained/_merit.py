@@ -14,6 +14,9 @@ from ._problem import Point
 
 LARGEST_ETA1 = 1e10
 SMALLEST_ETA2 = 1e-14
+# Lowered penalties are tried in steps of ten.
+SMALLEST_ETA1 = 1e-8
+LOWERINGS = 6
 
 
 class Penalties(NamedTuple):
@@ -56,13 +59,54 @@ class Slope(NamedTuple):
             eta2 = max(eta2 / nu, SMALLEST_ETA2) if lowers else eta2
         return Penalties(eta1, eta2)
 
+    def lowered(self, penalties: Penalties, excess: Terms, slack: float) -> Penalties | None:
+        """Return lower penalties that accept a trial and keep the step a descent, if there are any.
 
-def merit(fun: float, c: Array, gL: Array, lam: Array, penalties: Penalties) -> float:
-    """Return the value of the merit function."""
-    value = fun + 0.5 * penalties.eta2 * inner(gL, gL)
-    if c.shape[0]:
-        value += inner(lam, c) + 0.5 * penalties.eta1 * inner(c, c)
-    return value
+        `excess` is how much each term of the trial is above the line that it must stay below.
+        """
+        if penalties.eta1 * excess.violation < 0 and penalties.eta2 * excess.gradient < 0:
+            return None
+        for k in range(1, LOWERINGS + 1):
+            share = 10.0**-k
+            lower = Penalties(
+                max(penalties.eta1 * (share if excess.violation > 0 else 1.0), SMALLEST_ETA1),
+                max(penalties.eta2 * (share if excess.gradient > 0 else 1.0), SMALLEST_ETA2),
+            )
+            if excess.value(lower) <= slack and self.descends(lower):
+                return lower
+        return None
+
+
+class Terms(NamedTuple):
+    """What the merit function is made of: ``f + lam'c``, ``|c|^2 / 2`` and ``|gL|^2 / 2``."""
+
+    lagrangian: float
+    violation: float
+    gradient: float
+    fun: float = 0.0
+
+    def value(self, penalties: Penalties) -> float:
+        """Return the merit function for some penalties."""
+        return (
+            self.lagrangian + penalties.eta1 * self.violation + penalties.eta2 * self.gradient
+        )
+
+    def minus(self, start: Terms, slope: Slope, length: float) -> Terms:
+        """Return what is above the line of some length that starts with a slope."""
+        return Terms(
+            self.lagrangian - start.lagrangian - length * slope.a0,
+            self.violation - start.violation - length * slope.a1,
+            self.gradient - start.gradient - length * slope.a2,
+        )
+
+
+def terms_of(point: Point, gL: Array, lam: Array) -> Terms:
+    """Return the terms of the merit function at a point."""
+    gradient = 0.5 * inner(gL, gL)
+    if not lam.shape[0]:
+        return Terms(point.fun, 0.0, gradient, point.fun)
+    c = point.c
+    return Terms(point.fun + inner(lam, c), 0.5 * inner(c, c), gradient, point.fun)
 
 
 def slope_of(point: Point, gL: Array, H: Any, dx: Array, dlam: Array) -> Slope:

@@ -14,13 +14,17 @@ from ._inertia import Shifts
 from ._kkt import build_kkt, identity_like
 from ._linear import Counts
 from ._matrices import is_operator, largest
-from ._merit import Penalties, Slope, merit, slope_of
+from ._merit import Penalties, Slope, Terms, slope_of, terms_of
 from ._problem import Point, Problem, lagrangian_gradient
 from ._restore import restore, stationary
 
 NO_STEP, INFEASIBLE = 2, 3
 LARGEST_FIRST_MULTIPLIER = 1e3
 HALVINGS = 25
+# Times that penalties may be lowered: in the end they only rise, as the theory of the method asks.
+MOST_LOWERED = 50
+# Steps without looking ahead after that did not pay.
+PATIENCE = 1
 # An accepted residual this small may be halved in place of a smaller merit value: below, rounding
 # of f hides the decrease.
 SMALL_RESIDUAL = 1e-3
@@ -39,6 +43,8 @@ class State(NamedTuple):
     penalties: Penalties
     shifts: Shifts
     rung: int = 0
+    patience: int = 0
+    lowered: int = 0
     status: int | None = None
     length: float = 0.0
     rtol: float = 0.0
@@ -49,6 +55,17 @@ class State(NamedTuple):
     def gradient(self) -> Array:
         """Gradient of the Lagrangian (n,)."""
         return lagrangian_gradient(self.point, self.lam)
+
+
+class Found(NamedTuple):
+    """A trial point that was accepted."""
+
+    length: float
+    point: Point
+    lam: Array
+    penalties: Penalties
+    lowered: int = 0
+    patience: int = 0
 
 
 class Direction(NamedTuple):
@@ -112,7 +129,7 @@ class Newton:
         found = self.search(state, direction)
         if found is None:
             return self._rescue(state._replace(delta_w=direction.delta_w))
-        return self._accepted(state, direction, *found)
+        return self._accepted(state, direction, found)
 
     def direction(self, state: State, H: Any) -> Direction | None:
         """Return a Newton step along which the merit function descends.
@@ -146,37 +163,83 @@ class Newton:
                 return Direction(dx, dlam, slope, penalties, work.delta_w, used, work.inner)
             rtol, tightened = max(rtol / 10, FLOOR_RTOL), tightened + 1
 
-    def search(self, state: State, direction: Direction) -> tuple[float, Point, Array] | None:
+    def search(self, state: State, direction: Direction) -> Found | None:
         """Return the first length 1, 1/2, 1/4 ... that decreases the merit function enough."""
-        point, gL, penalties = state.point, state.gradient, direction.penalties
-        eps = float(array_namespace(gL).finfo(gL.dtype).eps)
-        start = merit(point.fun, point.c, gL, state.lam, penalties)
-        slope = direction.slope.along(penalties)
-        slack = 10 * eps * max(1.0, abs(start), abs(point.fun))
-        length = 1.0
+        point = state.point
+        start = terms_of(point, state.gradient, state.lam)
+        length, patience = 1.0, state.patience
         for _ in range(HALVINGS):
             lam = state.lam + length * direction.dlam
             trial = self.problem.point(point.x + length * direction.dx)
             if trial is not None:
-                gradient = lagrangian_gradient(trial, lam)
-                value = merit(trial.fun, trial.c, gradient, lam, penalties)
-                enough = value <= start + self.beta * length * slope + slack
-                if enough or _halved(trial, gradient, direction.slope.residual):
-                    return length, trial, lam
+                found = self._judged(start, direction, length, trial, lam, state.lowered)
+                if found is not None:
+                    return found._replace(patience=max(patience - 1, 0))
+                if length == 1 and patience == 0:
+                    found = self._looked_ahead(state, direction, start, trial, lam)
+                    if found is not None:
+                        return found
+                    patience = 2 * PATIENCE
             length /= 2
         return None
 
+    def _judged(
+        self,
+        start: Terms,
+        direction: Direction,
+        length: float,
+        trial: Point,
+        lam: Array,
+        lowered: int,
+    ) -> Found | None:
+        """Return a trial if it decreases the merit function enough, for penalties not larger."""
+        gradient = lagrangian_gradient(trial, lam)
+        change = terms_of(trial, gradient, lam).minus(start, direction.slope, self.beta * length)
+        eps = float(array_namespace(gradient).finfo(gradient.dtype).eps)
+        value = start.value(direction.penalties)
+        slack = 10 * eps * max(1.0, abs(value), abs(start.fun))
+        if change.value(direction.penalties) <= slack:
+            return Found(length, trial, lam, direction.penalties)
+        if _halved(trial, gradient, direction.slope.residual):
+            return Found(length, trial, lam, direction.penalties)
+        if length == 1 and lowered < MOST_LOWERED:
+            penalties = direction.slope.lowered(direction.penalties, change, slack)
+            if penalties is not None:
+                return Found(length, trial, lam, penalties, lowered=1)
+        return None
+
+    def _looked_ahead(
+        self, state: State, direction: Direction, start: Terms, trial: Point, lam: Array
+    ) -> Found | None:
+        """Return the point two full steps away if that decreases the merit function enough.
+
+        The first of them may raise it: it leaves a curved constraint, to which the second returns
+        (the watchdog of Chamberlain, Powell, Lemarechal and Pedersen 1982).
+        """
+        ahead = state._replace(point=trial, lam=lam, penalties=direction.penalties)
+        if inner(ahead.gradient, ahead.gradient) > 1e8 * direction.slope.residual + 1e8:
+            return None
+        second = self.direction(ahead, ahead.curvature.hessian(trial, lam))
+        if second is None:
+            return None
+        lam = lam + second.dlam
+        point = self.problem.point(trial.x + second.dx)
+        if point is None:
+            return None
+        return self._judged(start, direction, 1.0, point, lam, MOST_LOWERED)
+
     def _accepted(
-        self, state: State, direction: Direction, length: float, point: Point, lam: Array
+        self, state: State, direction: Direction, found: Found
     ) -> State:
         """Return the state after a step."""
+        length, point, lam = found.length, found.point, found.lam
         curvature = state.curvature
         if curvature.update is not None:
             curvature = curvature.update(state.point, lam, point)
         shifts = state.shifts.after_step(length, square=self.problem.m == self.problem.n)
         if direction.delta_w > state.shifts.damp_w:
             shifts = shifts._replace(last_w=direction.delta_w)
-        penalties = direction.penalties
+        penalties = found.penalties
         refreshed = self._refreshed(point, lam)
         if refreshed is not None:
             lam, penalties = refreshed, self.start_penalties
@@ -186,6 +249,8 @@ class Newton:
             curvature,
             penalties,
             shifts,
+            patience=found.patience,
+            lowered=state.lowered + found.lowered,
             length=length,
             rtol=direction.rtol,
             inner=direction.inner,
@@ -240,7 +305,9 @@ class Newton:
         if rung <= 2:
             damping = max(1e-2, shifts.damp_w) if rung == 1 else max(1.0, 100 * shifts.damp_w)
             state = self._restarted(state, state.point) if rung == 1 else state
-            return state._replace(rung=rung, shifts=shifts._replace(damp_w=damping))
+            damping_c = 1e-2 * damping
+            shifts = shifts._replace(damp_w=damping, damp_c=max(damping_c, shifts.damp_c))
+            return state._replace(rung=rung, shifts=shifts)
         if rung == 3 and self.problem.violation(state.point.c) > self.feas_tol:
             point = restore(self.problem, state.point, self.tol)
             if stationary(point, self.tol):

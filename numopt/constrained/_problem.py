@@ -90,8 +90,7 @@ class Problem:
 
     def first_point(self, x: Array) -> Point | None:
         """Return the start in the user's units, None if not finite; fix the number of equations."""
-        parts = [block.value(x) for block in self.blocks]
-        self.sizes = [part.shape[0] for part in parts]
+        self.sizes = [-1] * len(self.blocks)
         return self.point(x)
 
     def point(self, x: Array) -> Point | None:
@@ -123,7 +122,10 @@ class Problem:
             return xp.zeros((0,), dtype=x.dtype, device=device_of(x))
         self.counts["ncev"] += 1
         parts = [block.value(x) for block in self.blocks]
-        if [part.shape[0] for part in parts] != self.sizes:
+        sizes = [part.shape[0] for part in parts]
+        if -1 in self.sizes:
+            self.sizes = sizes
+        if sizes != self.sizes:
             raise ValueError("`constraints` must return as many values at every point.")
         c = parts[0] if len(parts) == 1 else xp.concat(parts)
         return c if self.scale_c is None else c * self.scale_c
