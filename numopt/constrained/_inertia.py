@@ -65,7 +65,7 @@ def regularize(kkt: Any, rhs: Array, shifts: Shifts) -> Regularized | None:
         if verdict == "singular" and kkt.m and delta_c < RANK_SHIFT:
             delta_c = RANK_SHIFT
         else:
-            delta_w = _larger(delta_w, shifts.last_w)
+            delta_w = larger(delta_w, shifts.last_w)
     return None
 
 
@@ -95,7 +95,7 @@ def judge_step(kkt: Any, d: Array, rhs: Array, delta_w: float, delta_c: float) -
     return "good" if good else "indefinite"
 
 
-def _larger(delta_w: float, last: float) -> float:
+def larger(delta_w: float, last: float) -> float:
     """Return the next shift to try."""
     if delta_w == 0:
         return FIRST_W if last == 0 else max(SMALLEST_W, last / DECREASE)

@@ -31,7 +31,7 @@ class Kkt(Protocol):
         """Return the product with the shifted matrix."""
 
 
-class _Blocks:
+class Blocks:
     """What all formats have in common: the product by blocks."""
 
     def __init__(self, H: Any, G: Any) -> None:
@@ -48,7 +48,7 @@ class _Blocks:
         return xp.concat([above + self.G.T @ bottom, self.G @ top - delta_c * bottom])
 
 
-class DenseKkt(_Blocks):
+class DenseKkt(Blocks):
     """A dense system."""
 
     def __init__(self, H: Array, G: Array) -> None:
@@ -122,7 +122,7 @@ def sparse_pattern(H: Any, G: Any) -> SparsePattern:
     return SparsePattern(source, (places % N).astype(index), indptr.astype(index), gather)
 
 
-class SparseKkt(_Blocks):
+class SparseKkt(Blocks):
     """A sparse system; SciPy's matrices, so NumPy only."""
 
     def __init__(self, H: Any, G: Any, pattern: SparsePattern | None) -> None:
@@ -182,7 +182,7 @@ def _size(v: Array) -> float:
     return float(xp.max(xp.abs(v)))
 
 
-class LowRankKkt(_Blocks):
+class LowRankKkt(Blocks):
     """A system whose Hessian is a multiple of the identity and a low-rank matrix."""
 
     def __init__(self, H: LowRank, G: Any, pattern: SparsePattern | None) -> None:

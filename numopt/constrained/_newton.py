@@ -22,9 +22,11 @@ NO_STEP, INFEASIBLE = 2, 3
 LARGEST_FIRST_MULTIPLIER = 1e3
 HALVINGS = 25
 # Times that penalties may be lowered: in the end they only rise, as the theory of the method asks.
-MOST_LOWERED = 50
+MOST_LOWERED = 8
 # Steps without looking ahead after that did not pay.
 PATIENCE = 1
+# The first length at which it is tried: a shorter step has then failed, too.
+LOOK = 0.5
 # An accepted residual this small may be halved in place of a smaller merit value: below, rounding
 # of f hides the decrease.
 SMALL_RESIDUAL = 1e-3
@@ -168,6 +170,7 @@ class Newton:
         point = state.point
         start = terms_of(point, state.gradient, state.lam)
         length, patience = 1.0, state.patience
+        full: tuple[Point, Array] | None = None
         for _ in range(HALVINGS):
             lam = state.lam + length * direction.dlam
             trial = self.problem.point(point.x + length * direction.dx)
@@ -175,8 +178,10 @@ class Newton:
                 found = self._judged(start, direction, length, trial, lam, state.lowered)
                 if found is not None:
                     return found._replace(patience=max(patience - 1, 0))
-                if length == 1 and patience == 0:
-                    found = self._looked_ahead(state, direction, start, trial, lam)
+                if length == 1:
+                    full = trial, lam
+                if length == LOOK and patience == 0 and full is not None:
+                    found = self._looked_ahead(state, direction, start, *full)
                     if found is not None:
                         return found
                     patience = 2 * PATIENCE

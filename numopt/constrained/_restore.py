@@ -24,12 +24,16 @@ def stationary(point: Point, tol: float) -> bool:
     return float(xp.max(xp.abs(slope))) <= tol * scale
 
 
-def restore(problem: Problem, point: Point, tol: float) -> Point:
-    """Return a point whose constraints are smaller by a hundred, or as small as steps get them."""
+def restore(problem: Problem, point: Point, tol: float, *, goal: float | None = None) -> Point:
+    """Return a point whose constraints are smaller by a hundred, or as small as steps get them.
+
+    With a `goal`, go on until the largest violation is at most that.
+    """
     start = size = inner(point.c, point.c)
     shift = 1e-6
     for _ in range(STEPS):
-        if size <= ENOUGH * start or stationary(point, tol):
+        near = size <= ENOUGH * start if goal is None else problem.violation(point.c) <= goal
+        if near or stationary(point, tol):
             break
         trial = _step(problem, point, shift)
         if trial is not None and inner(trial.c, trial.c) < size:
