@@ -62,6 +62,22 @@ class Krylov:
         return None if factor is None else factor.solve
 
 
+class Auto:
+    """Factor matrices, use GMRES where derivatives are operators."""
+
+    def __init__(self, counts: Counts, *, max_inner: int | None, fallback: bool) -> None:
+        self.name = "direct"
+        self._direct = Direct(counts)
+        self._krylov = Krylov("gmres", counts, max_inner=max_inner, fallback=fallback)
+
+    def begin(self, H: Any, G: Any, rhs: Array, shifts: Shifts) -> Any:
+        """Return the system, solved in the way its format asks for."""
+        if is_operator(H) or is_operator(G):
+            self.name = "gmres"
+            return self._krylov.begin(H, G, rhs, shifts)
+        return self._direct.begin(H, G, rhs, shifts)
+
+
 def _values(G: Any) -> Array:
     return G.data if is_sparse(G) else G
 

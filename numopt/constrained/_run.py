@@ -10,8 +10,8 @@ from .._namespace import Array, array_namespace
 from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK, Result
 from ._curvature import Curvature, Given, choose_curvature
 from ._inertia import Shifts
-from ._krylov import Krylov
-from ._linear import SKETCHES, Counts, Direct
+from ._krylov import Auto, Krylov
+from ._linear import SKETCHES, Counts, Direct, operators_given
 from ._matrices import as_vector, is_operator, largest
 from ._merit import Penalties
 from ._newton import INFEASIBLE, NO_STEP, Newton, State
@@ -95,7 +95,7 @@ def _search(
         callback=clock.callback,
         give_up=clock.give_up,
     )
-    return run, name
+    return run, getattr(getattr(method, "linear", None), "name", name)
 
 
 class _Clock:
@@ -180,13 +180,12 @@ def _linear_solver(settings: Settings, curvature: Curvature, point: Point) -> st
     """Return the name of the linear solver, having checked that it can be used."""
     name = settings.linear_solver
     operators = curvature.mode == "operator" or is_operator(point.G)
-    if operators and (name in SKETCHES or name == "direct" or settings.theory):
-        raise ValueError(
-            f"`linear_solver` = {name!r} needs rows of matrices, but derivatives were given as "
-            "operators; use linear_solver='gmres' (or 'minres') with accuracy='adaptive'."
-        )
-    if name == "auto":
-        return "gmres" if operators else "direct"
+    if operators and (name in SKETCHES or name == "direct"):
+        raise operators_given(name)
+    if settings.theory and operators:
+        raise ValueError("`accuracy` = 'theory' needs matrices, but derivatives are operators.")
+    if name == "auto" and settings.theory:
+        return "direct"
     if settings.theory and name not in (*SKETCHES, "direct"):
         raise ValueError(
             "`linear_solver` must be one of 'direct', 'kaczmarz', 'gaussian', 'block-kaczmarz' "
@@ -207,6 +206,8 @@ def _make_linear(name: str, settings: Settings, counts: Counts) -> Any:
             max_inner=settings.max_inner,
             fallback=settings.fallback,
         )
+    if name == "auto":
+        return Auto(counts, max_inner=settings.max_inner, fallback=settings.fallback)
     return Krylov(name, counts, max_inner=settings.max_inner, fallback=settings.fallback)
 
 

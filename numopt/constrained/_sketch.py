@@ -11,7 +11,7 @@ from .._linalg import cholesky
 from .._namespace import Array, array_namespace, inner
 from ._inertia import Shifts, regularize
 from ._kkt import DenseKkt
-from ._linear import Counts
+from ._linear import Counts, need_entries
 
 # Sweeps over all rows before a factorization takes over.
 SWEEPS = 50
@@ -140,6 +140,7 @@ class Sketches:
 
     def begin(self, H: Any, G: Any, rhs: Array, shifts: Shifts) -> SketchWork | None:
         """Return the system to be solved, None if no shift gives it the right inertia."""
+        need_entries(self.name, H, G)
         kkt = DenseKkt(_dense(H, G), G.toarray() if hasattr(G, "toarray") else G)
         regularized = regularize(kkt, rhs, shifts)
         if regularized is None:
