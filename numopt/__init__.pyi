@@ -1,6 +1,8 @@
 from . import plotting as plotting
 from ._result import Result as Result
 from ._version import __version__ as __version__
+from .constrained import EqualityResult as EqualityResult
+from .constrained import minimize_equality as minimize_equality
 from .progress import ProgressBar as ProgressBar
 from .transport import DivergenceResult as DivergenceResult
 from .transport import PointCloudCost as PointCloudCost
@@ -11,6 +13,7 @@ from .transport import sinkhorn_divergence as sinkhorn_divergence
 
 __all__ = [
     "DivergenceResult",
+    "EqualityResult",
     "PointCloudCost",
     "ProgressBar",
     "Result",
@@ -18,6 +21,7 @@ __all__ = [
     "TransportResult",
     "__version__",
     "entropic_transport",
+    "minimize_equality",
     "plotting",
     "sinkhorn_divergence",
 ]

@@ -13,10 +13,6 @@ def installed(name):
     return name != "ipopt" or importlib.util.find_spec("ipyopt") is not None
 
 
-class OutOfTime(Exception):
-    """Raised from a callback to end a solve that takes too long."""
-
-
 def numopt(problem, exact=True, **options):
     import numopt
 

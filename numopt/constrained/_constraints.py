@@ -62,15 +62,13 @@ def _from_dict(name: str, constraint: dict[str, Any], x0: Array, rel_step: Any) 
     if unknown:
         raise ValueError(f"`{name}` has the unknown key {min(unknown)!r}.")
     args = constraint.get("args", ())
-    fun, jac, hess = (
-        _with_args(f"{name}[{key!r}]", constraint.get(key), args) for key in ("fun", "jac", "hess")
-    )
+    fun, jac, hess = (_with_args(constraint.get(key), args) for key in ("fun", "jac", "hess"))
     if not callable(fun):
         raise TypeError(f"`{name}['fun']` must be callable, got {type(fun).__name__}.")
     return _nonlinear(name, fun, jac, hess, 0.0, x0, (rel_step, None))
 
 
-def _with_args(name: str, function: Any, args: Iterable[Any]) -> Any:
+def _with_args(function: Any, args: Iterable[Any]) -> Any:
     """Return a function of the first arguments alone; anything else as it is."""
     if not callable(function):
         return function
@@ -113,7 +111,9 @@ def _nonlinear(
     if jac is None:
         jac = "3-point"
     if callable(jac):
-        return Block(value, lambda x: as_matrix(f"{name}: jac", jac(x), x), _hess(hess), False, True)
+        return Block(
+            value, lambda x: as_matrix(f"{name}: jac", jac(x), x), _hess(hess), False, True
+        )
     scheme = _validate.choice(f"{name}: jac", jac, SCHEMES)
     rule = Differences(scheme, *differences)
 
@@ -166,7 +166,9 @@ def _from_bounds(name: str, bounds: Any, x0: Array) -> Block:
             )
     rows = xp.eye(n, dtype=x0.dtype, device=device_of(x0))
     matrix = xp.stack([rows[k, :] for k in fixed]) if fixed else rows[:0, :]
-    return _linear(name, matrix, _target(name, [low[k] for k in fixed], [high[k] for k in fixed]), x0)
+    return _linear(
+        name, matrix, _target(name, [low[k] for k in fixed], [high[k] for k in fixed]), x0
+    )
 
 
 def _spread(values: Any, n: int) -> list[Any]:

@@ -63,13 +63,20 @@ def _spectral_factor(K: Array) -> Factor:
     size = xp.max(xp.abs(values))
     tiny = _ZERO_PIVOT * K.shape[0] * xp.finfo(K.dtype).eps * size
     small = xp.abs(values) <= tiny
-    inverse = xp.where(small, xp.zeros_like(values), 1 / xp.where(small, xp.ones_like(values), values))
+    inverse = xp.where(
+        small, xp.zeros_like(values), 1 / xp.where(small, xp.ones_like(values), values)
+    )
 
     def solve(b: Array) -> Array:
         return vectors @ (inverse * (vectors.T @ b))
 
-    negative = int(xp.count_nonzero(values < -tiny))
-    return Factor(solve, negative, int(xp.count_nonzero(small)))
+    return Factor(solve, _count(values < -tiny, values), _count(small, values))
+
+
+def _count(mask: Array, like: Array) -> int:
+    """Return how many entries of a mask are true, without integers, which a device may lack."""
+    xp = array_namespace(like)
+    return int(xp.sum(xp.astype(mask, like.dtype)))
 
 
 def sparse_factor(K: Any) -> Factor | None:

@@ -27,7 +27,7 @@ class Shifts(NamedTuple):
     damp_c: float = 0.0
     short: int = 0
 
-    def after_step(self, length: float, *, square: bool) -> Shifts:
+    def after_step(self, length: float) -> Shifts:
         """Return the damping after an accepted step of some length.
 
         Two short steps in a row raise it, a long one lowers it.
@@ -69,9 +69,7 @@ def regularize(kkt: Any, rhs: Array, shifts: Shifts) -> Regularized | None:
     return None
 
 
-def _judge(
-    kkt: Any, factor: Factor | None, rhs: Array, delta_w: float, delta_c: float
-) -> str:
+def _judge(kkt: Any, factor: Factor | None, rhs: Array, delta_w: float, delta_c: float) -> str:
     """Return whether a factor is good, singular, or has too many negative eigenvalues."""
     if factor is None or factor.zero:
         return "singular"

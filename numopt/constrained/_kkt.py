@@ -93,9 +93,7 @@ class SparsePattern(NamedTuple):
         """Tell whether matrices have the pattern this was made from."""
         parts = (H.indptr, H.indices, G.indptr, G.indices)
         pairs = zip(self.source, parts, strict=True)
-        return all(
-            a is b or (a.shape == b.shape and bool((a == b).all())) for a, b in pairs
-        )
+        return all(a is b or (a.shape == b.shape and bool((a == b).all())) for a, b in pairs)
 
 
 def sparse_pattern(H: Any, G: Any) -> SparsePattern:
@@ -195,7 +193,8 @@ class LowRankKkt(Blocks):
 
         The matrix H is positive definite, so the inertia is that of the base.
         """
-        base, H = self.base.factor(delta_w, delta_c), self.H
+        H = self.H
+        base: Factor | None = self.base.factor(delta_w, delta_c)
         if base is None or H.W.shape[1] == 0:
             return base
         xp = array_namespace(H.W)

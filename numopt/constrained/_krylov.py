@@ -30,7 +30,7 @@ class Krylov:
     def begin(self, H: Any, G: Any, rhs: Array, shifts: Shifts) -> Any:
         """Return a system along whose solution the Hessian is positive, None if there is none."""
         delta_w, blocks = shifts.damp_w, Blocks(H, G)
-        precondition = self._preconditioner(H, G)
+        precondition = self._preconditioner(G)
         while delta_w <= LARGEST_W:
             work = KrylovWork(self, blocks, rhs, delta_w, shifts.damp_c, precondition)
             d = work.solve(TEST_RTOL)
@@ -50,7 +50,7 @@ class Krylov:
         self.counts.fallbacks += 1
         return self._direct.begin(H, G, rhs, shifts)
 
-    def _preconditioner(self, H: Any, G: Any) -> Callable[[Array], Array] | None:
+    def _preconditioner(self, G: Any) -> Callable[[Array], Array] | None:
         """Return the solve with the identity in place of the Hessian, None without a matrix G."""
         if is_operator(G) or not G.shape[0]:
             return None

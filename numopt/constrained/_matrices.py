@@ -26,7 +26,7 @@ def is_operator(A: Any) -> bool:
 def as_number(name: str, value: Any) -> float:
     """Return what a scalar function returned as a float."""
     if isinstance(value, float):
-        return value
+        return float(value)
     if math.prod(getattr(value, "shape", ())) != 1:
         raise ValueError(f"`{name}` must return a number, got shape {tuple(value.shape)}.")
     while getattr(value, "ndim", 0):
@@ -40,7 +40,7 @@ def as_vector(
     name: str, value: Any, like: Array, size: int | None = None, *, real: bool = True
 ) -> Array:
     """Return what a function returned as a vector of the library, device and dtype of `like`."""
-    if not (type(value) is type(like) and value.ndim == 1 and value.dtype == like.dtype):
+    if not _is_like(value, like, 1):
         value = _converted(name, value, like, real)
         value = value[None] if value.ndim == 0 else value
     if value.ndim != 1 or (size is not None and value.shape[0] != size):
@@ -54,15 +54,19 @@ def as_matrix(name: str, value: Any, like: Array) -> Any:
     n = like.shape[0]
     if is_sparse(value):
         value = value.tocsr() if value.dtype == like.dtype else value.astype(like.dtype).tocsr()
-    elif not is_operator(value):
-        if not (type(value) is type(like) and value.ndim == 2 and value.dtype == like.dtype):
-            value = _converted(name, value, like, True)
-            value = value[None, :] if value.ndim == 1 else value
+    elif not (is_operator(value) or _is_like(value, like, 2)):
+        value = _converted(name, value, like, True)
+        value = value[None, :] if value.ndim == 1 else value
     if len(value.shape) != 2 or value.shape[1] != n:
         raise ValueError(
             f"`{name}` must return a matrix with {n} columns, got shape {tuple(value.shape)}."
         )
     return value
+
+
+def _is_like(value: Any, like: Array, ndim: int) -> bool:
+    """Tell whether a value is an array of the class and dtype of another."""
+    return type(value) is type(like) and value.ndim == ndim and value.dtype == like.dtype
 
 
 def _converted(name: str, value: Any, like: Array, real: bool) -> Array:
@@ -80,9 +84,7 @@ def as_hessian(name: str, value: Any, like: Array, *, check: bool) -> Any:
     """Return a Hessian, symmetrized; warn once where it was not symmetric."""
     value = as_matrix(name, value, like)
     if value.shape[0] != value.shape[1]:
-        raise ValueError(
-            f"`{name}` must return a square matrix, got shape {tuple(value.shape)}."
-        )
+        raise ValueError(f"`{name}` must return a square matrix, got shape {tuple(value.shape)}.")
     if is_operator(value):
         return value
     if check:

@@ -87,9 +87,7 @@ class Terms(NamedTuple):
 
     def value(self, penalties: Penalties) -> float:
         """Return the merit function for some penalties."""
-        return (
-            self.lagrangian + penalties.eta1 * self.violation + penalties.eta2 * self.gradient
-        )
+        return self.lagrangian + penalties.eta1 * self.violation + penalties.eta2 * self.gradient
 
     def minus(self, start: Terms, slope: Slope, length: float) -> Terms:
         """Return what is above the line of some length that starts with a slope."""

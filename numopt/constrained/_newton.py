@@ -233,15 +233,13 @@ class Newton:
             return None
         return self._judged(start, direction, 1.0, point, lam, MOST_LOWERED)
 
-    def _accepted(
-        self, state: State, direction: Direction, found: Found
-    ) -> State:
+    def _accepted(self, state: State, direction: Direction, found: Found) -> State:
         """Return the state after a step."""
         length, point, lam = found.length, found.point, found.lam
         curvature = state.curvature
         if curvature.update is not None:
             curvature = curvature.update(state.point, lam, point)
-        shifts = state.shifts.after_step(length, square=self.problem.m == self.problem.n)
+        shifts = state.shifts.after_step(length)
         if direction.delta_w > state.shifts.damp_w:
             shifts = shifts._replace(last_w=direction.delta_w)
         penalties = found.penalties
@@ -326,7 +324,7 @@ class Newton:
 
         Along -g first, then at random.
         """
-        point, xp = state.point, array_namespace(state.point.x)
+        point = state.point
         if self.problem.violation(point.c) <= self.feas_tol:
             return state._replace(rung=1)
         size = math.sqrt(inner(point.g, point.g))

@@ -23,6 +23,8 @@ from ._matrices import (
 # Functions whose gradient at the start has a larger entry are scaled down to it, at most so far.
 LARGEST_GRADIENT = 100.0
 SMALLEST_SCALE = 1e-8
+# Constraints that are smaller than this, values and gradients, are scaled up to it.
+SMALL_ROW = 1e-2
 
 
 class Point(NamedTuple):
@@ -135,7 +137,9 @@ class Problem:
         if not self.blocks:
             xp = array_namespace(x)
             return xp.zeros((0, self.n), dtype=x.dtype, device=device_of(x))
-        return scaled_rows(stacked([self._rows(k, x) for k in range(len(self.blocks))]), self.scale_c)
+        return scaled_rows(
+            stacked([self._rows(k, x) for k in range(len(self.blocks))]), self.scale_c
+        )
 
     def _rows(self, k: int, x: Array) -> Any:
         block, size = self.blocks[k], self.sizes[k]
@@ -157,7 +161,11 @@ class Problem:
         peaks = row_peaks(point.G, point.x)
         ones = xp.ones_like(peaks)
         scale = xp.minimum(ones, LARGEST_GRADIENT / xp.maximum(peaks, ones))
-        scale = xp.maximum(scale, SMALLEST_SCALE * ones)
+        # Raised only where the value is small, too, and not zero: a gradient may vanish by chance.
+        sizes = xp.maximum(peaks, xp.abs(point.c))
+        small = (sizes < SMALL_ROW) & (sizes > SMALLEST_SCALE)
+        raised = SMALL_ROW / xp.where(small, sizes, ones)
+        scale = xp.where(small, raised, xp.maximum(scale, SMALLEST_SCALE * ones))
         self.scale_c = None if bool(xp.all(scale == ones)) else scale
         c = point.c if self.scale_c is None else point.c * scale
         return Point(

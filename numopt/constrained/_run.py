@@ -334,9 +334,7 @@ def _final_status(success: bool, status: int) -> int:
     return NO_STEP if status == CONVERGED and not success else status
 
 
-def _message(
-    status: int, nit: int, optimality: float, violation: float, settings: Settings
-) -> str:
+def _message(status: int, nit: int, optimality: float, violation: float, settings: Settings) -> str:
     """Return what happened and, where it failed, what to try."""
     count = f"{nit} iteration" + ("" if nit == 1 else "s")
     reached = (

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .. import _random
-from .._kernels.sketching_solvers import block_project, gaussian_sketch_step, kaczmarz_sweep
+from .._kernels.kaczmarz import block_project, gaussian_sketch_step, kaczmarz_sweep
 from .._linalg import cholesky
 from .._namespace import Array, array_namespace, inner
 from ._inertia import Shifts, regularize
@@ -141,7 +141,7 @@ class Sketches:
     def begin(self, H: Any, G: Any, rhs: Array, shifts: Shifts) -> SketchWork | None:
         """Return the system to be solved, None if no shift gives it the right inertia."""
         need_entries(self.name, H, G)
-        kkt = DenseKkt(_dense(H, G), G.toarray() if hasattr(G, "toarray") else G)
+        kkt = DenseKkt(_dense(H), G.toarray() if hasattr(G, "toarray") else G)
         regularized = regularize(kkt, rhs, shifts)
         if regularized is None:
             return None
@@ -150,7 +150,7 @@ class Sketches:
         return SketchWork(kkt.shifted(*pair), regularized.factor.solve, rhs, pair, self)
 
 
-def _dense(H: Any, G: Any) -> Array:
+def _dense(H: Any) -> Array:
     """Return a Hessian in any format but an operator's as a dense matrix."""
     if hasattr(H, "toarray"):
         return H.toarray()

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from .._iterate import Record
 from .._namespace import Array, array_namespace, device_of, inner
+from ._factor import symmetric_factor
 from ._kkt import kkt_assemble
 from ._linear import Counts
 from ._matrices import largest
 from ._merit import Penalties, Slope, Terms, slope_of, terms_of
-from ._factor import symmetric_factor
 from ._problem import Point, Problem, lagrangian_gradient
 from ._sketch import Sketcher
 
@@ -85,7 +85,7 @@ class Theory:
 
     def step(self, state: TheoryState) -> TheoryState:
         """Return the next iterate."""
-        point, gL = state.point, state.gradient
+        point = state.point
         xi_G = smallest_eigenvalue(point.G)
         if xi_G < SMALLEST_XI_G:
             return state._replace(status=SINGULAR)
