@@ -196,9 +196,7 @@ def test_sensitivity_is_the_derivative_of_the_solution():
     dx, dlam = result.kkt_solve(np.array([2.0, 0, 0]), np.array([1.0]))
     high, low = (program(p + t).solve(tol=1e-12) for t in (h, -h))
     np.testing.assert_allclose(dx, (high.x - low.x) / (2 * h), rtol=1e-6, atol=1e-7)
-    np.testing.assert_allclose(
-        dlam, (high.lam_flat - low.lam_flat) / (2 * h), rtol=1e-6, atol=1e-7
-    )
+    np.testing.assert_allclose(dlam, (high.lam_flat - low.lam_flat) / (2 * h), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("solver", ["gmres", "minres", "kaczmarz", "gaussian", "block-kaczmarz"])

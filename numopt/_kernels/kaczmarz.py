@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .._dispatch import kernel
 from .._linalg import cholesky_solve
-from .._namespace import Array, array_namespace
+from .._namespace import Array, array_namespace, device_of
 
 
 @kernel(min_size=1)
@@ -38,7 +38,7 @@ def gaussian_sketch_step(K: Array, b: Array, d: Array, S: Array) -> Array:
     xp = array_namespace(K, b, d, S)
     rows = S.T @ K
     norms = xp.sum(rows * rows, axis=1)
-    order = xp.arange(S.shape[1])
+    order = xp.arange(S.shape[1], device=device_of(K))
     return kaczmarz_sweep(xp.asarray(rows, copy=True), S.T @ b, d, norms, order)
 
 

@@ -146,10 +146,6 @@ def _linear(name: str, matrix: Any, target: Any, x0: Array) -> Block:
     xp = array_namespace(x0)
     matrix = as_matrix(name, matrix, x0)
     goal = xp.asarray(target, dtype=x0.dtype, device=device_of(x0))
-    if goal.ndim == 1 and goal.shape[0] not in (1, matrix.shape[0]):
-        raise ValueError(
-            f"`{name}` must have {matrix.shape[0]} bounds, one for each row, got {goal.shape[0]}."
-        )
     return Block(lambda x: matrix @ x - goal, lambda _: matrix, None, True, True)
 
 

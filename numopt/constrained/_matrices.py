@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from array_api_compat import is_numpy_array
+
 from .._namespace import Array, array_namespace, device_of
 
 # A Hessian whose halves differ by more, relative to its largest entry, is not a matter of rounding.
@@ -53,6 +55,8 @@ def as_matrix(name: str, value: Any, like: Array) -> Any:
     """Return a matrix with a column for each variable: dense, CSR, or an operator as it is."""
     n = like.shape[0]
     if is_sparse(value):
+        if not is_numpy_array(like):
+            raise TypeError(f"`{name}` returned a sparse matrix, which only NumPy arrays go with.")
         value = value.tocsr() if value.dtype == like.dtype else value.astype(like.dtype).tocsr()
     elif not (is_operator(value) or _is_like(value, like, 2)):
         value = _converted(name, value, like, True)
@@ -182,8 +186,17 @@ def added(first: Any, second: Any) -> Any:
 
 
 def all_finite(A: Any) -> bool:
-    """Tell whether a vector, a matrix or an operator (by its word) holds finite numbers only."""
-    if is_operator(A):
+    """Tell whether a vector or a matrix holds finite numbers whose squares are finite, too.
+
+    What is not known by entries passes.
+    """
+    entries = A.data if is_sparse(A) else A
+    if not hasattr(entries, "dtype") or is_operator(A):
         return True
-    total = A.sum() if is_sparse(A) else array_namespace(A).sum(A)
-    return math.isfinite(float(total))
+    xp = array_namespace(entries)
+    return bool(xp.all(xp.abs(entries) < largest_entry(entries)))
+
+
+def largest_entry(like: Array) -> float:
+    """Return a size whose square is far from overflow in the dtype of an array."""
+    return 1e-4 * float(array_namespace(like).finfo(like.dtype).max) ** 0.5

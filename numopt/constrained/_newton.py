@@ -13,7 +13,7 @@ from ._curvature import Curvature
 from ._inertia import Shifts
 from ._kkt import build_kkt, identity_like
 from ._linear import Counts
-from ._matrices import is_operator, largest
+from ._matrices import all_finite, is_operator, largest
 from ._merit import Penalties, Slope, Terms, slope_of, terms_of
 from ._problem import Point, Problem, lagrangian_gradient
 from ._restore import restore, stationary
@@ -125,7 +125,7 @@ class Newton:
         if state.rung == 0 and stationary(state.point, self.tol):
             return self._leave(state)
         H = state.curvature.hessian(state.point, state.lam)
-        direction = self.direction(state, H)
+        direction = self.direction(state, H) if all_finite(H) else None
         if direction is None:
             return self._rescue(state)
         found = self.search(state, direction)
@@ -150,7 +150,7 @@ class Newton:
         tightened = 0
         while True:
             d = work.solve(rtol)
-            if d is None:
+            if d is None or not all_finite(d):
                 return None
             dx, dlam = d[: self.problem.n], d[self.problem.n :]
             slope = slope_of(point, gL, H, dx, dlam)
@@ -198,7 +198,9 @@ class Newton:
         lowered: int,
     ) -> Found | None:
         """Return a trial if it decreases the merit function enough, for penalties not larger."""
-        gradient = lagrangian_gradient(trial, lam)
+        gradient = lagrangian_gradient(trial, lam) if all_finite(lam) else lam + math.nan
+        if not all_finite(gradient):
+            return None
         change = terms_of(trial, gradient, lam).minus(start, direction.slope, self.beta * length)
         eps = float(array_namespace(gradient).finfo(gradient.dtype).eps)
         value = start.value(direction.penalties)
@@ -222,9 +224,13 @@ class Newton:
         (the watchdog of Chamberlain, Powell, Lemarechal and Pedersen 1982).
         """
         ahead = state._replace(point=trial, lam=lam, penalties=direction.penalties)
-        if inner(ahead.gradient, ahead.gradient) > 1e8 * direction.slope.residual + 1e8:
+        if (
+            not all_finite(ahead.gradient)
+            or inner(ahead.gradient, ahead.gradient) > 1e8 * direction.slope.residual + 1e8
+        ):
             return None
-        second = self.direction(ahead, ahead.curvature.hessian(trial, lam))
+        H = ahead.curvature.hessian(trial, lam)
+        second = self.direction(ahead, H) if all_finite(H) else None
         if second is None:
             return None
         lam = lam + second.dlam

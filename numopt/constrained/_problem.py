@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from ._matrices import (
     as_number,
     as_vector,
     largest,
+    largest_entry,
     row_peaks,
     scaled_rows,
     stacked,
@@ -112,7 +112,7 @@ class Problem:
         """Return f and c (m,), None if a number is not finite."""
         self.counts["nfev"] += 1
         fun = self.objective.value(x) * self.scale_f
-        if not math.isfinite(fun):
+        if not abs(fun) < largest_entry(x):
             return None
         c = self.constraints(x)
         return (fun, c) if all_finite(c) else None
