@@ -5,6 +5,7 @@ Each function takes the arguments of the kernel of its name, as NumPy arrays, an
 """
 
 import numpy as np
+from kernel_cases_kaczmarz import kaczmarz_sweep  # noqa: F401
 
 
 def dense_cost(cost):

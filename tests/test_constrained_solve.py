@@ -307,11 +307,11 @@ def test_order_and_offset_of_variables_do_not_matter(seed, order, shift):
             lambda x: ((unmoved(x) - center) ** 4).sum() + unmoved(x) @ unmoved(x),
             np.full(5, 0.5) + shift,
             jac=lambda x: (4 * (unmoved(x) - center) ** 3 + 2 * unmoved(x))[move],
-            lagrangian_hess=lambda x, lam: np.diag(12 * (x - shift - center[move]) ** 2 + 2),
+            lagrangian_hess=lambda x, _: np.diag(12 * (x - shift - center[move]) ** 2 + 2),
             constraints={
                 "type": "eq",
                 "fun": lambda x: unmoved(x) @ direction - 1,
-                "jac": lambda x: direction[move],
+                "jac": lambda _: direction[move],
             },
         )
 

@@ -87,7 +87,8 @@ def minimize_equality(
     constraints : constraint or list of them, default ()
         ``scipy.optimize.LinearConstraint`` and ``NonlinearConstraint`` with ``lb == ub``,
         ``Bounds`` that fix variables or leave them free, and dicts ``{"type": "eq", "fun": c,
-        "jac": G, "hess": ..., "args": ...}``. Jacobians may be arrays, SciPy sparse matrices or operators.
+        "jac": G, "hess": ..., "args": ...}``. Jacobians may be arrays, SciPy sparse matrices or
+        operators.
     lagrangian_hess : callable, optional
         ``lagrangian_hess(x, lam)`` returns the Hessian of ``f + lam'c`` in one go.
     linear_solver : str, default "auto"

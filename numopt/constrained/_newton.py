@@ -32,6 +32,8 @@ LOOK = 0.5
 SMALL_RESIDUAL = 1e-3
 FLOOR_RTOL = 1e-12
 LOOSEST_RTOL = 0.1
+# Times that an inexact solve is tightened by ten before the penalties may change.
+TIGHTENINGS = 2
 # Multipliers are estimated anew where that cuts the gradient of the Lagrangian by this factor.
 REFRESH = 10.0
 
@@ -157,7 +159,8 @@ class Newton:
             penalties: Penalties | None = state.penalties
             if not slope.descends(state.penalties):
                 final = work.exact or rtol <= FLOOR_RTOL
-                penalties = slope.adapted(state.penalties, self.nu) if final or tightened else None
+                turn = final or tightened >= TIGHTENINGS
+                penalties = slope.adapted(state.penalties, self.nu) if turn else None
                 if penalties is None and final:
                     return None
             if penalties is not None:
@@ -224,10 +227,7 @@ class Newton:
         (the watchdog of Chamberlain, Powell, Lemarechal and Pedersen 1982).
         """
         ahead = state._replace(point=trial, lam=lam, penalties=direction.penalties)
-        if (
-            not all_finite(ahead.gradient)
-            or inner(ahead.gradient, ahead.gradient) > 1e8 * direction.slope.residual + 1e8
-        ):
+        if not all_finite(ahead.gradient):
             return None
         H = ahead.curvature.hessian(trial, lam)
         second = self.direction(ahead, H) if all_finite(H) else None
@@ -282,8 +282,10 @@ class Newton:
     def least_squares(self, point: Point) -> Array | None:
         """Return the multipliers that minimize ``|g + G' lam|``, None if they are not finite."""
         xp = array_namespace(point.x)
-        if not point.c.shape[0] or is_operator(point.G):
+        if not point.c.shape[0]:
             return None
+        if is_operator(point.G):
+            return least_squares_by_products(point)
         kkt = build_kkt(identity_like(point.x, point.G), point.G)
         self.counts.factorizations += 1
         factor = kkt.factor(0.0, 0.0)
@@ -350,6 +352,13 @@ class Newton:
             ):
                 return self._restarted(state, trial)
         return state._replace(status=INFEASIBLE)
+
+
+def least_squares_by_products(point: Point) -> Array:
+    """Return the multipliers that minimize ``|g + G' lam|`` for an operator G."""
+    from scipy.sparse.linalg import lsmr
+
+    return lsmr(point.G.T, -point.g, atol=1e-10, btol=1e-10)[0]
 
 
 def _halved(trial: Point, gradient: Array, residual: float) -> bool:

@@ -16,11 +16,11 @@ LARGEST_SHIFT = 1e16
 def stationary(point: Point, tol: float) -> bool:
     """Tell whether the squared constraints have no slope although they are not zero."""
     size = inner(point.c, point.c) ** 0.5 if point.c.shape[0] else 0.0
-    if size == 0 or is_operator(point.G):
+    if size == 0:
         return False
     xp = array_namespace(point.c)
     slope = point.G.T @ (point.c / size)
-    scale = max(1.0, largest(point.G))
+    scale = 1.0 if is_operator(point.G) else max(1.0, largest(point.G))
     return float(xp.max(xp.abs(slope))) <= tol * scale
 
 
@@ -56,6 +56,8 @@ def _step(problem: Problem, point: Point, shift: float) -> Point | None:
 def levenberg(point: Point, shift: float) -> Array | None:
     """Return ``-G'(G G' + shift |G|^2 I)^-1 c``, by the system with the identity as its Hessian."""
     xp = array_namespace(point.x)
+    if is_operator(point.G):
+        return _by_products(point, shift)
     scale = largest(point.G) ** 2 + 1e-300
     kkt = build_kkt(identity_like(point.x, point.G), point.G)
     factor = kkt.factor(0.0, shift * scale)
@@ -64,3 +66,13 @@ def levenberg(point: Point, shift: float) -> Array | None:
     d = factor.solve(-xp.concat([xp.zeros_like(point.x), point.c]))
     dx = d[: point.x.shape[0]]
     return dx if bool(xp.all(xp.isfinite(dx))) else None
+
+
+def _by_products(point: Point, shift: float) -> Array:
+    """Return the same for an operator G, whose size is that of ``G'c / |c|``."""
+    from scipy.sparse.linalg import lsmr
+
+    size = inner(point.c, point.c) ** 0.5
+    slope = point.G.T @ (point.c / size)
+    damp = (shift * inner(slope, slope)) ** 0.5
+    return lsmr(point.G, -point.c, damp=damp, atol=1e-8, btol=1e-8)[0]

@@ -21,6 +21,9 @@ from ._result import EqualityResult
 from ._sketch import Sketches
 from ._theory import DELTA, MAX_SKETCHES, Theory, TheoryState
 
+# Largest penalty on the gradient of the Lagrangian where its Hessian is a quasi-Newton matrix.
+UPDATED_ETA2 = 1e-6
+
 
 class Settings(NamedTuple):
     """Validated options of a solve."""
@@ -131,19 +134,23 @@ def _production(
     lam0: Array | None,
     name: str,
 ) -> tuple[Newton, State]:
+    penalties = settings.penalties
+    if curvature.update is not None:
+        # The slope of the gradient term takes a product with the true Hessian.
+        penalties = penalties._replace(eta2=min(penalties.eta2, UPDATED_ETA2))
     newton = Newton(
         problem,
         _make_linear(name, settings, counts),
         counts,
         settings.tol,
         settings.feas_tol,
-        settings.penalties,
+        penalties,
         settings.beta,
         settings.nu,
         settings.superlinear,
         settings.rng,
     )
-    penalties, shifts = settings.penalties, Shifts()
+    shifts = Shifts()
     if settings.warm is not None:
         penalties = Penalties(*settings.warm.penalty)
         shifts = Shifts(last_w=settings.warm.regularization)
