@@ -110,9 +110,8 @@ SOLVES = {
 }
 
 RECORDS = {
-    "EqualityResult": set(
-        "nit error fun optimality constr_violation step rtol inner delta_w eta1 eta2".split()
-    ),
+    "EqualityResult": {"nit", "error", "fun", "optimality", "constr_violation"}
+    | {"step", "rtol", "inner", "delta_w", "eta1", "eta2"},
 }
 
 

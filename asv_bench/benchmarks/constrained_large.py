@@ -4,16 +4,18 @@ import time
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import csc_array, csr_array, diags_array, eye_array, hstack, kron
+from scipy.sparse import csc_array, csr_array, diags_array, eye_array, hstack, kron, tril
 from scipy.special import expit
 
 
 class Timed:
     """A problem whose callbacks are counted; derivatives are sparse or dense matrices."""
 
-    def reset(self):
+    def reset(self, limit=float("inf")):
+        """Forget the calls; from `limit` seconds on, another one raises TimeoutError."""
         self.calls = dict.fromkeys(("f", "g", "c", "J", "H"), 0)
         self.seconds = 0.0
+        self.deadline = time.perf_counter() + limit
 
     def __init_subclass__(cls):
         kinds = {"fun": "f", "grad": "g", "con": "c", "jac": "J", "hess_lagrangian": "H"}
@@ -26,7 +28,10 @@ def _counted(function, kind):
         begin = time.perf_counter()
         value = function(self, *args)
         self.calls[kind] += 1
-        self.seconds += time.perf_counter() - begin
+        end = time.perf_counter()
+        self.seconds += end - begin
+        if end > self.deadline:
+            raise TimeoutError
         return value
 
     return counted
@@ -48,6 +53,18 @@ class EllipticControl(Timed):
         self.target = (np.sin(2 * np.pi * x) * np.sin(np.pi * y) + (x > 0.5)).ravel()
         self.x0 = np.zeros(self.n)
         self.reset()
+
+    def structure(self):
+        """Return where the entries of the Jacobian and of the lower half of the Hessian are."""
+        return sparse_structure(self)
+
+    def jac_values(self, x):
+        return self.jac(x).data
+
+    def hess_values(self, x, lam, factor):
+        u = x[: self.m]
+        top = factor + 6 * self.h2 * u * lam
+        return np.concatenate([top, np.full(self.m, factor * self.alpha)])
 
     def fun(self, x):
         u, z = x[: self.m], x[self.m :]
@@ -80,6 +97,17 @@ class ChainedRosenbrock(Timed):
         self.x0 = np.where(np.arange(n) % 2 == 0, -1.2, 1.0)
         self.reset()
 
+    def structure(self):
+        """Return where the entries of the Jacobian and of the lower half of the Hessian are."""
+        return sparse_structure(self)
+
+    def jac_values(self, x):
+        return self.jac(x).data
+
+    def hess_values(self, x, lam, factor):
+        main, side = self._bands(x, lam, factor)
+        return tril(diags_array([side, main, side], offsets=[-1, 0, 1], format="csr")).tocsr().data
+
     def fun(self, x):
         a, b = x[:-1], x[1:]
         return np.sum(100 * (a**2 - b) ** 2 + (a - 1) ** 2)
@@ -103,18 +131,22 @@ class ChainedRosenbrock(Timed):
         return diags_array(bands, offsets=[0, 1, 2], shape=(self.m, self.n), format="csr")
 
     def hess_lagrangian(self, x, lam):
+        main, side = self._bands(x, lam, 1.0)
+        return diags_array([side, main, side], offsets=[-1, 0, 1], format="csc")
+
+    def _bands(self, x, lam, factor):
         a, b = x[:-1], x[1:]
         main, side = np.zeros(self.n), np.zeros(self.n - 1)
-        main[:-1] += 1200 * a**2 - 400 * b + 2
-        main[1:] += 200
-        side -= 400 * a
+        main[:-1] += factor * (1200 * a**2 - 400 * b + 2)
+        main[1:] += factor * 200
+        side -= factor * 400 * a
         p, q, r = x[:-2], x[1:-1], x[2:]
         e = lam * np.exp(p - q)
         main[:-2] -= (2 + p) * e
         main[1:-1] += lam * (18 * q + 2 * np.cos(2 * q)) - p * e
         main[2:] -= 2 * lam * np.cos(2 * r)
         side[:-1] += (1 + p) * e
-        return diags_array([side, main, side], offsets=[-1, 0, 1], format="csc")
+        return main, side
 
 
 class Logistic(Timed):
@@ -132,6 +164,9 @@ class Logistic(Timed):
         self.x0 = rng.normal(size=self.n) / np.sqrt(self.n)
         self.count = rows
         self.reset()
+
+    def structure(self):
+        """Dense: no structure is worth telling."""
 
     def fun(self, x):
         return np.mean(np.logaddexp(0, -self.y * (self.A @ x)))
@@ -157,6 +192,15 @@ class Logistic(Timed):
 
     def hess_lagrangian(self, x, lam):
         return self.hess_f(x) + self.hess_c(x, lam)
+
+
+def sparse_structure(problem):
+    """Return index arrays of the entries of the Jacobian and of the lower half of the Hessian."""
+    rng = np.random.default_rng(0)
+    x, lam = rng.random(problem.n), rng.random(problem.m)
+    G = problem.jac(x).tocoo()
+    H = tril(csr_array(problem.hess_lagrangian(x, lam))).tocsr().tocoo()
+    return (G.row, G.col), (H.row, H.col)
 
 
 def synthetic_logistic(rows=20_000, columns=300, seed=0):

@@ -3,7 +3,7 @@
 import importlib.util
 
 import numpy as np
-from scipy.optimize import NonlinearConstraint, minimize
+from scipy.optimize import BFGS, NonlinearConstraint, minimize
 
 LIMIT = 25.0
 
@@ -17,7 +17,7 @@ def numopt(problem, exact=True, **options):
     import numopt
 
     constraint = NonlinearConstraint(problem.con, 0.0, 0.0, jac=problem.jac)
-    hessian = {"lagrangian_hess": problem.hess_lagrangian} if exact else {"hess": "bfgs"}
+    hessian = {"lagrangian_hess": problem.hess_lagrangian} if exact else {}
     return numopt.minimize_equality(
         problem.fun,
         problem.x0,
@@ -36,7 +36,7 @@ def trust_constr(problem, exact=True):
         problem.fun,
         problem.x0,
         jac=problem.grad,
-        hess=problem.hess_f if exact else None,
+        hess=problem.hess_f if exact else BFGS(),
         method="trust-constr",
         constraints=constraint,
         options={"gtol": 1e-9, "xtol": 1e-14, "maxiter": 1000},

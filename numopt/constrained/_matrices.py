@@ -199,4 +199,4 @@ def all_finite(A: Any) -> bool:
 
 def largest_entry(like: Array) -> float:
     """Return a size whose square is far from overflow in the dtype of an array."""
-    return 1e-4 * float(array_namespace(like).finfo(like.dtype).max) ** 0.5
+    return 1e-4 * math.sqrt(float(array_namespace(like).finfo(like.dtype).max))
