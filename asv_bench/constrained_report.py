@@ -157,8 +157,8 @@ def rows(options):
     N = 2000
     for condition in (1e1, 1e2, 1e5):
         n, m = 3 * N // 4, N // 4
-        H = rng.normal(size=(n, n)) / np.sqrt(n)
-        H = H @ H.T + np.diag(np.geomspace(1 / condition, 1, n))
+        Q = np.linalg.qr(rng.normal(size=(n, n)))[0]
+        H = (Q * np.geomspace(1 / condition, 1, n)) @ Q.T
         G = rng.normal(size=(m, n)) / np.sqrt(n)
         K = np.block([[H, G.T], [G, np.zeros((m, m))]])
         b = rng.normal(size=N)

@@ -4,6 +4,8 @@ import ast
 import json
 from pathlib import Path
 
+import constrained_tables
+
 ROOT = Path(__file__).parent.parent
 KERNELS = ROOT / "numopt" / "_kernels"
 FIGURES = ROOT / "docs" / "figures"
@@ -116,5 +118,6 @@ def write(folder):
         "transport_speed": measured("transport_speed", SPEED),
         "transport_counts": measured("transport_counts", COUNTS),
     }
+    constrained_tables.write(folder, list_table)
     for name, lines in tables.items():
         (folder / f"{name}.inc").write_text("\n".join(lines) + "\n")
