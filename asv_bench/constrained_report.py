@@ -27,7 +27,6 @@ import numpy as np
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 PACKAGES = ("numpy", "scipy", "ipyopt", "optiprofiler")
 TOL = 1e-8
-LIMIT = 25.0
 
 
 def residual(problem, x):
@@ -42,11 +41,11 @@ def residual(problem, x):
     return float(max(np.abs(g + G.T @ lam).max() / max(1, np.abs(g).max()), np.abs(c).max()))
 
 
-def run(problem, solve, repeats, **options):
+def run(problem, solve, repeats, limit, **options):
     """Return what a solver did with a problem: residual, calls, seconds outside callbacks."""
     seconds, outside = [], []
     for _ in range(repeats):
-        problem.reset(LIMIT)
+        problem.reset(limit)
         begin = time.perf_counter()
         try:
             x = solve(problem, **options)
@@ -76,7 +75,7 @@ def named(options, exact=True):
             if not installed(peer):
                 continue
             problem = Named(name)
-            row = run(problem, PEERS[peer], options.repeats, exact=exact)
+            row = run(problem, PEERS[peer], options.repeats, options.limit, exact=exact)
             yield {"problem": name, "solver": peer, "n": problem.n, "m": problem.m, **row}
 
 
@@ -109,7 +108,7 @@ def large(options):
             more = {"structure": problem.structure()} if peer == "ipopt" else {}
             if peer == "trust-constr" and not hasattr(problem, "hess_f"):
                 problem.hess_f, problem.hess_c = cases.split_hessian(problem)
-            row = run(problem, PEERS[peer], options.repeats, **more)
+            row = run(problem, PEERS[peer], options.repeats, options.limit, **more)
             yield {"problem": name, "solver": peer, "n": problem.n, "m": problem.m, **row}
 
 
@@ -131,6 +130,8 @@ def sketches(options):
                 lagrangian_hess=problem.hess_lagrangian,
                 constraints=NonlinearConstraint(problem.con, 0, 0, jac=problem.jac),
                 linear_solver="kaczmarz",
+                linear_solver_fallback=None,
+                max_inner=100_000,
                 accuracy=accuracy,
                 tol=1e-4,
                 maxiter=500,
@@ -141,7 +142,6 @@ def sketches(options):
                 f"{accuracy}_solved": error <= 2e-4,
                 f"{accuracy}_iterations": result.nit,
                 f"{accuracy}_sketches": result.n_inner,
-                f"{accuracy}_fallbacks": result.n_fallback,
             }
         yield row
 
@@ -169,26 +169,27 @@ def rows(options):
         for rtol in (1e-1, 1e-2):
             begin = time.perf_counter()
             d = gmres(K, b, rtol=rtol, restart=200, maxiter=20)[0]
-            yield _row("gmres", cond, time.perf_counter() - begin, K, d, b)
+            yield _row("gmres", cond, time.perf_counter() - begin, K, d, b, mark=rtol)
         even, D = equilibrated(K)
         for name in ("kaczmarz", "gaussian", "block-kaczmarz"):
             sketcher = Sketcher(even, name, None, np.random.default_rng(1))
-            y, begin, marks = np.zeros(N), time.perf_counter(), [0.5, 2.0, 4.0]
+            y, marks = np.zeros(N), [0.5, 2.0, 8.0]
             sketcher.sweep(D * b, y)  # compiles
             begin = time.perf_counter()
             while marks:
                 y, _ = sketcher.sweep(D * b, y)
                 spent = time.perf_counter() - begin
                 if spent >= marks[0]:
+                    yield _row(name, cond, spent, K, D * y, b, mark=marks[0])
                     marks = [mark for mark in marks if mark > spent]
-                    yield _row(name, cond, spent, K, D * y, b)
 
 
-def _row(solver, cond, seconds, K, d, b):
+def _row(solver, cond, seconds, K, d, b, mark=0.0):
     error = float(np.linalg.norm(K @ d - b) / np.linalg.norm(b))
     return {
         "problem": f"{cond:.0e}",
         "solver": solver,
+        "mark": mark,
         "seconds": float(f"{seconds:.2g}"),
         "residual": float(f"{error:.1e}"),
     }
@@ -213,8 +214,8 @@ def main():
         for row in PARTS[options.part](options):
             done.append(row)
             print("  ".join(f"{show(value):>12.18}" for value in row.values()), flush=True)
-    if not options.dry:
-        store(options.folder, f"constrained_{options.part}", machine, done)
+            if not options.dry:  # after each row, for a run may be cut short
+                store(options.folder, f"constrained_{options.part}", machine, done)
 
 
 def show(value):
@@ -229,6 +230,7 @@ def parsed_arguments():
     parser.add_argument("--problems", nargs="+", metavar="NAME", help="default: all")
     parser.add_argument("--peers", nargs="+", metavar="NAME", help="default: all installed")
     parser.add_argument("--repeats", type=int, default=1, help="the best of so many runs (1)")
+    parser.add_argument("--limit", type=float, default=25.0, help="seconds for a solve (25)")
     parser.add_argument("--data", help="folder that has a9a.npz")
     parser.add_argument("--folder", type=Path, default=FIGURES, help="where the files go")
     parser.add_argument("--dry", action="store_true", help="write no file")
@@ -259,8 +261,7 @@ def store(folder, name, machine, found):
     earlier = json.loads(path.read_text()) if path.exists() else {"machine": None, "rows": []}
     kept = earlier["rows"] if earlier["machine"] == machine else []
     new = {key(row) for row in found}
-    if name != "constrained_rows":
-        found = [row for row in kept if key(row) not in new] + found
+    found = [row for row in kept if key(row) not in new] + found
     path.write_text(json.dumps({"machine": machine, "rows": found}, indent=1) + "\n")
     with (folder / f"{name}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
@@ -269,7 +270,7 @@ def store(folder, name, machine, found):
 
 
 def key(row):
-    return row["problem"], row.get("solver")
+    return row["problem"], row.get("solver"), row.get("mark")
 
 
 if __name__ == "__main__":

@@ -32,27 +32,37 @@ def numopt(problem, exact=True, **options):
 def trust_constr(problem, exact=True):
     hess = {"hess": problem.hess_c} if exact else {}
     constraint = NonlinearConstraint(problem.con, 0.0, 0.0, jac=problem.jac, **hess)
-    return minimize(
-        problem.fun,
-        problem.x0,
-        jac=problem.grad,
-        hess=problem.hess_f if exact else BFGS(),
-        method="trust-constr",
-        constraints=constraint,
-        options={"gtol": 1e-9, "xtol": 1e-14, "maxiter": 1000},
-    ).x
+    last = [problem.x0]
+    try:
+        return minimize(
+            problem.fun,
+            problem.x0,
+            jac=problem.grad,
+            hess=problem.hess_f if exact else BFGS(),
+            method="trust-constr",
+            constraints=constraint,
+            callback=lambda x, _: last.append(x.copy()),
+            options={"gtol": 1e-9, "xtol": 1e-14, "maxiter": 1000},
+        ).x
+    except TimeoutError:
+        return last[-1]
 
 
 def slsqp(problem, exact=True):
     constraint = {"type": "eq", "fun": problem.con, "jac": problem.jac}
-    return minimize(
-        problem.fun,
-        problem.x0,
-        jac=problem.grad,
-        method="SLSQP",
-        constraints=constraint,
-        options={"ftol": 1e-18, "maxiter": 1000},
-    ).x
+    last = [problem.x0]
+    try:
+        return minimize(
+            problem.fun,
+            problem.x0,
+            jac=problem.grad,
+            method="SLSQP",
+            constraints=constraint,
+            callback=lambda x: last.append(x.copy()),
+            options={"ftol": 1e-14, "maxiter": 1000},
+        ).x
+    except TimeoutError:
+        return last[-1]
 
 
 def ipopt(problem, exact=True, structure=None, **options):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from array_api_compat import is_numpy_array
@@ -199,4 +200,9 @@ def all_finite(A: Any) -> bool:
 
 def largest_entry(like: Array) -> float:
     """Return a size whose square is far from overflow in the dtype of an array."""
-    return 1e-4 * math.sqrt(float(array_namespace(like).finfo(like.dtype).max))
+    return _largest_entry(array_namespace(like), like.dtype)
+
+
+@cache
+def _largest_entry(xp: Any, dtype: Any) -> float:
+    return 1e-4 * math.sqrt(float(xp.finfo(dtype).max))
