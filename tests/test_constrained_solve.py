@@ -1,6 +1,7 @@
 """`minimize_equality` on every array library, and what its options do."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -264,6 +265,18 @@ def test_input_is_not_modified_and_the_same_seed_gives_the_same_result():
     np.testing.assert_array_equal(
         program.solve(linear_solver="kaczmarz", rng=generator).x, results[0].x
     )
+
+
+def test_result_travels_without_its_functions():
+    result = PROGRAMS["hs78"].solve()
+    copy = pickle.loads(pickle.dumps(result))
+    assert type(copy) is numopt.EqualityResult
+    np.testing.assert_array_equal(copy.x, result.x)
+    assert copy.history == result.history
+    with pytest.raises(ValueError, match="needs the functions of the program"):
+        copy.kkt_solve(result.x, result.lam_flat)
+    again = PROGRAMS["hs78"].solve(x0=result.x, warm=copy)
+    assert (again.nit, again.success) == (0, True)
 
 
 def test_counters_count_calls():

@@ -90,7 +90,10 @@ class EqualityResult(Result):
     (array([0.5, 0.5]), array([-1.]))
     """
 
-    _solution: Any
+    _solution: Any = None
+
+    def __getstate__(self) -> None:
+        """Leave out the program, whose functions may not travel to another process."""
 
     def _attach(self, solution: Any) -> None:
         # Set past the dictionary, so that printing the result shows its fields only.
@@ -102,8 +105,14 @@ class EqualityResult(Result):
         Returns (dx, dlam) with ``H dx + G' dlam = rx`` and ``G dx = rc``, where H is the Hessian of
         the Lagrangian; `rx` (n,), `rc` (m,). When f and c depend on a parameter p, the solution
         moves by ``dx/dp`` for ``rx = -d(g + G'lam)/dp`` and ``rc = -dc/dp``. Evaluates one Hessian
-        and takes one factorization. Raises ValueError if the system is singular.
+        and takes one factorization. Raises ValueError if the
+        system is singular, and for a result that was pickled.
         """
+        if self._solution is None:
+            raise ValueError(
+                "`kkt_solve` needs the functions of the program, which a result does not hold if "
+                "it comes from another process or its start was not finite."
+            )
         problem, point, lam, curvature = self._solution
         _validate.common_namespace(x=self.x, rx=rx, rc=rc)
         for name, vector, size in (("rx", rx, problem.n), ("rc", rc, problem.m)):
