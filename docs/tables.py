@@ -4,6 +4,8 @@ import ast
 import json
 from pathlib import Path
 
+import constrained_tables
+
 ROOT = Path(__file__).parent.parent
 KERNELS = ROOT / "numopt" / "_kernels"
 FIGURES = ROOT / "docs" / "figures"
@@ -149,5 +151,6 @@ def write(folder):
         "regression_methods": measured("regression_methods", METHODS),
         "regression_statistic": measured("regression_statistic", STATISTIC),
     }
+    constrained_tables.write(folder, list_table)
     for name, lines in tables.items():
         (folder / f"{name}.inc").write_text("\n".join(lines) + "\n")

@@ -2,6 +2,8 @@ from . import plotting as plotting
 from . import sketching as sketching
 from ._result import Result as Result
 from ._version import __version__ as __version__
+from .constrained import EqualityResult as EqualityResult
+from .constrained import minimize_equality as minimize_equality
 from .progress import ProgressBar as ProgressBar
 from .regression import KronResult as KronResult
 from .regression import LstsqFactor as LstsqFactor
@@ -18,6 +20,7 @@ from .transport import sinkhorn_divergence as sinkhorn_divergence
 
 __all__ = [
     "DivergenceResult",
+    "EqualityResult",
     "KronResult",
     "LstsqFactor",
     "LstsqResult",
@@ -31,6 +34,7 @@ __all__ = [
     "kron_lstsq",
     "lstsq",
     "lstsq_factor",
+    "minimize_equality",
     "plotting",
     "sinkhorn_divergence",
     "sketching",

@@ -44,7 +44,10 @@ def default_float(x: Array) -> Any:
 
 def widest_float(x: Array) -> Any:
     """Return float64, or the dtype of `x` where its device has no float64: for sums."""
-    return _widest_float(array_namespace(x), device_of(x), x.dtype)
+    xp = array_namespace(x)
+    if x.dtype == xp.float64:
+        return x.dtype
+    return _widest_float(xp, device_of(x), x.dtype)
 
 
 @cache

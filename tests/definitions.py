@@ -13,6 +13,7 @@ from definitions_regression import (  # noqa: F401
     sparse_embedding_apply,
     srht_apply,
 )
+from kernel_cases_kaczmarz import kaczmarz_sweep  # noqa: F401
 
 
 def dense_cost(cost):

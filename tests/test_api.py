@@ -22,7 +22,11 @@ PLOTS = [
     and not name.startswith("_")
 ]
 # What may be given by position besides arrays.
-POSITIONAL = {"PointCloudCost": {"metric", "scale"}, "ProgressBar": {"description"}}
+POSITIONAL = {
+    "PointCloudCost": {"metric", "scale"},
+    "ProgressBar": {"description"},
+    "minimize_equality": {"args"},
+}
 SECTION = re.compile(r"^(\w[\w ]*)\n-+$", re.MULTILINE)
 FIELD = re.compile(r"^([*\w][\w, *]*) : ", re.MULTILINE)
 
@@ -103,6 +107,7 @@ SOLVES = {
     "TransportResult": lambda: numopt.entropic_transport(COST, reg=0.1),
     "TransportResult-not-solved": lambda: numopt.entropic_transport(COST, reg=0.1, maxiter=0),
     "TransportBatch": lambda: numopt.entropic_transport(COST[None], reg=0.1),
+    "EqualityResult": lambda: numopt.minimize_equality(lambda x: x @ x, np.ones(2)),
     "DivergenceResult": lambda: numopt.sinkhorn_divergence(X, X + 1, reg=0.1),
     "LstsqResult": lambda: numopt.lstsq(A, A[:, 0]),
     "LstsqResult-sketched": lambda: numopt.lstsq(A, A[:, 0], method="sketch", sketch_size=8),
@@ -116,6 +121,8 @@ RECORDS = {
     "DivergenceResult": TRANSPORT_RECORD,
     "LstsqResult": {"backward_error", "forward_error", "residual_norm", "grad_norm"},
     "KronResult": set(),
+    "EqualityResult": {"fun", "optimality", "constr_violation", "step", "rtol", "inner"}
+    | {"delta_w", "eta1", "eta2"},
 }
 # Numbers of a result that must be Python's, besides those that all results have.
 NUMBERS = {
@@ -126,6 +133,7 @@ NUMBERS = {
         int: ["n_passes", "sketch_size", "rank"],
     },
     "KronResult": {float: ["residual_norm", "backward_error"], int: ["sketch_size", "rank"]},
+    "EqualityResult": {float: ["optimality", "constr_violation"], int: ["ncev"]},
 }
 
 

@@ -15,6 +15,7 @@ import pytest
 from array_api_extra.testing import assert_close
 from conftest import LIBRARIES, ROOT, to_numpy
 from definitions import dense_cost
+from kernel_cases_kaczmarz import kaczmarz_cases, large_kaczmarz
 from scipy.sparse import csr_array
 from structure import parameters, public_functions, reference_kernels
 
@@ -163,6 +164,8 @@ def schur_settings():
 
 def cases():
     rng = np.random.default_rng(7)
+    for label, arguments in kaczmarz_cases():
+        yield Case("kaczmarz", "kaczmarz_sweep", label, arguments)
     for label, case in SETTINGS.items():
         cost, u, v, inverse_reg = case
         n, m = u.size, v.size
@@ -285,6 +288,7 @@ def test_compiled_kernel_is_reached(case, monkeypatch):
 def large_arguments():
     """Return, for every kernel, arguments large enough for several threads."""
     rng = np.random.default_rng(8)
+    yield "kaczmarz", "kaczmarz_sweep", large_kaczmarz()
     X, Y = rng.random((500, 2)), rng.random((330, 2))
     dense = setting(dense_cost((X, Y, 0)).astype(float), 64.0)
     near = setting((X, Y, 0), 64.0)

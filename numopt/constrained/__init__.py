@@ -1,0 +1,6 @@
+"""Equality-constrained nonlinear programs."""
+
+from ._api import minimize_equality
+from ._result import EqualityResult
+
+__all__ = ["EqualityResult", "minimize_equality"]

@@ -1,0 +1,329 @@
+"""The public solver of equality-constrained programs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from .. import _random, _validate
+from .._iterate import Callback, closing
+from .._namespace import Array, array_namespace
+from ._constraints import read_constraints
+from ._curvature import Given, check_hess
+from ._linear import SOLVERS
+from ._merit import Penalties
+from ._problem import Objective, Problem
+from ._result import EqualityResult
+from ._run import Settings, solve
+
+_TOL = {"float64": 1e-8, "float32": 1e-4}
+_THEORY_TOL = 1e-4
+_BETA = {"adaptive": 1e-4, "theory": 0.1}
+
+
+def minimize_equality(
+    fun: Any,
+    x0: Array,
+    args: Any = (),
+    *,
+    jac: Any = None,
+    hess: Any = None,
+    hessp: Any = None,
+    constraints: Any = (),
+    lagrangian_hess: Any = None,
+    linear_solver: str = "auto",
+    linear_solver_fallback: str | None = "direct",
+    sketch_size: int | None = None,
+    accuracy: str = "adaptive",
+    superlinear: bool = True,
+    lam0: Any = None,
+    warm: EqualityResult | None = None,
+    tol: float | None = None,
+    feas_tol: float | None = None,
+    maxiter: int = 500,
+    max_inner: int | None = None,
+    time_limit: float | None = None,
+    scale: bool = True,
+    penalty: tuple[float, float] = (1.0, 0.1),
+    beta: float | None = None,
+    nu: float = 1.5,
+    allow_overdetermined: bool = False,
+    rng: Any = None,
+    callback: Callback | None = None,
+    finite_diff_rel_step: Any = None,
+) -> EqualityResult:
+    r"""Minimize a smooth function subject to nonlinear equations.
+
+    .. math::
+
+        \min_{x \in \mathbb{R}^n} f(x) \quad \text{subject to} \quad c(x) = 0,
+        \quad c : \mathbb{R}^n \to \mathbb{R}^m, \; m \le n,
+
+    by Newton steps on the optimality conditions :math:`\nabla f + G^\top \lambda = 0`,
+    :math:`c = 0` (G the Jacobian of c), guided by an augmented Lagrangian that is exact in x and
+    the multipliers :math:`\lambda`. Neither has to be convex.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args)`` returns f(x), or the pair of f(x) and its gradient if ``jac=True``.
+    x0 : array, shape (n,)
+        Start, real and finite. Its library, device and dtype (float32 or float64; integers become
+        the default float) are those of everything the callables are given and the result holds.
+    args : tuple, default ()
+        Further arguments of `fun`, `jac`, `hess` and `hessp`.
+    jac : callable, True or {"2-point", "3-point", "cs"}, optional
+        ``jac(x, *args)`` returns the gradient (n,). Default is central differences, ``"3-point"``.
+    hess : callable, str or scipy.optimize.HessianUpdateStrategy, optional
+        ``hess(x, *args)`` returns the Hessian of f (n, n): an array, a SciPy sparse matrix or a
+        ``LinearOperator``. Used if every nonlinear constraint has its own, too (``hess(x, v)`` of
+        a ``NonlinearConstraint``). ``"2-point"``, ``"3-point"`` and ``"cs"`` difference the
+        gradient of the Lagrangian; ``"bfgs"``, ``"sr1"`` and ``"l-bfgs"`` (or SciPy's ``BFGS()``
+        and ``SR1()``) update an approximation of its Hessian. Default: differences for at most
+        200 variables with exact first derivatives, ``"bfgs"`` for those without, else ``"l-bfgs"``.
+    hessp : callable, optional
+        ``hessp(x, p, *args)`` returns the product of the Hessian of f with p, for problems whose
+        Hessians are not stored.
+    constraints : constraint or list of them, default ()
+        ``scipy.optimize.LinearConstraint`` and ``NonlinearConstraint`` with ``lb == ub``,
+        ``Bounds`` that fix variables or leave them free, and dicts ``{"type": "eq", "fun": c,
+        "jac": G, "hess": ..., "args": ...}``. Jacobians may be arrays, SciPy sparse matrices or
+        operators.
+    lagrangian_hess : callable, optional
+        ``lagrangian_hess(x, lam)`` returns the Hessian of ``f + lam'c`` in one go.
+    linear_solver : str, default "auto"
+        ``"direct"`` factors; ``"gmres"`` and ``"minres"`` need products only; ``"kaczmarz"``,
+        ``"gaussian"`` and ``"block-kaczmarz"`` are the sketches of the paper. ``"auto"`` factors
+        matrices, takes GMRES for operators, and never sketches.
+    linear_solver_fallback : {"direct", None}, default "direct"
+        What finishes a system on which an iterative solver spent its budget.
+    sketch_size : int, optional
+        Rows of a block. Default ``ceil((n + m) / 16)``.
+    accuracy : {"adaptive", "theory"}, default "adaptive"
+        The production rules, or algorithm and constants exactly as published, for study.
+    superlinear : bool, default True
+        Solve the systems more accurately as the residual falls.
+    lam0 : array, shape (m,), or list of arrays, optional
+        Multipliers to start with. Default is a least-squares estimate (zero in theory mode).
+    warm : EqualityResult, optional
+        An earlier result whose multipliers, penalties and shift of the Hessian are taken over.
+    tol : float, optional
+        Largest entry of the gradient of the Lagrangian relative to ``max(1, max|g|)``.
+        Default 1e-8, in float32 and in theory mode 1e-4.
+    feas_tol : float, optional
+        Largest constraint violation. Default `tol`.
+    maxiter : int, default 500
+        Largest number of iterations.
+    max_inner : int, optional
+        Largest number of Krylov steps or sketched rows for a system. Default 2000 and 50 sweeps.
+    time_limit : float, optional
+        Seconds after which no further iteration begins.
+    scale : bool, default True
+        Scale f and each constraint whose gradient at `x0` has an entry above 100 down to that.
+        Tolerances, objective and multipliers stay in the units given.
+    penalty : tuple of float, default (1.0, 0.1)
+        First penalties of the merit function, on ``|c|^2 / 2`` and ``|g + G'lam|^2 / 2``.
+    beta : float, optional
+        Share of the predicted decrease that a step has to bring, less than 0.5. Default 1e-4, in
+        theory mode 0.1.
+    nu : float, default 1.5
+        Rate at which penalties change, greater than 1.
+    allow_overdetermined : bool, default False
+        Accept more equations than variables, and look for a point that satisfies them by least
+        squares.
+    rng : int or numpy.random.Generator, optional
+        For sketches, and for leaving a start at which the constraints are stationary.
+    callback : callable, optional
+        Called as ``callback(intermediate_result)`` with ``x`` and the fields of a record of
+        ``history``; `StopIteration` ends the solve. See `ProgressBar`.
+    finite_diff_rel_step : float or array, optional
+        Step of finite differences relative to ``max(1, |x|)``.
+
+    Returns
+    -------
+    EqualityResult
+        ``x``, ``fun``, multipliers ``lam``, the certificate ``optimality`` and
+        ``constr_violation``, ``success``, ``status``, ``message``, counters and ``history``.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind.
+    ValueError
+        If an option is wrong, a constraint is an inequality, there are more equations than
+        variables, or a function returns what is not of the right shape. What a function raises is
+        passed on.
+
+    Warns
+    -----
+    RuntimeWarning
+        If a Hessian is not symmetric; its symmetric part is used.
+
+    See Also
+    --------
+    EqualityResult : what comes back.
+    scipy.optimize.minimize : for inequalities and bounds.
+
+    Notes
+    -----
+    The merit function is ``f + lam'c + eta1/2 |c|^2 + eta2/2 |g + G'lam|^2``. It is smooth and, for
+    suitable penalties, has its minima at solutions, so that full steps are accepted near them
+    without a second-order correction. A step solves
+
+    ``[[H + dw I, G'], [G, -dc I]] [dx, dlam] = -[g + G'lam, c]``
+
+    with H the Hessian of the Lagrangian. The shifts dw and dc are raised until the matrix has n
+    positive and m negative eigenvalues (dc covers dependent constraints), and damp steps where
+    short ones follow one another. Penalties that make the step descend follow in closed form.
+    Where no step decreases the merit function, new multipliers, damping and a restoration of the
+    constraints by Levenberg-Marquardt steps are tried in this order.
+
+    A step costs one Hessian, one product with it, and one factorization: ``(n + m)^3 / 3``
+    operations dense, fill-in sparse. A trial point costs f, c, g and G. Memory is that of the
+    factors. Row sketches suit low accuracy and well-conditioned systems only; see the documentation
+    for measured figures.
+
+    Proved [1]_, in theory mode, if iterates stay in a compact set, G has full rank on it and the
+    modified Hessian is positive definite on its null space: the inner loops end and the penalties
+    settle almost surely, the residual converges to zero from any start, linearly near a regular
+    solution, superlinearly where the accuracy is raised with the residual. The production rules
+    keep the descent test and the line search of the paper, and lower penalties at most eight
+    times; no theorem covers restoration or damping. The certificate is independent of all this.
+
+    Dense arrays of NumPy, CuPy, PyTorch and any other Array API library; sparse matrices and
+    operators with NumPy.
+
+    References
+    ----------
+    .. [1] I. Hong, S. Na, M. W. Mahoney, M. Kolar, "Constrained Optimization via Exact Augmented
+       Lagrangian and Randomized Iterative Sketching", ICML 2023, arXiv:2305.18379.
+
+    Examples
+    --------
+    The point of a sphere closest to a plane's corner, with all derivatives given:
+
+    >>> import numpy as np
+    >>> import numopt
+    >>> from scipy.optimize import NonlinearConstraint
+    >>> sphere = NonlinearConstraint(
+    ...     lambda x: x @ x, 1.0, 1.0, jac=lambda x: 2 * x, hess=lambda x, v: 2 * v[0] * np.eye(3)
+    ... )
+    >>> target = np.array([1.0, 2.0, 2.0])
+    >>> result = numopt.minimize_equality(
+    ...     lambda x: ((x - target) ** 2).sum(),
+    ...     np.array([1.0, 0.0, 0.0]),
+    ...     jac=lambda x: 2 * (x - target),
+    ...     hess=lambda x: 2 * np.eye(3),
+    ...     constraints=sphere,
+    ... )
+    >>> result.success
+    True
+    >>> result.x
+    array([0.33333333, 0.66666667, 0.66666667])
+    >>> result.lam_flat
+    array([2.])
+    """
+    begin = time.perf_counter()
+    x0 = _start(x0)
+    args = tuple(args) if isinstance(args, list | tuple) else (args,)
+    settings = _settings(x0, begin, locals())
+    given = _second_derivatives(hess, hessp, lagrangian_hess, args, finite_diff_rel_step)
+    objective = Objective(fun, jac, args, finite_diff_rel_step)
+    blocks = read_constraints(constraints, x0, finite_diff_rel_step)
+    with closing(callback):
+        return solve(Problem(objective, blocks, x0), given, settings, x0)
+
+
+def _start(x0: Any) -> Array:
+    """Return the start as a vector of floats."""
+    if isinstance(x0, list | tuple | int | float):
+        raise TypeError(f"`x0` must be an array, got {type(x0).__name__}.")
+    _validate.common_namespace(x0=x0)
+    dtype = _validate.common_float(x0=x0)
+    x0 = _validate.finite("x0", _validate.as_array("x0", x0, ndim=1, dtype=dtype))
+    return array_namespace(x0).asarray(x0, copy=True)
+
+
+def _second_derivatives(
+    hess: Any, hessp: Any, lagrangian_hess: Any, args: tuple[Any, ...], rel_step: Any
+) -> Given:
+    """Return what is known of second derivatives; only one way to say it may be taken."""
+    named = {"hess": hess, "hessp": hessp, "lagrangian_hess": lagrangian_hess}
+    taken = [name for name, value in named.items() if value is not None]
+    if len(taken) > 1:
+        raise ValueError(f"`{taken[0]}` and `{taken[1]}` exclude one another; give one of them.")
+    _validate.optional_callable("hessp", hessp)
+    _validate.optional_callable("lagrangian_hess", lagrangian_hess)
+    return Given(check_hess(hess), hessp, lagrangian_hess, args, rel_step)
+
+
+def _settings(x0: Array, begin: float, options: dict[str, Any]) -> Settings:
+    """Return the options of a solve, validated."""
+    accuracy = _validate.choice("accuracy", options["accuracy"], tuple(_BETA))
+    theory = accuracy == "theory"
+    tol = options["tol"]
+    if tol is None:
+        tol = _THEORY_TOL if theory else _TOL["float32" if "32" in str(x0.dtype) else "float64"]
+    tol = _validate.positive("tol", tol)
+    feas_tol = options["feas_tol"]
+    beta = _BETA[accuracy] if options["beta"] is None else options["beta"]
+    beta = _validate.between("beta", beta, 0.0, 0.5)
+    if beta == 0.5:
+        raise ValueError("`beta` must be less than 0.5, got 0.5.")
+    warm = options["warm"]
+    if warm is not None and not isinstance(warm, EqualityResult):
+        raise TypeError(f"`warm` must be an EqualityResult, got {type(warm).__name__}.")
+    return Settings(
+        linear_solver=_validate.choice("linear_solver", options["linear_solver"], SOLVERS),
+        fallback=_fallback(options["linear_solver_fallback"]),
+        sketch_size=_optional_count("sketch_size", options["sketch_size"]),
+        theory=theory,
+        superlinear=_flag("superlinear", options["superlinear"]),
+        lam0=options["lam0"],
+        warm=warm,
+        tol=tol,
+        feas_tol=tol if feas_tol is None else _validate.positive("feas_tol", feas_tol),
+        maxiter=_validate.count("maxiter", options["maxiter"]),
+        max_inner=_optional_count("max_inner", options["max_inner"]),
+        time_limit=_optional_positive("time_limit", options["time_limit"]),
+        scale=_flag("scale", options["scale"]),
+        penalties=_penalties(options["penalty"]),
+        beta=beta,
+        nu=_validate.greater_than("nu", options["nu"], 1.0),
+        overdetermined=_flag("allow_overdetermined", options["allow_overdetermined"]),
+        rng=_random.generator(options["rng"]),
+        callback=_validate.optional_callable("callback", options["callback"]),
+        begin=begin,
+    )
+
+
+def _fallback(value: Any) -> bool:
+    """Tell whether a factorization may finish what an iterative solver did not."""
+    if value is not None:
+        _validate.choice("linear_solver_fallback", value, ("direct",))
+    return value is not None
+
+
+def _optional_count(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    number = _validate.count(name, value)
+    if number == 0:
+        raise ValueError(f"`{name}` must be positive, got 0.")
+    return number
+
+
+def _optional_positive(name: str, value: Any) -> float | None:
+    return None if value is None else _validate.positive(name, value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"`{name}` must be True or False, got {type(value).__name__}.")
+    return value
+
+
+def _penalties(value: Any) -> Penalties:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ValueError(f"`penalty` must be a pair (eta1, eta2), got {value!r}.")
+    return Penalties(*(_validate.positive("penalty", number) for number in value))

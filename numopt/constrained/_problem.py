@@ -1,0 +1,205 @@
+"""The program as the solver sees it: scaled, counted and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .. import _validate
+from .._namespace import Array, array_namespace, device_of
+from ._constraints import Block
+from ._differences import SCHEMES, Differences
+from ._matrices import (
+    all_finite,
+    as_number,
+    as_vector,
+    largest,
+    largest_entry,
+    row_peaks,
+    scaled_rows,
+    stacked,
+)
+
+# Functions whose gradient at the start has a larger entry are scaled down to it, at most so far.
+LARGEST_GRADIENT = 100.0
+SMALLEST_SCALE = 1e-8
+# Constraints that are smaller than this, values and gradients, are scaled up to it.
+SMALL_ROW = 1e-2
+
+
+class Point(NamedTuple):
+    """A point with all that is known there, in scaled units."""
+
+    x: Array
+    fun: float
+    c: Array
+    g: Array
+    G: Any
+
+
+class Objective:
+    """The function to minimize with its gradient, each evaluated once at a point."""
+
+    def __init__(self, fun: Any, jac: Any, args: tuple[Any, ...], rel_step: Any) -> None:
+        if not callable(fun):
+            raise TypeError(f"`fun` must be callable, got {type(fun).__name__}.")
+        self._fun = (lambda x: fun(x, *args)) if args else fun
+        self._together = jac is True
+        if callable(jac):
+            self._jac = (lambda x: jac(x, *args)) if args else jac
+        elif jac is None or isinstance(jac, bool):
+            self._jac = None
+        else:
+            _validate.choice("jac", jac, SCHEMES)
+            self._jac = None
+        scheme = jac if isinstance(jac, str) else "3-point"
+        self._rule = Differences(scheme, rel_step)
+        self.exact = self._together or self._jac is not None
+        self._gradient: Array | None = None
+
+    def value(self, x: Array) -> float:
+        """Return f(x)."""
+        if not self._together:
+            return as_number("fun", self._fun(x))
+        value, self._gradient = self._fun(x)
+        return as_number("fun", value)
+
+    def gradient(self, x: Array) -> Array:
+        """Return the gradient (n,) at the point of the last value."""
+        if self._together:
+            return as_vector("fun: gradient", self._gradient, x, x.shape[0])
+        if self._jac is not None:
+            return as_vector("jac", self._jac(x), x, x.shape[0])
+        return self._rule.gradient(lambda z: array_namespace(z).asarray(self._fun(z)), x)
+
+
+class Problem:
+    """Minimize ``scale_f f(x)`` subject to ``scale_c c(x) = 0``; calls are counted."""
+
+    def __init__(self, objective: Objective, blocks: list[Block], x0: Array) -> None:
+        self.objective, self.blocks = objective, blocks
+        self.n = x0.shape[0]
+        self.sizes: list[int] = []
+        self.scale_f = 1.0
+        self.scale_c: Array | None = None
+        self.counts = dict.fromkeys(("nfev", "njev", "nhev", "ncev"), 0)
+        self._linear: dict[int, Any] = {}
+
+    @property
+    def m(self) -> int:
+        """Number of equations."""
+        return sum(self.sizes)
+
+    def first_point(self, x: Array) -> Point | None:
+        """Return the start in the user's units, None if not finite; fix the number of equations."""
+        self.sizes = [-1] * len(self.blocks)
+        return self.point(x)
+
+    def point(self, x: Array) -> Point | None:
+        """Return a point with values and first derivatives, None if a number is not finite."""
+        values = self.values(x)
+        if values is None:
+            return None
+        fun, c = values
+        self.counts["njev"] += 1
+        g = self.objective.gradient(x) * self.scale_f
+        G = self.jacobian(x)
+        if not (all_finite(g) and all_finite(G)):
+            return None
+        return Point(x, fun, c, g, G)
+
+    def values(self, x: Array) -> tuple[float, Array] | None:
+        """Return f and c (m,), None if a number is not finite."""
+        self.counts["nfev"] += 1
+        fun = self.objective.value(x) * self.scale_f
+        if not abs(fun) < largest_entry(x):
+            return None
+        c = self.constraints(x)
+        return (fun, c) if all_finite(c) else None
+
+    def constraints(self, x: Array) -> Array:
+        """Return c (m,)."""
+        xp = array_namespace(x)
+        if not self.blocks:
+            return xp.zeros((0,), dtype=x.dtype, device=device_of(x))
+        self.counts["ncev"] += 1
+        parts = [block.value(x) for block in self.blocks]
+        sizes = [part.shape[0] for part in parts]
+        if -1 in self.sizes:
+            self.sizes = sizes
+        if sizes != self.sizes:
+            raise ValueError("`constraints` must return as many values at every point.")
+        c = parts[0] if len(parts) == 1 else xp.concat(parts)
+        return c if self.scale_c is None else c * self.scale_c
+
+    def jacobian(self, x: Array) -> Any:
+        """Return the Jacobian of the constraints (m, n)."""
+        if not self.blocks:
+            xp = array_namespace(x)
+            return xp.zeros((0, self.n), dtype=x.dtype, device=device_of(x))
+        return scaled_rows(
+            stacked([self._rows(k, x) for k in range(len(self.blocks))]), self.scale_c
+        )
+
+    def _rows(self, k: int, x: Array) -> Any:
+        block, size = self.blocks[k], self.sizes[k]
+        rows = block.jacobian(x)
+        if rows.shape[0] != size:
+            raise ValueError(
+                f"`constraints[{k}]: jac` must return {size} rows to match its values, "
+                f"got shape {tuple(rows.shape)}."
+            )
+        return rows
+
+    def scale(self, point: Point) -> Point:
+        """Choose scales from the first point, and return it in scaled units."""
+        xp = array_namespace(point.x)
+        peak = largest(point.g)
+        self.scale_f = max(min(1.0, LARGEST_GRADIENT / peak), SMALLEST_SCALE) if peak else 1.0
+        if not self.blocks:
+            return point._replace(fun=point.fun * self.scale_f, g=point.g * self.scale_f)
+        peaks = row_peaks(point.G, point.x)
+        ones = xp.ones_like(peaks)
+        scale = xp.minimum(ones, LARGEST_GRADIENT / xp.maximum(peaks, ones))
+        # Raised only where the value is small, too, and not zero: a gradient may vanish by chance.
+        sizes = xp.maximum(peaks, xp.abs(point.c))
+        small = (sizes < SMALL_ROW) & (sizes > SMALLEST_SCALE)
+        raised = SMALL_ROW / xp.where(small, sizes, ones)
+        scale = xp.where(small, raised, xp.maximum(scale, SMALLEST_SCALE * ones))
+        self.scale_c = None if bool(xp.all(scale == ones)) else scale
+        c = point.c if self.scale_c is None else point.c * scale
+        return Point(
+            point.x,
+            point.fun * self.scale_f,
+            c,
+            point.g * self.scale_f,
+            scaled_rows(point.G, self.scale_c),
+        )
+
+    def user_multipliers(self, lam: Array) -> Array:
+        """Return multipliers of the scaled program as those of the user's."""
+        lam = lam if self.scale_c is None else lam * self.scale_c
+        return lam / self.scale_f
+
+    def scaled_multipliers(self, lam: Array) -> Array:
+        """Return multipliers of the user's program as those of the scaled one."""
+        lam = lam * self.scale_f
+        return lam if self.scale_c is None else lam / self.scale_c
+
+    def violation(self, c: Array) -> float:
+        """Return the largest constraint violation in the user's units."""
+        return largest(c if self.scale_c is None else c / self.scale_c)
+
+    def split(self, values: Array) -> list[Array]:
+        """Return a vector over all equations as one vector for each constraint."""
+        starts = [sum(self.sizes[:k]) for k in range(len(self.sizes))]
+        pairs = zip(starts, self.sizes, strict=True)
+        return [values[start : start + size] for start, size in pairs]
+
+
+def lagrangian_gradient(point: Point, lam: Array) -> Array:
+    """Return ``g + G' lam`` (n,)."""
+    return point.g + point.G.T @ lam if lam.shape[0] else point.g
+
+
+Hessian = Callable[[Array, Array], Any]
