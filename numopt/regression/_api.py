@@ -103,10 +103,10 @@ def lstsq(
         ``max(30, d)`` times the machine epsilon.
     precision : {"auto", "working", "extended"}, default "auto"
         Precision of the residuals. "extended" computes them as if in twice the working precision,
-        so that x itself, not only its backward error, is accurate: to the last digit for condition
-        numbers up to about 1e8, those of A with its columns scaled to unit length, and beyond to
-        about the square of the condition number times the machine epsilon; in about 40 times the
-        operations. "auto" does so up to 16384 entries.
+        so that x itself, not only its backward error, is accurate to the last digit: for any
+        condition number the refinement can handle where b is in the range of A, and up to about 1e8
+        where the residual is large. It takes about 40 times the operations. "auto" does so up to
+        16384 entries.
     check_finite : bool, default True
         Whether nan and infinity in A raise an error. Otherwise they give ``success=False``.
     callback : callable, optional
@@ -145,7 +145,7 @@ def lstsq(
     Every method gives a matrix P with :math:`P^\top A^\top A P \approx I`, and every solution is
     refined by :math:`x \leftarrow x + P P^\top A^\top (b - A x)`, in which one pass over the rows
     of A gives residual and gradient. Cost for n rows and d columns: "gram" n d^2 multiplications
-    and two or three passes; "cholqr" 3 n d^2 and five passes; "iterative" about 30 passes; "sketch"
+    and three or four passes; "cholqr" 3 n d^2 and five passes; "iterative" about 30 passes; "sketch"
     one pass of n d (12 + m / 4096) additions, and one that measures the residual. Memory: O(m d)
     and blocks of rows; "direct" makes copies of A.
 
