@@ -145,9 +145,9 @@ def lstsq(
     Every method gives a matrix P with :math:`P^\top A^\top A P \approx I`, and every solution is
     refined by :math:`x \leftarrow x + P P^\top A^\top (b - A x)`, in which one pass over the rows
     of A gives residual and gradient. Cost for n rows and d columns: "gram" n d^2 multiplications
-    and three or four passes; "cholqr" 3 n d^2 and five passes; "iterative" about 30 passes; "sketch"
-    one pass of n d (12 + m / 4096) additions, and one that measures the residual. Memory: O(m d)
-    and blocks of rows; "direct" makes copies of A.
+    and three or four passes; "cholqr" 3 n d^2 and five passes; "iterative" about 30 passes;
+    "sketch" one pass of n d (12 + m / 4096) additions, and one that measures the residual. Memory:
+    O(m d) and blocks of rows; "direct" makes copies of A.
 
     The sketch is a subsampled randomized Hadamard transform. Proved [1]_: with
     :math:`m = O(\varepsilon^{-2} d \log^3(n/\delta))` rows, with probability :math:`1 - \delta`,
