@@ -108,11 +108,7 @@ def test_shifting_the_right_hand_side(problem, method, seed):
 @SETTINGS
 @given(problems(), methods)
 def test_rows_twice_weigh_two(problem, method):
-<<<<<<< HEAD
-    A, b, _x, bound = problem
-=======
     A, b, _, bound = problem
->>>>>>> regtests
     weights = np.where(np.arange(b.size) % 3 == 0, 2.0, 1.0)
     twice = np.repeat(np.arange(b.size), weights.astype(int))
     np.testing.assert_allclose(
