@@ -117,12 +117,12 @@ def one_blas_thread(like: Array) -> AbstractContextManager[Any]:
     return _blas().limit(limits=1, user_api="blas")  # type: ignore[no-any-return]
 
 
-def quiet(like: Array) -> AbstractContextManager[Any]:
+def quiet() -> AbstractContextManager[Any]:
     """Return a context in which NumPy does not warn of overflow or of what is not a number.
 
     For work whose result is looked at, and where a plain error follows.
     """
-    return np.errstate(all="ignore") if array_api_compat.is_numpy_array(like) else nullcontext()
+    return np.errstate(all="ignore")
 
 
 @cache

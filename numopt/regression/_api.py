@@ -482,7 +482,7 @@ def _right_hand_sides(name: str, b: Array, rows: int, design: Design, like: Any 
 def _check_size(b: Array) -> None:
     """Raise where the squares of a right-hand side, or of its residual, overflow or vanish."""
     xp = array_namespace(b)
-    with quiet(b):
+    with quiet():
         norms = xp.linalg.vector_norm(b, axis=0)
     usable = xp.isfinite(norms) & (norms > smallest_norm(b, b.dtype))
     if not bool(xp.all(usable)):

@@ -69,7 +69,7 @@ def sketch_size_for(d: int, eps: float, delta: float) -> int:
 def factorize(design: Design, b: Array, options: Options) -> Factor:
     """Return the factor that a method asks for; b (n, k), k may be 0, rides along in a sketch."""
     started = time.perf_counter()
-    with quiet(design.like):
+    with quiet():
         made, method, sketch, fell_back = _by_method(design, b, options)
         if options.check_finite:
             _check_norm(design, made.norm)
@@ -171,7 +171,7 @@ def solve(
     """Return the certified solution for right-hand sides b (n, k), from a factorized design."""
     started = time.perf_counter()
     preconditioner = factor.preconditioner
-    with one_blas_thread(b), quiet(b):
+    with one_blas_thread(b), quiet():
         run = refine(
             design,
             preconditioner,
@@ -186,7 +186,7 @@ def solve(
     state = run.best
     if request.dtype != design.dtype:
         # What is returned is rounded, so its residual is measured again.
-        with quiet(b):
+        with quiet():
             state, record = _rounded(design, preconditioner, b, state.x, request.dtype)
     seconds = {"factorize": factor.seconds, "solve": time.perf_counter() - started}
     return report(design, factor, Outcome(state, record, run), request, seconds)
