@@ -1,0 +1,185 @@
+"""One regression from its data to a certified point: what all methods share, and the exact one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .._iterate import Callback, Record
+from .._linalg import solve_triangular
+from .._namespace import Array, inner
+from .._result import CONVERGED, ITERATION_LIMIT
+from ._certificate import Loss, exact_fit, in_box, relative_gap
+from ._interior import BoxProblem, interior_point, starting_point
+from ._leverage import Whitening, whiten
+from ._newton import PowerProblem, newton
+from ._rows import Rows
+from ._vertex import on_face
+
+# Above this condition number of the columns the unknowns are changed to coordinates in which
+# they are orthonormal: a Gram matrix squares it.
+PLAIN_CONDITION = 1e3
+
+
+class Regression(NamedTuple):
+    """A validated problem: ``loss(b - A x) + ridge |x|^2``, with what is known of A.
+
+    `rows` (n, d) and `b` (n,) are as given up to powers of two. `whitening` makes the columns of
+    A orthonormal where its rows are scaled by `loss.row_scale`.
+    """
+
+    rows: Rows
+    b: Array
+    loss: Loss
+    ridge: float
+    whitening: Whitening
+
+
+class Budget(NamedTuple):
+    """When to stop."""
+
+    tol: float
+    maxiter: int
+    callback: Callback | None
+
+
+class Point(NamedTuple):
+    """A candidate x (d,), its dual y (n,), how the search for it ended, and its gap."""
+
+    x: Array
+    y: Array
+    gap: float
+    nit: int
+    status: int
+    history: list[Record]
+    residual: Array
+
+
+def regression(rows: Rows, b: Array, loss: Loss, ridge: float) -> Regression:
+    """Return a problem with the coordinates of its columns."""
+    weights = loss.row_scale() ** 2
+    whitening = whiten(rows, weights)
+    if 0 < whitening.rank < rows.d:
+        # The same coordinates within the span of the rows: what they reach has the least norm.
+        image = weights * rows.times(whitening.P).T
+        q, r = rows.xp.linalg.qr(rows.transposed_times(image.T))
+        eye = rows.xp.eye(whitening.rank, dtype=rows.dtype, device=rows.device)
+        whitening = whitening._replace(P=rows.xp.matmul(q, solve_triangular(r.T, eye)))
+    return Regression(rows, b, loss, ridge, whitening)
+
+
+def least_squares(problem: Regression) -> Array:
+    """Return the x (d,) of least squares with the rows scaled as for the loss."""
+    scale = problem.loss.row_scale()
+    P, xp = problem.whitening.P, problem.rows.xp
+    x = xp.matmul(P, problem.rows.transposed_times(scale * scale * problem.b) @ P)
+    residual = problem.b - problem.rows.times(x)
+    return x + xp.matmul(P, problem.rows.transposed_times(scale * scale * residual) @ P)
+
+
+def certified(
+    problem: Regression, x: Array, y: Array, linear: Array | None = None
+) -> tuple[float, Array]:
+    """Return the relative gap of x (d,) and y (n,), and the residual, from the data alone."""
+    rows, xp = problem.rows, problem.rows.xp
+    loss = problem.loss
+    residual = problem.b - rows.times(x)
+    y = in_box(loss, y) if loss.up is not None else y
+    missing = rows.transposed_times(y) - 2 * problem.ridge * x
+    if linear is not None:
+        missing = missing + linear
+    n = problem.b.shape[0]
+    # |c A (x - x')| in the 2-norm is at most twice the p-th root of the loss times this.
+    norms = n ** max(0.0, 0.5 - 1 / loss.p)
+    off = xp.matmul(problem.whitening.P.T, missing)
+    slack = 2 * norms * inner(off, off) ** 0.5
+    penalty = problem.ridge * inner(x, x)
+    lost = inner(missing, missing) / (4 * problem.ridge) if problem.ridge else float("inf")
+    floor = exact_fit(loss, problem.b)
+    return relative_gap(loss, residual, y, penalty, floor, slack, lost), residual
+
+
+def solve_exact(
+    problem: Regression, x: Array | None, budget: Budget, y: Array | None = None
+) -> Point:
+    """Return the certified solution on all rows, from a starting point."""
+    x = least_squares(problem) if x is None else x
+    rows, basis, x = _coordinates(problem, x)
+    if problem.loss.up is not None:
+        return _piecewise(problem, rows, basis, x, budget, y)
+    return _smooth(problem, rows, basis, x, budget)
+
+
+def _coordinates(problem: Regression, x: Array) -> tuple[Rows, Array | None, Array]:
+    """Return the rows, the coordinates they are in (None as given) and x in them."""
+    P = problem.whitening.P
+    if problem.whitening.condition <= PLAIN_CONDITION:
+        return problem.rows, None, x
+    scale = problem.loss.row_scale()
+    image = scale * scale * problem.rows.times(x)
+    z = problem.rows.xp.matmul(P.T, problem.rows.transposed_times(image))
+    return problem.rows.mapped(P), P, z
+
+
+def _metric(problem: Regression, rows: Rows, basis: Array | None, factor: float) -> Array:
+    xp = problem.rows.xp
+    if basis is None:
+        return factor * xp.eye(rows.d, dtype=rows.dtype, device=rows.device)
+    return factor * xp.matmul(basis.T, basis)
+
+
+def _back(basis: Array | None, x: Array) -> Array:
+    return x if basis is None else basis @ x
+
+
+def _smooth(
+    problem: Regression, rows: Rows, basis: Array | None, x: Array, budget: Budget
+) -> Point:
+    p = problem.loss.p
+    metric = _metric(problem, rows, basis, 2 * problem.ridge / p)
+    power = PowerProblem(rows, problem.b, problem.loss.weights, p, metric)
+    run = newton(power, x, *budget)
+    state = run.best
+    x = _back(basis, state.x)
+    y = p * state.dual
+    gap, residual = certified(problem, x, y)
+    return Point(x, y, gap, run.nit, run.status, run.history, residual)
+
+
+def _piecewise(
+    problem: Regression,
+    rows: Rows,
+    basis: Array | None,
+    x: Array,
+    budget: Budget,
+    y: Array | None,
+    linear: Array | None = None,
+) -> Point:
+    """Return the better of where the interior point method ends and the face next to it."""
+    xp, loss = rows.xp, problem.loss
+    linear_here = xp.zeros_like(x) if linear is None else linear
+    if linear is not None and basis is not None:
+        linear_here = xp.matmul(basis.T, linear)
+    width = xp.maximum(loss.up, loss.down)
+    columns = xp.sqrt(xp.linalg.diagonal(rows.gram(xp.ones_like(width))))
+    columns = xp.where(columns > 0, columns, xp.ones_like(columns)) * xp.sqrt(xp.vecdot(width, width))
+    box = BoxProblem(
+        rows,
+        problem.b,
+        loss.up,
+        loss.down,
+        linear_here,
+        _metric(problem, rows, basis, 2 * problem.ridge),
+        columns,
+    )
+    run = interior_point(box, starting_point(box, x, y), *budget)
+    state = run.best
+    candidates = [(_back(basis, state.x), state.y)]
+    if run.status in (CONVERGED, ITERATION_LIMIT) and run.nit > 0:
+        face = on_face(box, state)
+        candidates.append((_back(basis, face[0]), face[1]))
+    points = []
+    for x, y in candidates:
+        gap, residual = certified(problem, x, y, linear)
+        points.append(Point(x, in_box(loss, y), gap, run.nit, run.status, run.history, residual))
+    finite = [point for point in points if point.gap < float("inf")]
+    return min(finite, key=lambda point: point.gap) if finite else points[0]
