@@ -67,6 +67,22 @@ def projected_gram(A: Array, weights: Array, P: Array) -> Array:
     return total
 
 
+def batched_gram(C: Array, weights: Array) -> Array:
+    """Compute ``C' diag(weights[k]) C`` for each k: (B, d, d) from C (m, d), `weights` (B, m).
+
+    One product of matrices with the pairwise products of the columns of C, a block of rows at a
+    time: m d^2 B multiplications.
+    """
+    xp = array_namespace(C)
+    m, d = C.shape
+    total = xp.zeros((weights.shape[0], d * d), dtype=C.dtype, device=device_of(C))
+    for rows in row_slices(m, d * d):
+        block = C[rows, :]
+        pairs = xp.reshape(block[:, :, None] * block[:, None, :], (block.shape[0], d * d))
+        total = total + xp.matmul(weights[:, rows], pairs)
+    return xp.reshape(total, (weights.shape[0], d, d))
+
+
 # The vectors of an interior point method for a problem with y in a box: `room_up` and `room_down`
 # are the distances of y from its bounds, `positive` and `negative` their multipliers (the two
 # parts of the residual), all (n,) and positive.
@@ -140,6 +156,20 @@ def box_direction(
 # The p-th power of a residual r, smoothed: phi(r) = (r^2 + smoothing^2)^(p/2) / p.
 
 
+def root_power(square: Array, p: float) -> Array:
+    """Return ``square ** (p / 2)``; the powers asked for most need no logarithm."""
+    xp = array_namespace(square)
+    if p == 0:
+        return xp.ones_like(square)
+    if p == -0.5:
+        return 1 / xp.sqrt(xp.sqrt(square))
+    if p == 1:
+        return xp.sqrt(square)
+    if p in (2, 4):
+        return square if p == 2 else square * square
+    return square ** (0.5 * p)
+
+
 @kernel(min_size=2048)
 def power_terms(
     residual: Array, weights: Array, p: float, smoothing: float
@@ -153,7 +183,7 @@ def power_terms(
     square = residual * residual + smoothing * smoothing
     positive = square > 0
     safe = xp.where(positive, square, xp.ones_like(square))
-    slope = weights * xp.where(positive, safe ** (0.5 * p - 1), xp.zeros_like(square))
+    slope = weights * xp.where(positive, root_power(safe, p - 2), xp.zeros_like(square))
     curvature = slope * (1 + (p - 2) * xp.where(positive, residual * residual / safe, 0.0))
     return slope * residual, curvature, xp.vecdot(weights, size**p)
 
@@ -170,5 +200,5 @@ def power_slope(
     moved = residual - step * image
     square = moved * moved + smoothing * smoothing
     safe = xp.where(square > 0, square, xp.ones_like(square))
-    slope = xp.where(square > 0, safe ** (0.5 * p - 1), xp.zeros_like(square))
+    slope = xp.where(square > 0, root_power(safe, p - 2), xp.zeros_like(square))
     return -xp.vecdot(weights * slope * moved, image)

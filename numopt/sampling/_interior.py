@@ -22,7 +22,8 @@ class BoxProblem(NamedTuple):
 
     Here r = b - A x with A (n, d), `up` and `down` (n,) are positive, `linear` is (d,) and
     `metric` (d, d). The dual variable y is in the box from -down to up, with
-    ``A'y = metric x - linear``. `columns` (d,) are bounds of ``|A'y|`` over the box.
+    ``A'y = metric x - linear``. `columns` (d,) are bounds of ``|A'y|`` over the box, `width` is
+    that of its narrowest side, and `least` a residual that is nothing but rounding.
     """
 
     rows: Rows
@@ -32,6 +33,8 @@ class BoxProblem(NamedTuple):
     linear: Array
     metric: Array
     columns: Array
+    width: float
+    least: float
 
 
 class BoxState(NamedTuple):
@@ -52,21 +55,14 @@ def box_loss(residual: Array, up: Array, down: Array) -> Array:
     return xp.sum(xp.where(residual > 0, up * residual, -down * residual))
 
 
-def starting_point(problem: BoxProblem, x: Array, y: Array | None = None) -> BoxState:
-    """Return x with multipliers that fit its residual exactly, and y in the middle of the box.
-
-    With y from an earlier solve, both are moved away from the boundary by less.
-    """
+def starting_point(problem: BoxProblem, x: Array) -> BoxState:
+    """Return x with multipliers that fit its residual exactly, and y in the middle of the box."""
     xp = problem.rows.xp
     residual = problem.b - problem.rows.times(x)
     size = xp.mean(xp.abs(residual))
-    size = xp.where(size > 0, size, xp.ones_like(size))
-    margin = 0.1 * size
-    positive = xp.clip(residual, 0.0, None) + margin
-    y = 0.5 * (problem.up - problem.down) if y is None else y
-    y = xp.clip(y, -0.98 * problem.down, 0.98 * problem.up) if y is not None else y
-    room = problem.up - y, y + problem.down
-    return BoxState(x, y, residual, positive, positive - residual, *room)
+    positive = xp.clip(residual, 0.0, None) + 0.1 * xp.where(size > 0, size, xp.ones_like(size))
+    y, half = 0.5 * (problem.up - problem.down), 0.5 * (problem.up + problem.down)
+    return BoxState(x, y, residual, positive, positive - residual, half, half)
 
 
 def interior_point(
@@ -119,14 +115,16 @@ def _step(problem: BoxProblem, state: BoxState) -> BoxState:
     image = rows.times(dx)
     step_y, step_p, step_n, sums = box_direction(*sides, curvature, right, image, up, down)
     primal, dual, _, _ = _lengths(sums, TO_BOUNDARY)
+    # Where both a room and its multiplier vanish in the last digits, they are kept apart from 0.
+    least, width = problem.least, float(xp.finfo(rows.dtype).eps) ** 2
     return BoxState(
         state.x + primal * dx,
         state.y + dual * step_y,
         state.residual - primal * image,
-        state.positive + primal * step_p,
-        state.negative + primal * step_n,
-        state.room_up - dual * step_y,
-        state.room_down + dual * step_y,
+        xp.clip(state.positive + primal * step_p, least, None),
+        xp.clip(state.negative + primal * step_n, least, None),
+        xp.clip(state.room_up - dual * step_y, width * problem.width, None),
+        xp.clip(state.room_down + dual * step_y, width * problem.width, None),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np  # noqa: TID251 - the generator of the sketch
+
 from .._namespace import Array, array_namespace
 from ._rows import Rows
 
@@ -73,3 +75,17 @@ def leverage(rows: Rows, weights: Array | None = None) -> tuple[Array, Whitening
     tau = rows.quadform(whitening.P)
     tau = tau if weights is None else weights * tau
     return rows.xp.minimum(tau, rows.ones()), whitening
+
+
+# Columns of the product that estimates norms; each score is then off by a factor of about two.
+ESTIMATE_COLUMNS = 16
+SKETCH_FACTOR = 20
+
+
+def sketched_leverage(rows: Rows, rng: np.random.Generator) -> tuple[Array, int]:
+    """Return leverage scores (n,) within about a factor of two, and the rank.
+
+    Coordinates come from a sketch of the rows, norms from a few random combinations of them
+    (Drineas, Magdon-Ismail, Mahoney, Woodruff 2012).
+    """
+    raise NotImplementedError

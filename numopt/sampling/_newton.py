@@ -59,7 +59,8 @@ def newton(
     the duality gap that the gradient at x gives.
     """
     residual = problem.b - problem.rows.times(x)
-    scale = (inner(residual, residual) / residual.shape[0]) ** 0.5
+    scale = max(inner(residual, residual), 1e-6 * inner(problem.b, problem.b))
+    scale = (scale / residual.shape[0]) ** 0.5
     smoothing = FIRST_SMOOTHING * scale if problem.p < 2 else 0.0
     start = _state_at(problem, x, residual, smoothing)
     return iterate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from .._iterate import Callback, Record
@@ -80,32 +81,37 @@ def certified(
     problem: Regression, x: Array, y: Array, linear: Array | None = None
 ) -> tuple[float, Array]:
     """Return the relative gap of x (d,) and y (n,), and the residual, from the data alone."""
-    rows, xp = problem.rows, problem.rows.xp
-    loss = problem.loss
+    rows, loss = problem.rows, problem.loss
     residual = problem.b - rows.times(x)
     y = in_box(loss, y) if loss.up is not None else y
-    missing = rows.transposed_times(y) - 2 * problem.ridge * x
-    if linear is not None:
-        missing = missing + linear
+    gradient = missing(problem, x, y, linear)
     n = problem.b.shape[0]
     # |c A (x - x')| in the 2-norm is at most twice the p-th root of the loss times this.
     norms = n ** max(0.0, 0.5 - 1 / loss.p)
-    off = xp.matmul(problem.whitening.P.T, missing)
+    off = problem.whitening.P.T @ gradient
     slack = 2 * norms * inner(off, off) ** 0.5
     penalty = problem.ridge * inner(x, x)
-    lost = inner(missing, missing) / (4 * problem.ridge) if problem.ridge else float("inf")
+    lost = inner(gradient, gradient) / (4 * problem.ridge) if problem.ridge else float("inf")
     floor = exact_fit(loss, problem.b)
     return relative_gap(loss, residual, y, penalty, floor, slack, lost), residual
 
 
 def solve_exact(
-    problem: Regression, x: Array | None, budget: Budget, y: Array | None = None
+    problem: Regression, x: Array | None, budget: Budget, linear: Array | None = None
 ) -> Point:
-    """Return the certified solution on all rows, from a starting point."""
-    x = least_squares(problem) if x is None else x
-    rows, basis, x = _coordinates(problem, x)
+    """Return the certified solution on all rows, from a starting point.
+
+    A piecewise linear loss may have ``-linear'x`` added to it, linear (d,).
+    """
+    fitted = least_squares(problem)
+    if linear is None and problem.ridge == 0:
+        # As many unknowns as rows, or responses in the range of A: nothing is left to do.
+        gap, residual = certified(problem, fitted, 0 * problem.b)
+        if gap == 0:
+            return Point(fitted, 0 * problem.b, gap, 0, CONVERGED, [], residual)
+    rows, basis, x = _coordinates(problem, fitted if x is None else x)
     if problem.loss.up is not None:
-        return _piecewise(problem, rows, basis, x, budget, y)
+        return _piecewise(problem, rows, basis, x, budget, linear)
     return _smooth(problem, rows, basis, x, budget)
 
 
@@ -118,6 +124,23 @@ def _coordinates(problem: Regression, x: Array) -> tuple[Rows, Array | None, Arr
     image = scale * scale * problem.rows.times(x)
     z = problem.rows.xp.matmul(P.T, problem.rows.transposed_times(image))
     return problem.rows.mapped(P), P, z
+
+
+def _feasible(
+    problem: Regression, x: Array, y: Array, basis: Array | None, linear: Array | None = None
+) -> Array:
+    """Return y (n,) corrected for what rounding in other coordinates left of its equations."""
+    if basis is None:
+        return y
+    rows, P, scale = problem.rows, problem.whitening.P, problem.loss.row_scale()
+    off = P.T @ missing(problem, x, y, linear)
+    return y - scale * scale * rows.times(P @ off)
+
+
+def missing(problem: Regression, x: Array, y: Array, linear: Array | None = None) -> Array:
+    """Return by how much the dual equations are not met, (d,)."""
+    off = problem.rows.transposed_times(y) - 2 * problem.ridge * x
+    return off if linear is None else off + linear
 
 
 def _metric(problem: Regression, rows: Rows, basis: Array | None, factor: float) -> Array:
@@ -134,13 +157,17 @@ def _back(basis: Array | None, x: Array) -> Array:
 def _smooth(
     problem: Regression, rows: Rows, basis: Array | None, x: Array, budget: Budget
 ) -> Point:
-    p = problem.loss.p
-    metric = _metric(problem, rows, basis, 2 * problem.ridge / p)
-    power = PowerProblem(rows, problem.b, problem.loss.weights, p, metric)
-    run = newton(power, x, *budget)
+    p, weights = problem.loss.p, problem.loss.weights
+    # In units of the first residual no power of one overflows.
+    residual = problem.b - rows.times(x)
+    mean = (inner(residual, residual) / residual.shape[0]) ** 0.5
+    unit = 2.0 ** round(math.log2(mean)) if mean > 0 else 1.0
+    metric = _metric(problem, rows, basis, 2 * problem.ridge * unit ** (2 - p) / p)
+    power = PowerProblem(rows, problem.b / unit, weights, p, metric)
+    run = newton(power, x / unit, *budget)
     state = run.best
-    x = _back(basis, state.x)
-    y = p * state.dual
+    x = _back(basis, state.x * unit)
+    y = _feasible(problem, x, p * unit ** (p - 1) * state.dual, basis)
     gap, residual = certified(problem, x, y)
     return Point(x, y, gap, run.nit, run.status, run.history, residual)
 
@@ -151,8 +178,7 @@ def _piecewise(
     basis: Array | None,
     x: Array,
     budget: Budget,
-    y: Array | None,
-    linear: Array | None = None,
+    linear: Array | None,
 ) -> Point:
     """Return the better of where the interior point method ends and the face next to it."""
     xp, loss = rows.xp, problem.loss
@@ -170,8 +196,10 @@ def _piecewise(
         linear_here,
         _metric(problem, rows, basis, 2 * problem.ridge),
         columns,
+        float(xp.min(loss.up + loss.down)),
+        float(xp.finfo(rows.dtype).eps) ** 2 * (float(xp.max(xp.abs(problem.b))) or 1.0),
     )
-    run = interior_point(box, starting_point(box, x, y), *budget)
+    run = interior_point(box, starting_point(box, x), *budget)
     state = run.best
     candidates = [(_back(basis, state.x), state.y)]
     if run.status in (CONVERGED, ITERATION_LIMIT) and run.nit > 0:
@@ -179,7 +207,8 @@ def _piecewise(
         candidates.append((_back(basis, face[0]), face[1]))
     points = []
     for x, y in candidates:
+        y = in_box(loss, _feasible(problem, x, y, basis, linear))
         gap, residual = certified(problem, x, y, linear)
-        points.append(Point(x, in_box(loss, y), gap, run.nit, run.status, run.history, residual))
+        points.append(Point(x, y, gap, run.nit, run.status, run.history, residual))
     finite = [point for point in points if point.gap < float("inf")]
     return min(finite, key=lambda point: point.gap) if finite else points[0]

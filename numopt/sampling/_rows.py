@@ -2,65 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._kernels.sampling import projected_gram, row_quadform, weighted_gram
 from .._namespace import Array, array_namespace, device_of
 
 
-class Rows:
-    """A matrix A (n, d), or [A b] where a response is joined; counts its passes.
+class Whole:
+    """A matrix in memory as a source of one block."""
 
-    `blocks` are the matrices (n_k, d) that A consists of, in order, each an array; they may be
-    anything that can be iterated over again, so that no more than one has to be in memory. With
-    `scale` other than 1 every entry is multiplied by it, block by block.
+    def __init__(self, matrix: Array) -> None:
+        self.like, self.dtype = matrix, matrix.dtype
+        self.shape = int(matrix.shape[0]), int(matrix.shape[1])
+
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
+        """Yield the matrix."""
+        yield slice(0, self.shape[0]), self.like
+
+
+class Rows:
+    """A matrix (n, d) that is read in blocks, and the passes over it.
+
+    `source` yields ranges of rows with their matrices, as often as asked, so that no more than
+    one of them has to be in memory. As a block is read, it is multiplied by `scale`, then by the
+    matrix `basis`; a column `b` (n,) is joined, and each row multiplied by its entry of `factors`
+    (n,).
     """
 
     def __init__(
         self,
-        blocks: Any,
+        source: Any,
         *,
         scale: float = 1.0,
-        b: Array | None = None,
         basis: Array | None = None,
+        b: Array | None = None,
+        factors: Array | None = None,
     ) -> None:
-        self._blocks, self._scale, self._b, self._basis = blocks, scale, b, basis
-        first = next(iter(blocks))
-        self.xp, self.dtype, self.device = array_namespace(first), first.dtype, device_of(first)
-        self.n = blocks[0].shape[0] if len(blocks) == 1 else sum(x.shape[0] for x in blocks)
-        columns = int(first.shape[1]) if basis is None else int(basis.shape[1])
-        self.d = columns + (b is not None)
+        self._source, self._scale = source, scale
+        self._basis, self._b, self._factors = basis, b, factors
+        self.n, columns = source.shape
+        self.xp, self.dtype = array_namespace(source.like), source.dtype
+        self.device = device_of(source.like)
+        self.d = (columns if basis is None else int(basis.shape[1])) + (b is not None)
         self.n_passes = 0
-
-    @property
-    def array(self) -> Array | None:
-        """The matrix itself where it is one array as it was given."""
-        changed = self._scale != 1.0 or self._b is not None or self._basis is not None
-        plain = not changed and len(self._blocks) == 1
-        return self._blocks[0] if plain else None
 
     def joined(self, b: Array) -> Rows:
         """Return the rows of [A b]."""
-        return Rows(self._blocks, scale=self._scale, b=b)
+        return Rows(self._source, scale=self._scale, basis=self._basis, b=b)
 
     def mapped(self, basis: Array) -> Rows:
-        """Return the rows of ``A basis``, which are computed block by block in every pass."""
-        return Rows(self._blocks, scale=self._scale, basis=basis)
+        """Return the rows of ``A basis``."""
+        return Rows(self._source, scale=self._scale, basis=basis)
+
+    def scaled(self, factors: Array | None) -> Rows:
+        """Return the rows multiplied by factors (n,) each."""
+        return Rows(
+            self._source, scale=self._scale, basis=self._basis, b=self._b, factors=factors
+        )
+
+    def _changed(self, block: Array, which: Any) -> Array:
+        """Return rows as they are to be read; `which` is their range or their indices."""
+        xp = self.xp
+        block = block if self._scale == 1.0 else block * self._scale
+        block = block if self._basis is None else xp.matmul(block, self._basis)
+        if self._b is not None:
+            block = xp.concat([block, _part(self._b, which)[:, None]], axis=1)
+        if self._factors is not None:
+            block = block * _part(self._factors, which)[:, None]
+        return block
 
     def blocks(self) -> Iterator[tuple[slice, Array]]:
         """Yield ranges of rows, each with its block: one pass."""
         self.n_passes += 1
-        start = 0
-        for block in self._blocks:
-            rows = slice(start, start + block.shape[0])
-            start = rows.stop
-            block = block if self._scale == 1.0 else block * self._scale
-            if self._basis is not None:
-                block = self.xp.matmul(block, self._basis)
-            if self._b is not None:
-                block = self.xp.concat([block, self._b[rows][:, None] * self._scale], axis=1)
-            yield rows, block
+        for rows, block in self._source.blocks():
+            yield rows, self._changed(block, rows)
 
     def gram(self, weights: Array, P: Array | None = None) -> Array:
         """Return ``A' diag(weights) A`` (d, d); with P (d, k) that of the rows of ``A P``."""
@@ -79,11 +95,11 @@ class Rows:
         """Return ``A X`` (n,) or (n, k)."""
         return self._each(lambda block: self.xp.matmul(block, X))
 
-    def squared_norms(self) -> Array:
-        """Return the squared norms (n,) of the rows."""
-        return self._each(lambda block: self.xp.vecdot(block, block))
+    def largest(self) -> Array:
+        """Return the largest absolute entry (n,) of each row."""
+        return self._each(lambda block: self.xp.max(self.xp.abs(block), axis=1))
 
-    def _each(self, function: Any) -> Array:
+    def _each(self, function: Callable[[Array], Array]) -> Array:
         parts = [function(block) for _, block in self.blocks()]
         return self.xp.concat(parts) if len(parts) > 1 else parts[0]
 
@@ -97,14 +113,20 @@ class Rows:
 
     def take(self, index: Array) -> Array:
         """Return the rows of a sorted index array, as a matrix."""
-        parts = []
-        for rows, block in self.blocks():
-            if len(self._blocks) == 1:
-                return self.xp.take(block, index, axis=0)
-            inside = index[(index >= rows.start) & (index < rows.stop)]
-            parts.append(self.xp.take(block, inside - rows.start, axis=0))
-        return self.xp.concat(parts)
+        xp, parts = self.xp, []
+        for rows, block in self._source.blocks():
+            if rows.stop - rows.start == self.n:
+                return self._changed(xp.take(block, index, axis=0), index)
+            first, last = (int(xp.count_nonzero(index < end)) for end in (rows.start, rows.stop))
+            here = index[first:last]
+            parts.append(self._changed(xp.take(block, here - rows.start, axis=0), here))
+        return xp.concat(parts)
 
     def ones(self) -> Array:
         """Return a vector (n,) of ones."""
         return self.xp.ones((self.n,), dtype=self.dtype, device=self.device)
+
+
+def _part(values: Array, which: Any) -> Array:
+    """Return the entries of a range or of an index array."""
+    return values[which] if isinstance(which, slice) else array_namespace(values).take(values, which)
