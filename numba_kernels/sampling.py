@@ -14,6 +14,15 @@ BLOCKS = 16
 STRIP = 128
 
 
+@jit()
+def _total(parts):
+    # In a function of its own: in a parallel one, the order would depend on the threads.
+    total = 0.0
+    for part in parts:
+        total += part
+    return total
+
+
 @jit(reorder=True)
 def _tile(T, U, i, j, height):
     """Return the products of two rows of T with four rows of U: enough to keep registers busy."""
@@ -121,7 +130,7 @@ def box_direction(positive, negative, room_up, room_down, curvature, right, imag
         parts[block, 4], parts[block, 5] = by_room, by_both
     total = np.empty(6, positive.dtype)
     for k in range(6):
-        total[k] = parts[:, k].max() if k < 2 else parts[:, k].sum()
+        total[k] = parts[:, k].max() if k < 2 else _total(parts[:, k])
     return step_y, step_p, step_n, total
 
 
@@ -153,7 +162,7 @@ def power_terms(residual, weights, p, smoothing):
                 parts[block] += slope * r * r
             elif r != 0.0:
                 parts[block] += weights[i] * _power(r * r, exponent) * r * r
-    return gradient, curvature, residual.dtype.type(parts.sum())
+    return gradient, curvature, residual.dtype.type(_total(parts))
 
 
 @jit(parallel=True)
@@ -167,4 +176,4 @@ def power_slope(residual, image, weights, p, smoothing, step):
             square = r * r + floor
             if square > 0:
                 parts[block] -= weights[i] * _power(square, exponent) * r * image[i]
-    return residual.dtype.type(parts.sum())
+    return residual.dtype.type(_total(parts))

@@ -8,6 +8,7 @@ import math
 from typing import Any, NamedTuple
 
 import definitions
+import kernel_cases_sampling
 import numba
 import numpy as np
 import pytest
@@ -189,6 +190,8 @@ def cases():
         data, indices, indptr, a, *options = arguments
         plan = csr_array((data, indices, indptr), shape=(a.size, options[0].size)).toarray()
         yield Case("schur", "dense_schur_cg", label, (plan, a, *options))
+    for name, label, arguments in kernel_cases_sampling.cases():
+        yield Case("sampling", name, label, arguments)
 
 
 CASES = list(cases())
@@ -300,6 +303,8 @@ def large_arguments():
         yield "transport", "sparsify_count", sparse
         yield "transport", "sparsify_fill", (*sparse, indptr)
         yield "transport", "gram_apply", (*sparse, rng.random(500), rng.normal(size=330))
+    for name, arguments in kernel_cases_sampling.large():
+        yield "sampling", name, arguments
 
 
 @pytest.mark.parametrize(

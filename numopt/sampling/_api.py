@@ -12,10 +12,10 @@ from .._iterate import Callback, closing
 from .._namespace import Array, filled, inner
 from .._random import generator
 from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
-from ._certificate import Loss, dual_norm
+from ._certificate import Loss, dual_norm, rounding
 from ._coreset import lp_coreset
 from ._inputs import Data, exponent, fraction, tolerance, validated
-from ._reduce import ROUNDING, restricted, solve_reduced
+from ._reduce import restricted, solve_reduced
 from ._regression import Budget, Point, Regression, certified, regression, solve_exact
 from ._result import CoresetResult, LpResult
 
@@ -225,7 +225,9 @@ def _loss(weights: Array, settings: Settings) -> Loss:
 def _problem(data: Data, settings: Settings) -> tuple[Regression, Array | None]:
     """Return the problem of the rows with a weight that is not zero, and which those are."""
     xp, weights, rows, b = data.rows.xp, data.weights, data.rows, data.b
-    ridge = settings.ridge * data.scale_b ** (settings.p - 2) * data.scale**2
+    ridge = settings.ridge
+    if ridge:
+        ridge *= data.scale_b ** (settings.p - 2) * data.scale**2
     if weights is None:
         return regression(rows, b, _loss(rows.ones(), settings), ridge), None
     positive = weights > 0
@@ -272,7 +274,7 @@ def _on_coreset(
     residual = data.b / data.scale_b - data.rows.times(result.x) / data.scale
     full = _loss(data.rows.ones() if data.weights is None else data.weights, settings)
     value = full.value(residual)
-    result.fun = value + settings.ridge * inner(result.x, result.x)
+    result.fun = value + (settings.ridge * inner(result.x, result.x) if settings.ridge else 0.0)
     result.norm = value ** (1 / settings.p)
     result.n_passes = data.rows.n_passes + coreset.n_passes
     if result.success:
@@ -297,14 +299,12 @@ def _report(
         size = dual_norm(loss, dual)
         unit = data.scale_b ** (1 - p) if settings.ridge else (1 / size if size > 0 else 1.0)
         dual = dual * unit
-    eps = float(xp.finfo(residual.dtype).eps)
-    rounding = ROUNDING * eps * (xp.abs(problem.b) + xp.abs(problem.b - residual))
-    fitted = xp.abs(residual) <= rounding
+    fitted = xp.abs(residual) <= rounding(problem.b, residual)
     if positive is not None:
         dual = filled(positive, dual, xp.zeros_like(data.b))
         fitted = filled(positive, fitted, xp.zeros_like(positive))
     scaled = value ** (1 / p) / data.scale_b
-    fun = scaled**p + settings.ridge * inner(x, x)
+    fun = _power(scaled, p) + (settings.ridge * inner(x, x) if settings.ridge else 0.0)
     deficient = problem.whitening.rank < data.rows.d
     status = _status(success, point.status, deficient)
     return LpResult(
@@ -321,6 +321,13 @@ def _report(
         active=xp.nonzero(fitted)[0],
         n_passes=data.rows.n_passes,
     )
+
+
+def _power(base: float, p: float) -> float:
+    try:
+        return float(base**p)
+    except OverflowError:
+        return math.inf
 
 
 def _status(success: bool, ended: int, deficient: bool) -> int:

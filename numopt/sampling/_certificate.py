@@ -7,7 +7,7 @@ from typing import NamedTuple
 from .._namespace import Array, array_namespace, inner
 
 # A residual of this many rounding units of the response is an exact fit.
-EXACT_FIT = 32
+EXACT_FIT = 64
 
 
 class Loss(NamedTuple):
@@ -85,3 +85,10 @@ def exact_fit(loss: Loss, b: Array) -> float:
     """Return the loss that rounding alone may leave."""
     eps = float(array_namespace(b).finfo(b.dtype).eps)
     return float(loss.value(b) * (EXACT_FIT * eps) ** loss.p)
+
+
+def rounding(b: Array, residual: Array) -> Array:
+    """Return the size (n,) up to which residuals may be nothing but rounding errors."""
+    xp = array_namespace(b)
+    eps = float(xp.finfo(b.dtype).eps)
+    return EXACT_FIT * eps * (xp.abs(b) + xp.abs(b - residual))

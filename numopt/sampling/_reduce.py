@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np  # noqa: TID251 - the generator that draws the sample
 
 from .._namespace import Array, array_namespace, filled
-from ._certificate import Loss
+from ._certificate import Loss, rounding
 from ._draw import Sample, poisson, probabilities
 from ._regression import Budget, Point, Regression, certified, least_squares, regression, solve_exact
 from ._rows import Rows, Whole
@@ -18,8 +18,6 @@ FREE_ROWS, TOO_MANY = 1.5, 0.35
 MANY_WRONG = 0.1
 ROUNDS = 8
 SAMPLE_TOL = 1e-6
-# Residuals of this many rounding units of the response are zero.
-ROUNDING = 64
 
 
 def restricted(problem: Regression, index: Array, weights: Array | None = None) -> Regression:
@@ -95,14 +93,14 @@ def _solve_frozen(
     wanted = FREE_ROWS * sample.index.shape[0]
     point, nit, history = first, first.nit, list(first.history)
     free = distance <= _threshold(distance, sample, wanted)
-    free = free | (xp.abs(residual) <= _rounding(problem, residual))
+    free = free | (xp.abs(residual) <= rounding(problem.b, residual))
     for _ in range(ROUNDS):
         if int(xp.count_nonzero(free)) > TOO_MANY * problem.rows.n:
             break
         point, residual, y = _round(problem, free, residual, point.x, budget)
         nit, history = nit + point.nit, history + point.history
-        rounding = _rounding(problem, residual)
-        wrong = ~free & (y * residual < 0) & (xp.abs(residual) > rounding)
+        off_zero = xp.abs(residual) > rounding(problem.b, residual)
+        wrong = ~free & (y * residual < 0) & off_zero
         missed = int(xp.count_nonzero(wrong))
         if missed == 0 and point.gap < float("inf"):
             gap, residual = certified(problem, point.x, y)
@@ -125,13 +123,6 @@ def _threshold(distance: Array, sample: Sample, wanted: float) -> Array:
     counts = xp.cumulative_sum(xp.take(sample.weights, order))
     position = int(xp.count_nonzero(counts < wanted))
     return drawn[order[min(position, drawn.shape[0] - 1)]]
-
-
-def _rounding(problem: Regression, residual: Array) -> Array:
-    """Return the size (n,) of residuals that may be rounding errors."""
-    xp = problem.rows.xp
-    eps = float(xp.finfo(residual.dtype).eps)
-    return ROUNDING * eps * (xp.abs(problem.b) + xp.abs(problem.b - residual))
 
 
 def _round(

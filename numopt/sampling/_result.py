@@ -7,6 +7,7 @@ from statistics import NormalDist
 from .. import _validate
 from .._namespace import Array, array_namespace
 from .._result import Result
+from ._certificate import rounding
 from ._inputs import Data
 from ._leverage import whiten
 
@@ -207,7 +208,8 @@ class LpResult(Result):
             middle = level * (1 - level) / density**2 * xp.matmul(P, P.T)
         else:
             ones = xp.ones_like(residual)
-            share = xp.where(residual > 0, level * ones, (1 - level) * ones) / density
+            above = residual > rounding(data.b, residual * data.scale_b) / data.scale_b
+            share = xp.where(above, level * ones, (1 - level) * ones) / density
             middle = xp.matmul(xp.matmul(P, rows.gram(kept * share * share, P)), P.T)
         return middle * data.scale**2
 
