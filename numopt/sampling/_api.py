@@ -318,7 +318,7 @@ def _report(
         norm=scaled,
         dual=dual,
         gap=gap,
-        active=xp.nonzero(fitted)[0],
+        active=fitted,
         n_passes=data.rows.n_passes,
     )
 

@@ -44,16 +44,18 @@ def validated(A: Any, b: Any = None, weights: Any = None) -> Data:
             raise ValueError("`weights` must not be zero everywhere.")
     scale, scale_b = _power_of_two(A), 1.0
     if b is not None:
-        scale_b = _power_of_two(b)
+        # Powers of residuals are taken: in a unit of about the largest response.
+        scale_b = _power_of_two(b, 2.0)
         b = b if scale_b == 1.0 else b * scale_b
     return Data(Rows(Whole(A), scale=scale), b, weights, scale, scale_b)
 
 
-def _power_of_two(x: Array) -> float:
-    """Return what brings the largest entry near 1 if its powers could leave the range, else 1."""
+def _power_of_two(x: Array, limit: float | None = None) -> float:
+    """Return what brings the largest entry near 1 if it or its inverse is above a limit, else 1."""
     xp = array_namespace(x)
     largest = float(xp.max(xp.abs(x)))
-    limit = LARGEST["float32" if x.dtype == xp.float32 else "float64"]
+    if limit is None:
+        limit = LARGEST["float32" if x.dtype == xp.float32 else "float64"]
     if largest == 0 or 1 / limit < largest < limit:
         return 1.0
     return float(2.0 ** -math.frexp(largest)[1])

@@ -13,6 +13,8 @@ from ._rows import Rows
 
 # Steps go this share of the way to the boundary.
 TO_BOUNDARY = 0.9995
+# Residuals this much larger than those at the start have no bound.
+FAR, UNBOUNDED = 1e6, 5
 # Largest shift of a Newton matrix that rounding made indefinite, relative to its diagonal.
 LARGEST_SHIFT = 1e-6
 
@@ -72,7 +74,16 @@ def interior_point(
     maxiter: int,
     callback: Callback | None = None,
 ) -> Run[BoxState]:
-    """Return the run of the predictor-corrector method (Mehrotra 1992) from a starting point."""
+    """Return the run of the predictor-corrector method (Mehrotra 1992) from a starting point.
+
+    With a linear term the problem may be unbounded: then residuals grow, and it gives up.
+    """
+    xp = problem.rows.xp
+    limit = FAR * float(xp.max(xp.abs(start.residual)) + xp.max(xp.abs(problem.b)))
+
+    def unbounded(state: BoxState) -> int | None:
+        return None if float(xp.max(xp.abs(state.residual))) <= limit else UNBOUNDED
+
     return iterate(
         start,
         partial(_step, problem),
@@ -80,6 +91,7 @@ def interior_point(
         tol=tol,
         maxiter=maxiter,
         callback=callback,
+        give_up=unbounded,
     )
 
 

@@ -91,27 +91,29 @@ def _solve_frozen(
     residual = problem.b - problem.rows.times(first.x)
     distance = xp.abs(residual) / spread
     wanted = FREE_ROWS * sample.index.shape[0]
-    point, nit, history = first, first.nit, list(first.history)
+    x, nit, history = first.x, first.nit, list(first.history)
     free = distance <= _threshold(distance, sample, wanted)
     free = free | (xp.abs(residual) <= rounding(problem.b, residual))
     for _ in range(ROUNDS):
         if int(xp.count_nonzero(free)) > TOO_MANY * problem.rows.n:
             break
-        point, residual, y = _round(problem, free, residual, point.x, budget)
+        point, there, y = _round(problem, free, residual, x, budget)
         nit, history = nit + point.nit, history + point.history
-        off_zero = xp.abs(residual) > rounding(problem.b, residual)
-        wrong = ~free & (y * residual < 0) & off_zero
-        missed = int(xp.count_nonzero(wrong))
-        if missed == 0 and point.gap < float("inf"):
-            gap, residual = certified(problem, point.x, y)
+        solved = point.gap <= SAMPLE_TOL
+        off_zero = xp.abs(there) > rounding(problem.b, there)
+        wrong = ~free & (y * there < 0) & off_zero
+        missed = int(xp.count_nonzero(wrong)) if solved else problem.rows.n
+        if missed == 0:
+            gap, there = certified(problem, point.x, y)
             if gap <= budget.tol:
-                return Point(point.x, y, gap, nit, point.status, history, residual)
-        if missed > MANY_WRONG * sample.index.shape[0] or missed == 0:
+                return Point(point.x, y, gap, nit, point.status, history, there)
+        if solved:
+            x, residual, free = point.x, there, free | wrong
+        if missed == 0 or missed > MANY_WRONG * sample.index.shape[0]:
             wanted = 2 * wanted
             distance = xp.abs(residual) / spread
             free = free | (distance <= _threshold(distance, sample, wanted))
-        free = free | wrong
-    rest = solve_exact(problem, point.x, budget._replace(maxiter=max(0, budget.maxiter - nit)))
+    rest = solve_exact(problem, x, budget._replace(maxiter=max(0, budget.maxiter - nit)))
     return rest._replace(nit=nit + rest.nit, history=history + rest.history)
 
 

@@ -109,10 +109,24 @@ def solve_exact(
         gap, residual = certified(problem, fitted, 0 * problem.b)
         if gap == 0:
             return Point(fitted, 0 * problem.b, gap, 0, CONVERGED, [], residual)
+    if problem.whitening.rank == 0:
+        return _without_columns(problem)
     rows, basis, x = _coordinates(problem, fitted if x is None else x)
     if problem.loss.up is not None:
         return _piecewise(problem, rows, basis, x, budget, linear)
     return _smooth(problem, rows, basis, x, budget)
+
+
+def _without_columns(problem: Regression) -> Point:
+    """Return zero, the solution for a matrix of zeros, with the gradient of the loss there."""
+    loss, b, xp = problem.loss, problem.b, problem.rows.xp
+    if loss.up is not None:
+        y = xp.where(b > 0, loss.up, -loss.down)
+    else:
+        y = loss.p * loss.weights * xp.sign(b) * xp.abs(b) ** (loss.p - 1)
+    x = xp.zeros((problem.rows.d,), dtype=b.dtype, device=problem.rows.device)
+    gap, residual = certified(problem, x, y)
+    return Point(x, y, gap, 0, CONVERGED, [], residual)
 
 
 def _coordinates(problem: Regression, x: Array) -> tuple[Rows, Array | None, Array]:

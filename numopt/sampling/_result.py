@@ -147,8 +147,8 @@ class LpResult(Result):
         gradient of the loss.
     gap : float
         Bound of ``1 - optimum / norm``, computed from `x` and `dual` (with a ridge for `fun`).
-    active : array
-        Indices of the rows that are fitted exactly.
+    active : array of bool, shape (n,)
+        Which rows are fitted exactly, up to rounding.
     nit : int
         Iterations on all problems that were solved on the way.
     n_passes : int
