@@ -1,7 +1,14 @@
 from . import plotting as plotting
+from . import sketching as sketching
 from ._result import Result as Result
 from ._version import __version__ as __version__
 from .progress import ProgressBar as ProgressBar
+from .regression import KronResult as KronResult
+from .regression import LstsqFactor as LstsqFactor
+from .regression import LstsqResult as LstsqResult
+from .regression import kron_lstsq as kron_lstsq
+from .regression import lstsq as lstsq
+from .regression import lstsq_factor as lstsq_factor
 from .sampling import CoresetResult as CoresetResult
 from .sampling import LpResult as LpResult
 from .sampling import ScoresResult as ScoresResult
@@ -19,7 +26,10 @@ from .transport import sinkhorn_divergence as sinkhorn_divergence
 __all__ = [
     "CoresetResult",
     "DivergenceResult",
+    "KronResult",
     "LpResult",
+    "LstsqFactor",
+    "LstsqResult",
     "PointCloudCost",
     "ProgressBar",
     "Result",
@@ -28,10 +38,14 @@ __all__ = [
     "TransportResult",
     "__version__",
     "entropic_transport",
+    "kron_lstsq",
     "lp_coreset",
     "lp_regression",
     "lp_scores",
+    "lstsq",
+    "lstsq_factor",
     "plotting",
     "sinkhorn_divergence",
+    "sketching",
     "total_sensitivity",
 ]

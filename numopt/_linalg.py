@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from typing import Any
+
 import array_api_compat
 
-from ._namespace import Array, array_namespace
+from ._namespace import Array, array_namespace, device_of
 
 
 def solve_triangular(T: Array, b: Array, *, lower: bool = True, transposed: bool = False) -> Array:
@@ -65,3 +70,55 @@ def cholesky(G: Array) -> Array | None:
 def cholesky_solve(L: Array, b: Array) -> Array:
     """Return the solution of ``L L' x = b`` for a lower Cholesky factor `L`; `b` (d,) or (d, k)."""
     return solve_triangular(L, solve_triangular(L, b), transposed=True)
+
+
+def upper_factor(A: Array) -> Array:
+    """Return the factor R (min(n, d), d) of a QR decomposition of `A` (n, d), without Q."""
+    if array_api_compat.is_torch_array(A):
+        import torch
+
+        return torch.linalg.qr(A, mode="r")[1]
+    if array_api_compat.is_numpy_array(A):
+        import numpy as np
+
+        return np.linalg.qr(A, mode="r")
+    if array_api_compat.is_cupy_array(A):
+        import cupy
+
+        return cupy.linalg.qr(A, mode="r")
+    return array_namespace(A).linalg.qr(A)[1]
+
+
+def largest_singular_value(M: Array, *, steps: int = 24) -> float:
+    """Return an estimate from below of the spectral norm, by the power method.
+
+    It is off by more than a factor of three with a probability of about ``exp(-steps)``; where the
+    largest singular values are apart it is exact. The start is a fixed vector without symmetries.
+    """
+    xp = array_namespace(M)
+    k = M.shape[1]
+    angles = xp.arange(1, k + 1, dtype=M.dtype, device=device_of(M))
+    x = xp.cos(angles * angles)[:, None]
+    for _ in range(steps):
+        x = xp.matmul(M.T, xp.matmul(M, x / xp.linalg.vector_norm(x)))
+    return math.sqrt(float(xp.linalg.vector_norm(x)))
+
+
+def one_blas_thread(like: Array) -> AbstractContextManager[Any]:
+    """Return a context in which BLAS runs on one thread, where it is what serves the array.
+
+    For work on matrices of a few hundred columns between compiled passes: threads of BLAS bring
+    nothing there, and go on waiting in a busy loop that takes the cores from the passes.
+    """
+    if not array_api_compat.is_numpy_array(like):
+        return nullcontext()
+    return _blas().limit(limits=1, user_api="blas")  # type: ignore[no-any-return]
+
+
+@cache
+def _blas() -> Any:
+    """Return a handle on the BLAS libraries of the process; finding them takes milliseconds."""
+    import scipy.linalg.blas  # noqa: F401  (SciPy's own library is to be found, too)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

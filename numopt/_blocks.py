@@ -1,0 +1,138 @@
+"""Tall matrices as blocks of rows: in memory, mapped from disk, chunked, or made on the fly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from . import _validate
+from ._namespace import Array, array_namespace
+
+# Entries of a block that is copied: small enough for the cache, large enough for BLAS.
+BLOCK_ENTRIES = 1 << 18
+
+
+class RowBlocks:
+    """A tall matrix that is gone through by blocks of rows, as often as one likes.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and columns of the whole matrix.
+    like : array
+        An array of the library and the device of the blocks; holds no data of interest.
+    dtype : dtype
+        Of the blocks that `blocks` yields.
+    in_memory : bool
+        Whether the matrix is one array, so that a random row can be had.
+    """
+
+    def __init__(self, name: str, source: Any, dtype: Any = None) -> None:
+        self._name = name
+        self._source = source
+        self.in_memory = array_api_compat.is_array_api_obj(source) and not _is_dask(source)
+        if self.in_memory:
+            # A memory map is read like any array; its class would only confuse the libraries.
+            self._source = np.asarray(source) if isinstance(source, np.memmap) else source
+            _matrix(name, self._source)
+            self.shape = _shape(self._source)
+            self.like = self._source
+        elif _is_dask(source):
+            _matrix(name, source)
+            self.shape = _shape(source)
+            self.like = np.zeros((0, self.shape[1]), dtype=source.dtype)
+        else:
+            self.shape, self.like = self._count()
+        own = _validate.common_float(**{name: self.like})
+        self.dtype = own if dtype is None else dtype
+
+    def _count(self) -> tuple[tuple[int, int], Array]:
+        """Return the shape of a matrix given as blocks, by going through it once."""
+        n, like = 0, None
+        for block in self._raw():
+            known = block if like is None else like
+            _validate.common_namespace(**{self._name: known, "block": block})
+            _matrix(self._name, block)
+            if like is None:
+                like = block
+            elif block.shape[1] != like.shape[1]:
+                raise ValueError(
+                    f"Blocks of `{self._name}` must have the same number of columns, got "
+                    f"{like.shape[1]} and {block.shape[1]}."
+                )
+            n += block.shape[0]
+        if like is None:
+            raise ValueError(f"`{self._name}` must not be empty, got no blocks.")
+        return (n, int(like.shape[1])), like[:0, :]
+
+    def _raw(self) -> Iterator[Array]:
+        """Yield the blocks as they come from the source."""
+        if _is_dask(self._source):
+            whole_rows = self._source.rechunk({1: -1})
+            for index in range(whole_rows.numblocks[0]):
+                yield np.asarray(whole_rows.blocks[index, 0].compute())
+        elif callable(self._source):
+            yield from self._source()
+        elif self.in_memory:
+            yield self._source
+        else:
+            yield from self._source
+
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
+        """Yield ranges of rows, each with its rows in C order in the dtype asked for.
+
+        What is in memory in that form already is one block; other arrays are copied in pieces.
+        """
+        start = 0
+        for block in self._raw():
+            for rows, piece in _pieces(block, self.dtype):
+                yield slice(start + rows.start, start + rows.stop), piece
+            start += block.shape[0]
+        if start != self.shape[0]:
+            raise ValueError(
+                f"Blocks of `{self._name}` must be the same each time they are gone through, got "
+                f"{self.shape[0]} rows, then {start}."
+            )
+
+    def sample(self, size: int) -> Array:
+        """Return about `size` evenly spaced rows of a matrix in memory."""
+        step = max(1, self.shape[0] // size)
+        return _validate.as_array(self._name, self._source[::step, :], ndim=2, dtype=self.dtype)
+
+
+def _is_dask(x: Any) -> bool:
+    return bool(array_api_compat.is_dask_array(x))
+
+
+def _shape(x: Any) -> tuple[int, int]:
+    return int(x.shape[0]), int(x.shape[1])
+
+
+def _matrix(name: str, x: Array) -> None:
+    if x.ndim != 2:
+        raise ValueError(f"`{name}` must be a matrix, got shape {tuple(x.shape)}.")
+    if 0 in x.shape:
+        raise ValueError(f"`{name}` must not be empty, got shape {tuple(x.shape)}.")
+
+
+def _pieces(block: Array, dtype: Any) -> Iterator[tuple[slice, Array]]:
+    """Yield a block whole if nothing about it has to change, else in converted pieces."""
+    n, d = block.shape
+    xp = array_namespace(block)
+    if block.dtype == dtype and _in_order(block):
+        yield slice(0, n), block
+        return
+    height = max(1, BLOCK_ENTRIES // d)
+    for start in range(0, n, height):
+        rows = slice(start, min(n, start + height))
+        yield rows, _validate.contiguous(xp.astype(block[rows, :], dtype, copy=False))
+
+
+def _in_order(x: Array) -> bool:
+    flags = getattr(x, "flags", None)
+    if flags is not None and hasattr(flags, "c_contiguous"):
+        return bool(flags.c_contiguous)
+    return bool(x.is_contiguous()) if hasattr(x, "is_contiguous") else True

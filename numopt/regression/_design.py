@@ -1,0 +1,200 @@
+"""The design of a least squares problem: what the solvers may do with A, W and the ridge."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from .. import _validate
+from .._blocks import RowBlocks
+from .._kernels import least_squares as kernels
+from .._namespace import Array, array_namespace, device_of, widest_float
+from ..sketching import Sketch
+
+
+class Design(Protocol):
+    """Passes over the rows of ``[sqrt(W) A; sqrt(ridge) I]``, the matrix of the augmented problem.
+
+    Everything is computed in `dtype`, the widest of the device. `n_passes` counts reads of A.
+    """
+
+    shape: tuple[int, int]
+    like: Array
+    dtype: Any
+    ridge: float
+    dense: bool
+    in_memory: bool
+    n_passes: int
+
+    def gradient(self, b: Array | None, x: Array) -> tuple[Array, Array]:
+        """Return ``A' W (b - A x) - ridge x`` (d, k) and the sums of squares (k,), b None for 0."""
+
+    def gram(self, factor: Array | None = None) -> Array:
+        """Return ``F' (A' W A + ridge I) F``, None for the identity."""
+
+    def sketch(self, S: Sketch, b: Array) -> Array:
+        """Return ``[S sqrt(W) A, S sqrt(W) b; sqrt(ridge) I, 0]``."""
+
+    def rows(self, size: int | None = None) -> tuple[Array, Array | None]:
+        """Return rows of A, and their weights: all, or about `size` evenly spaced ones."""
+
+    def largest_entry(self) -> float:
+        """Return the largest absolute entry of A; raise ValueError if one is not finite."""
+
+
+class Rows:
+    """A dense matrix, in memory or by blocks."""
+
+    def __init__(
+        self, blocks: RowBlocks, weights: Array | None, ridge: float, extended: bool
+    ) -> None:
+        self.shape, self.like, self.dtype = blocks.shape, blocks.like, blocks.dtype
+        self.ridge, self.dense, self.in_memory, self.n_passes = ridge, True, blocks.in_memory, 0
+        self._blocks, self._weights = blocks, weights
+        self._gradient = (
+            kernels.residual_gradient_extended if extended else kernels.residual_gradient
+        )
+
+    def gradient(self, b: Array | None, x: Array) -> tuple[Array, Array]:
+        """Return ``A' W (b - A x) - ridge x`` (d, k) and the sums of squares (k,), b None for 0."""
+        xp = array_namespace(x)
+        self.n_passes += 1
+        gradient = squares = 0.0
+        for rows, block in self._blocks.blocks():
+            part = self._gradient(
+                block, None if b is None else b[rows, :], x, self._weights_of(rows)
+            )
+            gradient, squares = gradient + part[0], squares + part[1]
+        if self.ridge:
+            gradient = gradient - self.ridge * x
+            squares = squares + self.ridge * xp.sum(x * x, axis=0)
+        return gradient, squares
+
+    def gram(self, factor: Array | None = None) -> Array:
+        """Return ``F' (A' W A + ridge I) F``, None for the identity."""
+        xp = array_namespace(self.like)
+        self.n_passes += 1
+        total = 0.0
+        for rows, block in self._blocks.blocks():
+            total = total + kernels.gram(block, self._weights_of(rows), factor)
+        if self.ridge:
+            d = self.shape[1]
+            identity = xp.eye(d, dtype=self.dtype, device=device_of(self.like))
+            total = total + self.ridge * (identity if factor is None else factor.T @ factor)
+        return total
+
+    def sketch(self, S: Sketch, b: Array) -> Array:
+        """Return ``[S sqrt(W) A, S sqrt(W) b; sqrt(ridge) I, 0]``."""
+        xp = array_namespace(b)
+        self.n_passes += 1
+        total = 0.0
+        for rows, block in self._blocks.blocks():
+            weights = self._weights_of(rows)
+            scale = None if weights is None else xp.sqrt(weights)
+            total = total + S.partial(block, b[rows, :], scale, rows.start)
+        return with_ridge_rows(total, self.ridge, self.shape[1])
+
+    def rows(self, size: int | None = None) -> tuple[Array, Array | None]:
+        """Return rows of A, and their weights: all, or about `size` evenly spaced ones."""
+        if size is not None:
+            step = max(1, self.shape[0] // size)
+            sample = self._blocks.sample(size)
+            return sample, None if self._weights is None else self._weights[::step]
+        self.n_passes += 1
+        blocks = [block for _, block in self._blocks.blocks()]
+        whole = blocks[0] if len(blocks) == 1 else array_namespace(self.like).concat(blocks, axis=0)
+        return whole, self._weights
+
+    def largest_entry(self) -> float:
+        """Return the largest absolute entry of A; raise ValueError if one is not finite."""
+        xp = array_namespace(self.like)
+        largest = 0.0
+        for rows, block in self._blocks.blocks():
+            whole = block.shape[0] == self.shape[0]
+            name = "A" if whole else f"A[{rows.start}:{rows.stop}]"
+            largest = max(largest, float(xp.max(xp.abs(_validate.finite(name, block)))))
+        return largest
+
+    def _weights_of(self, rows: slice) -> Array | None:
+        return None if self._weights is None else self._weights[rows]
+
+
+class Products:
+    """A sparse matrix or a linear operator: known by its products with columns."""
+
+    def __init__(self, A: Any, like: Array, weights: Array | None, ridge: float) -> None:
+        self.shape = (int(A.shape[0]), int(A.shape[1]))
+        self.like, self.dtype = like, widest_float(like)
+        self.ridge, self.dense, self.in_memory, self.n_passes = ridge, False, False, 0
+        self._A, self._adjoint, self._weights = A, A.T, weights
+
+    def gradient(self, b: Array | None, x: Array) -> tuple[Array, Array]:
+        """Return ``A' W (b - A x) - ridge x`` (d, k) and the sums of squares (k,), b None for 0."""
+        xp = array_namespace(x)
+        self.n_passes += 1
+        residual = -(self._A @ x)
+        if b is not None:
+            residual = residual + b
+        weighted = residual if self._weights is None else residual * self._weights[:, None]
+        gradient, squares = self._adjoint @ weighted, xp.sum(residual * weighted, axis=0)
+        if self.ridge:
+            gradient = gradient - self.ridge * x
+            squares = squares + self.ridge * xp.sum(x * x, axis=0)
+        return gradient, squares
+
+    def gram(self, factor: Array | None = None) -> Array:
+        """Return ``F' (A' W A + ridge I) F``, None for the identity."""
+        xp = array_namespace(self.like)
+        self.n_passes += 1
+        if factor is None:
+            factor = xp.eye(self.shape[1], dtype=self.dtype, device=device_of(self.like))
+        image = self._A @ factor
+        if self._weights is not None:
+            image = image * xp.sqrt(self._weights)[:, None]
+        return image.T @ image + self.ridge * (factor.T @ factor)
+
+    def sketch(self, S: Sketch, b: Array) -> Array:
+        """Return ``[S sqrt(W) A, S sqrt(W) b; sqrt(ridge) I, 0]``."""
+        xp = array_namespace(b)
+        self.n_passes += 1
+        scale = None if self._weights is None else xp.sqrt(self._weights)[:, None]
+        if hasattr(self._A, "tocsr"):
+            image = S.apply(self._A if scale is None else self._A.multiply(scale).tocsr())
+        else:
+            image = self._adjoint_sketch(S, scale)
+        total = xp.concat((image, S.apply(b if scale is None else b * scale)), axis=1)
+        return with_ridge_rows(total, self.ridge, self.shape[1])
+
+    def _adjoint_sketch(self, S: Sketch, scale: Array | None) -> Array:
+        """Return ``S sqrt(W) A`` as the transpose of ``A' sqrt(W) S'``, some columns at a time."""
+        xp = array_namespace(self.like)
+        m, n = S.shape
+        identity = xp.eye(m, dtype=self.dtype, device=device_of(self.like))
+        parts = []
+        for columns in kernels.row_ranges(m, n):
+            image = S.adjoint(_validate.contiguous(identity[:, columns]))
+            parts.append((self._adjoint @ (image if scale is None else image * scale)).T)
+        return xp.concat(parts, axis=0)
+
+    def rows(self, size: int | None = None) -> tuple[Array, Array | None]:
+        """Return all rows of A, and their weights."""
+        if size is not None:
+            raise NotImplementedError("A linear operator has no rows to sample.")
+        xp = array_namespace(self.like)
+        self.n_passes += 1
+        identity = xp.eye(self.shape[1], dtype=self.dtype, device=device_of(self.like))
+        return self._A @ identity, self._weights
+
+    def largest_entry(self) -> float:
+        """Return the largest absolute entry of A; raise ValueError if one is not finite."""
+        xp = array_namespace(self.like)
+        entries = self._A.data if hasattr(self._A, "tocsr") else self.rows()[0]
+        return float(xp.max(xp.abs(_validate.finite("A", entries)))) if entries.size else 0.0
+
+
+def with_ridge_rows(sketch: Array, ridge: float, d: int) -> Array:
+    """Return a sketch (m, d + k) with the rows ``[sqrt(ridge) I, 0]`` below it."""
+    if not ridge:
+        return sketch
+    xp = array_namespace(sketch)
+    below = xp.eye(d, sketch.shape[1], dtype=sketch.dtype, device=device_of(sketch))
+    return xp.concat((sketch, ridge**0.5 * below), axis=0)
