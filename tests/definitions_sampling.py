@@ -29,9 +29,7 @@ def box_curvature(positive, negative, room_up, room_down, residual):
     )
 
 
-def box_targets(
-    positive, negative, room_up, room_down, residual, curvature, step_y, center
-):
+def box_targets(positive, negative, room_up, room_down, residual, curvature, step_y, center):
     positive, negative, room_up, room_down, residual, curvature, step_y = _extended(
         positive, negative, room_up, room_down, residual, curvature, step_y
     )

@@ -25,7 +25,12 @@ def steps(rng, sides):
 
 def cases():
     rng = np.random.default_rng(9)
-    for label, n, d in (("plain", 37, 5), ("one-row", 1, 4), ("one-column", 300, 1), ("wide", 3, 9)):
+    for label, n, d in (
+        ("plain", 37, 5),
+        ("one-row", 1, 4),
+        ("one-column", 300, 1),
+        ("wide", 3, 9),
+    ):
         yield "weighted_gram", label, tall(rng, n, d)
     A, weights = tall(rng, 700, 6)
     yield "weighted_gram", "zero-weights", (A, weights * (weights > 0.5))

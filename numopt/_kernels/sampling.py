@@ -6,20 +6,12 @@ so that nothing of the size of A is ever stored beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from .._dispatch import kernel
 from .._namespace import Array, array_namespace, device_of
+from .least_squares import row_ranges
 
-# Rows times columns of a block: its weighted copy stays in the cache. Measured for d from 10 to 64.
-BLOCK_ENTRIES = 131_072
-
-
-def row_slices(n: int, d: int) -> Iterator[slice]:
-    """Yield consecutive ranges of rows that make blocks of the size of a cache."""
-    height = max(256, BLOCK_ENTRIES // max(1, d))
-    for start in range(0, n, height):
-        yield slice(start, min(n, start + height))
+# Entries of a block, whose weighted copy stays in the cache. Measured for d from 10 to 64.
+BLOCK_ENTRIES = 1 << 17
 
 
 @kernel(min_size=100_000)
@@ -32,7 +24,7 @@ def weighted_gram(A: Array, weights: Array) -> Array:
     n, d = A.shape
     total = xp.zeros((d, d), dtype=A.dtype, device=device_of(A))
     root = xp.sqrt(weights)
-    for rows in row_slices(n, d):
+    for rows in row_ranges(n, d, BLOCK_ENTRIES):
         block = A[rows, :] * root[rows][:, None]
         total = total + xp.matmul(block.T, block)
     return total
@@ -46,25 +38,10 @@ def row_quadform(A: Array, P: Array) -> Array:
     """
     xp = array_namespace(A)
     parts = []
-    for rows in row_slices(A.shape[0], max(A.shape[1], P.shape[1])):
+    for rows in row_ranges(A.shape[0], max(A.shape[1], P.shape[1]), BLOCK_ENTRIES):
         block = xp.matmul(A[rows, :], P)
         parts.append(xp.vecdot(block, block))
     return xp.concat(parts) if len(parts) > 1 else parts[0]
-
-
-def projected_gram(A: Array, weights: Array, P: Array) -> Array:
-    """Compute ``P' A' diag(weights) A P`` (k, k) from the rows of ``A P``, P (d, k).
-
-    Unlike a product with the Gram matrix of A, this keeps the digits of small directions that P
-    enlarges. One read of A, 2 n d k + n k^2 operations.
-    """
-    xp = array_namespace(A)
-    total = xp.zeros((P.shape[1], P.shape[1]), dtype=A.dtype, device=device_of(A))
-    root = xp.sqrt(weights)
-    for rows in row_slices(A.shape[0], max(A.shape[1], P.shape[1])):
-        block = xp.matmul(A[rows, :], P) * root[rows][:, None]
-        total = total + xp.matmul(block.T, block)
-    return total
 
 
 def batched_gram(C: Array, weights: Array) -> Array:
@@ -76,7 +53,7 @@ def batched_gram(C: Array, weights: Array) -> Array:
     xp = array_namespace(C)
     m, d = C.shape
     total = xp.zeros((weights.shape[0], d * d), dtype=C.dtype, device=device_of(C))
-    for rows in row_slices(m, d * d):
+    for rows in row_ranges(m, d * d, BLOCK_ENTRIES):
         block = C[rows, :]
         pairs = xp.reshape(block[:, :, None] * block[:, None, :], (block.shape[0], d * d))
         total = total + xp.matmul(weights[:, rows], pairs)

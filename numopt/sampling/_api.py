@@ -336,9 +336,7 @@ def _status(success: bool, ended: int, deficient: bool) -> int:
     return ended if ended in (ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK) else STALLED
 
 
-def _message(
-    status: int, point: Point, gap: float, settings: Settings, problem: Regression
-) -> str:
+def _message(status: int, point: Point, gap: float, settings: Settings, problem: Regression) -> str:
     tol = settings.budget.tol
     if status == CONVERGED:
         return f"Solved with a relative gap of {gap:.1e} (tol {tol:.1e})."

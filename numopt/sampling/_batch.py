@@ -78,9 +78,7 @@ def _powers(u: Array, p: float, smoothing: Array) -> tuple[Array, Array]:
     return slope, slope * (1 + (p - 2) * u * u / safe)
 
 
-def _evaluated(
-    batch: Batch, x: Array, smoothing: Array, lower: Array, upper: Array
-) -> _Newton:
+def _evaluated(batch: Batch, x: Array, smoothing: Array, lower: Array, upper: Array) -> _Newton:
     """Return the state at x with both bounds and the Newton step within ``a'x = 1``."""
     C, a, p, _ = batch
     xp = array_namespace(C)
@@ -135,9 +133,7 @@ def _newton_step(batch: Batch, state: _Newton) -> _Newton:
     """Return the next state: problems whose step is small lower their smoothing instead."""
     xp, p = array_namespace(state.u), batch.p
     left = state.u.shape[1] * state.smoothing**p
-    small = (state.smoothing > 0) & (
-        state.decrement <= 1e-2 * xp.minimum(state.value, 10 * left)
-    )
+    small = (state.smoothing > 0) & (state.decrement <= 1e-2 * xp.minimum(state.value, 10 * left))
     t = xp.where(small, xp.zeros_like(left), _search(state, p))
     smoothing = xp.where(small, SHRINK * state.smoothing, state.smoothing)
     return _evaluated(batch, state.x + t[:, None] * state.step, smoothing, state.lower, state.upper)
@@ -233,7 +229,9 @@ def _linear_step(batch: Batch, state: _Linear) -> _Linear:
     dp, dn = p * dy / up - p, -n * dy / down - n
     primal, dual = _lengths(p, n, up, down, dp, dn, dy, 1.0)
     mean = xp.vecdot(p, up) + xp.vecdot(n, down)
-    after = xp.vecdot(p + primal * dp, up - dual * dy) + xp.vecdot(n + primal * dn, down + dual * dy)
+    after = xp.vecdot(p + primal * dp, up - dual * dy) + xp.vecdot(
+        n + primal * dn, down + dual * dy
+    )
     share = xp.clip(after / mean, 0.0, 1.0) ** 3
     center = (share * mean / (2 * C.shape[0]))[:, None]
     aim_up, aim_down = center + dp * dy, center - dn * dy
@@ -243,7 +241,9 @@ def _linear_step(batch: Batch, state: _Linear) -> _Linear:
     # A solved problem would come so close to the boundary that nothing is left of its rooms.
     going = xp.astype(1 - state.lower / state.upper > batch.tol, C.dtype)[:, None]
     primal, dual = going * primal, going * dual
-    after_step = _Linear(x + primal * dx, y + dual * dy, p + primal * dp, n + primal * dn, *state[4:])
+    after_step = _Linear(
+        x + primal * dx, y + dual * dy, p + primal * dp, n + primal * dn, *state[4:]
+    )
     return _bounded(batch, after_step)
 
 

@@ -15,7 +15,7 @@ from ._draw import Sample, multinomial, poisson, probabilities
 from ._inputs import Data, exponent, fraction, nonzero_rows, validated
 from ._leverage import leverage, whiten
 from ._result import CoresetResult
-from ._rows import Rows, Whole
+from ._rows import Rows, in_memory
 from ._sensitivity import brackets, constraint_rows, lewis_basis
 
 SCHEMES = ("auto", "uniform", "leverage", "root_leverage", "lewis", "sensitivity", "combined")
@@ -214,9 +214,7 @@ def scores_for(
     return (values if scheme == "sensitivity" else values + leverage(rows)[0]), scheme, basis.rank
 
 
-def _target(
-    scores: Array, p: float, d: int, wanted: tuple[int | None, float | None, float]
-) -> int:
+def _target(scores: Array, p: float, d: int, wanted: tuple[int | None, float | None, float]) -> int:
     """Return the expected size of the sample."""
     size, eps, delta = wanted
     if size is not None:
@@ -224,15 +222,13 @@ def _target(
     eps = DEFAULT_EPS if eps is None else eps
     xp = array_namespace(scores)
     factor = max(1.0, float(xp.sum(scores)) / d) if p > 2 else 1.0
-    return min(
-        scores.shape[0], math.ceil(SIZE_FACTOR * d * factor * math.log(2 / delta) / eps**2)
-    )
+    return min(scores.shape[0], math.ceil(SIZE_FACTOR * d * factor * math.log(2 / delta) / eps**2))
 
 
 def _rank_of(rows: Rows, sample: Sample) -> int:
     if sample.index.shape[0] == 0:
         return 0
-    return whiten(Rows(Whole(rows.take(sample.index)))).rank
+    return whiten(in_memory(rows.take(sample.index))).rank
 
 
 def _full_rank(
@@ -288,13 +284,11 @@ def _recursive(
         chosen = index if chosen is None else xp.take(chosen, index)
         weights = sample.weights if weights is None else xp.take(weights, index) * sample.weights
         share = (
-            sample.probabilities
-            if share is None
-            else xp.take(share, index) * sample.probabilities
+            sample.probabilities if share is None else xp.take(share, index) * sample.probabilities
         )
         if last or index.shape[0] <= size:
             return Drawn(Sample(chosen, weights, share), drawn.expected, attempts)
-        current = Rows(Whole(rows.take(chosen) * (weights ** (1 / p))[:, None]))
+        current = in_memory(rows.take(chosen) * (weights ** (1 / p))[:, None])
         scores = leverage(current)[0] ** (p / 2)
 
 

@@ -6,8 +6,9 @@ import math
 from typing import Any, NamedTuple
 
 from .. import _validate
+from .._blocks import RowBlocks
 from .._namespace import Array, array_namespace, device_of
-from ._rows import Rows, Whole
+from ._rows import Rows, SparseBlocks
 
 # Squares of numbers beyond these, or of their inverses, come near the ends of the range.
 LARGEST = {"float64": 1e100, "float32": 1e12}
@@ -29,33 +30,46 @@ class Data(NamedTuple):
 
 
 def validated(A: Any, b: Any = None, weights: Any = None) -> Data:
-    """Return a matrix (n, d), a response (n,) and sample weights (n,), checked."""
-    _validate.common_namespace(A=A, b=b, weights=weights)
-    dtype = _validate.common_float(A=A, b=b, weights=weights)
-    A = _validate.finite("A", _validate.as_array("A", A, ndim=2, dtype=dtype))
-    n = int(A.shape[0])
+    """Return a matrix (n, d), a response (n,) and sample weights (n,), checked in one pass."""
+    sparse = hasattr(A, "tocsr")
+    source = SparseBlocks(A, None) if sparse else RowBlocks("A", A)
+    _validate.common_namespace(A=source.like, b=b, weights=weights)
+    source.dtype = dtype = _validate.common_float(A=source.like, b=b, weights=weights)
+    largest = 0.0
+    for rows, block in source.blocks():
+        largest = max(largest, _largest_entry(block, rows.start))
+    n, xp = source.shape[0], array_namespace(source.like)
+    scale_b = 1.0
     if b is not None:
         b = _validate.as_array("b", b, ndim=1, dtype=dtype)
         b = _validate.finite("b", _validate.same_shape("b", b, (n,), "A"))
+        # Powers of residuals are taken: in a unit of about the largest response.
+        scale_b = _power_of_two(float(xp.max(xp.abs(b))), 2.0)
+        b = b if scale_b == 1.0 else b * scale_b
     if weights is not None:
         weights = _validate.as_array("weights", weights, ndim=1, dtype=dtype)
         _validate.non_negative("weights", _validate.same_shape("weights", weights, (n,), "A"))
-        if not bool(array_namespace(weights).any(weights > 0)):
+        if not bool(xp.any(weights > 0)):
             raise ValueError("`weights` must not be zero everywhere.")
-    scale, scale_b = _power_of_two(A), 1.0
-    if b is not None:
-        # Powers of residuals are taken: in a unit of about the largest response.
-        scale_b = _power_of_two(b, 2.0)
-        b = b if scale_b == 1.0 else b * scale_b
-    return Data(Rows(Whole(A), scale=scale), b, weights, scale, scale_b)
+    scale = _power_of_two(largest, LARGEST["float32" if dtype == xp.float32 else "float64"])
+    return Data(Rows(source, scale=scale), b, weights, scale, scale_b)
 
 
-def _power_of_two(x: Array, limit: float | None = None) -> float:
-    """Return what brings the largest entry near 1 if it or its inverse is above a limit, else 1."""
-    xp = array_namespace(x)
-    largest = float(xp.max(xp.abs(x)))
-    if limit is None:
-        limit = LARGEST["float32" if x.dtype == xp.float32 else "float64"]
+def _largest_entry(block: Array, offset: int) -> float:
+    """Return the largest absolute entry of a block of A, having checked that all are finite."""
+    xp = array_namespace(block)
+    largest = float(xp.max(xp.abs(block)))
+    if not math.isfinite(largest):
+        bad = xp.argmax(xp.reshape(xp.astype(~xp.isfinite(block), block.dtype), (-1,)))
+        row, column = divmod(int(bad), int(block.shape[1]))
+        raise ValueError(
+            f"`A` must be finite, got {float(block[row, column])} at [{offset + row}, {column}]."
+        )
+    return largest
+
+
+def _power_of_two(largest: float, limit: float) -> float:
+    """Return what brings a number near 1 if it or its inverse is above a limit, else 1."""
     if largest == 0 or 1 / limit < largest < limit:
         return 1.0
     return float(2.0 ** -math.frexp(largest)[1])

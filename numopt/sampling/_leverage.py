@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the sketch
 
 from .._namespace import Array, array_namespace
-from ._rows import Rows
+from .._random import place
+from ..sketching import CountSketch
+from ._rows import Rows, in_memory
 
 # Passes after which the coordinates are taken as they are; two suffice but for rank deficiency.
 PASSES = 4
@@ -66,7 +68,9 @@ def _singular_values(P: Array, shares: Array) -> Array:
     """
     xp = array_namespace(P)
     lengths = xp.sqrt(xp.sum(P * P, axis=0))
-    return xp.sqrt(xp.clip(shares, 0.0, None)) / xp.where(lengths > 0, lengths, lengths + float("inf"))
+    return xp.sqrt(xp.clip(shares, 0.0, None)) / xp.where(
+        lengths > 0, lengths, lengths + float("inf")
+    )
 
 
 def leverage(rows: Rows, weights: Array | None = None) -> tuple[Array, Whitening]:
@@ -77,15 +81,30 @@ def leverage(rows: Rows, weights: Array | None = None) -> tuple[Array, Whitening
     return rows.xp.minimum(tau, rows.ones()), whitening
 
 
-# Columns of the product that estimates norms; each score is then off by a factor of about two.
+# Columns of the product that estimates norms: each is within a factor of about two, mostly.
 ESTIMATE_COLUMNS = 16
-SKETCH_FACTOR = 20
+# Rows of the sketch for each column of the matrix.
+SKETCH_ROWS = 20
 
 
 def sketched_leverage(rows: Rows, rng: np.random.Generator) -> tuple[Array, int]:
     """Return leverage scores (n,) within about a factor of two, and the rank.
 
     Coordinates come from a sketch of the rows, norms from a few random combinations of them
-    (Drineas, Magdon-Ismail, Mahoney, Woodruff 2012).
+    (Drineas, Magdon-Ismail, Mahoney and Woodruff 2012).
     """
-    raise NotImplementedError
+    xp = rows.xp
+    m = SKETCH_ROWS * rows.d
+    if m >= rows.n:
+        tau, whitening = leverage(rows)
+        return tau, whitening.rank
+    sketch = CountSketch(m, rows.n, rng=rng)
+    total: Any = 0
+    for part, block in rows.blocks():
+        total = total + sketch.partial(block, block[:, :0], None, part.start)
+    P, rank, _ = whiten(in_memory(total))
+    k = min(ESTIMATE_COLUMNS, rank)
+    if k < rank:
+        mixing = place(rng.normal(size=(rank, k)) / k**0.5, P)
+        P = xp.matmul(P, mixing)
+    return xp.minimum(rows.quadform(P), rows.ones()), rank

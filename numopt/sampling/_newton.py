@@ -85,9 +85,7 @@ def _state_at(problem: PowerProblem, x: Array, residual: Array, smoothing: float
     image = rows.times(step)
     decrement = inner(downhill, step)
     dual = gradient - curvature * image
-    return PowerState(
-        x, residual, smoothing, step, image, gradient, dual, decrement, float(value)
-    )
+    return PowerState(x, residual, smoothing, step, image, gradient, dual, decrement, float(value))
 
 
 def _step(problem: PowerProblem, state: PowerState) -> PowerState:

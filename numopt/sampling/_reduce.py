@@ -7,8 +7,15 @@ import numpy as np  # noqa: TID251 - the generator that draws the sample
 from .._namespace import Array, array_namespace, filled
 from ._certificate import Loss, rounding
 from ._draw import Sample, poisson, probabilities
-from ._regression import Budget, Point, Regression, certified, least_squares, regression, solve_exact
-from ._rows import Rows, Whole
+from ._regression import (
+    Budget,
+    Point,
+    Regression,
+    certified,
+    regression,
+    solve_exact,
+)
+from ._rows import in_memory
 
 # Below this many rows, all of them are as cheap as a part.
 LEAST_ROWS = 50_000
@@ -31,7 +38,7 @@ def restricted(problem: Regression, index: Array, weights: Array | None = None) 
 
     up = None if loss.up is None else part(loss.up)
     down = None if loss.down is None else part(loss.down)
-    rows = Rows(Whole(problem.rows.take(index)))
+    rows = in_memory(problem.rows.take(index))
     b = xp.take(problem.b, index)
     return regression(rows, b, Loss(loss.p, part(loss.weights), up, down), problem.ridge)
 

@@ -201,7 +201,9 @@ def _piecewise(
         linear_here = xp.matmul(basis.T, linear)
     width = xp.maximum(loss.up, loss.down)
     columns = xp.sqrt(xp.linalg.diagonal(rows.gram(xp.ones_like(width))))
-    columns = xp.where(columns > 0, columns, xp.ones_like(columns)) * xp.sqrt(xp.vecdot(width, width))
+    columns = xp.where(columns > 0, columns, xp.ones_like(columns)) * xp.sqrt(
+        xp.vecdot(width, width)
+    )
     box = BoxProblem(
         rows,
         problem.b,

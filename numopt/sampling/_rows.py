@@ -5,20 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .._kernels.sampling import projected_gram, row_quadform, weighted_gram
+from .._blocks import RowBlocks
+from .._kernels.least_squares import gram
+from .._kernels.sampling import row_quadform, weighted_gram
 from .._namespace import Array, array_namespace, device_of
 
+# Columns up to which the library's own product of a block with itself beats BLAS.
+NARROW = 24
+# Entries of a block of a sparse matrix once it is dense.
+BLOCK_ENTRIES = 1 << 20
 
-class Whole:
-    """A matrix in memory as a source of one block."""
 
-    def __init__(self, matrix: Array) -> None:
-        self.like, self.dtype = matrix, matrix.dtype
+class SparseBlocks:
+    """A sparse matrix as a source of dense blocks of rows."""
+
+    def __init__(self, matrix: Any, dtype: Any) -> None:
+        self._matrix, self.dtype = matrix.tocsr(), dtype
         self.shape = int(matrix.shape[0]), int(matrix.shape[1])
+        self.like = self._matrix.data
 
     def blocks(self) -> Iterator[tuple[slice, Array]]:
-        """Yield the matrix."""
-        yield slice(0, self.shape[0]), self.like
+        """Yield ranges of rows with the dense matrices they are."""
+        n, d = self.shape
+        xp = array_namespace(self.like)
+        height = max(1, BLOCK_ENTRIES // d)
+        for start in range(0, n, height):
+            rows = slice(start, min(n, start + height))
+            yield rows, xp.astype(self._matrix[rows].toarray(), self.dtype, copy=False)
+
+
+def in_memory(matrix: Array) -> Rows:
+    """Return the rows of an array."""
+    return Rows(RowBlocks("A", matrix))
 
 
 class Rows:
@@ -57,9 +75,7 @@ class Rows:
 
     def scaled(self, factors: Array | None) -> Rows:
         """Return the rows multiplied by factors (n,) each."""
-        return Rows(
-            self._source, scale=self._scale, basis=self._basis, b=self._b, factors=factors
-        )
+        return Rows(self._source, scale=self._scale, basis=self._basis, b=self._b, factors=factors)
 
     def _changed(self, block: Array, which: Any) -> Array:
         """Return rows as they are to be read; `which` is their range or their indices."""
@@ -83,7 +99,8 @@ class Rows:
         total: Any = 0
         for rows, block in self.blocks():
             w = weights[rows]
-            part = weighted_gram(block, w) if P is None else projected_gram(block, w, P)
+            narrow = P is None and self.d <= NARROW
+            part = weighted_gram(block, w) if narrow else gram(block, w, P)
             total = part + total
         return total
 
@@ -129,4 +146,6 @@ class Rows:
 
 def _part(values: Array, which: Any) -> Array:
     """Return the entries of a range or of an index array."""
-    return values[which] if isinstance(which, slice) else array_namespace(values).take(values, which)
+    return (
+        values[which] if isinstance(which, slice) else array_namespace(values).take(values, which)
+    )

@@ -267,9 +267,7 @@ def _sensitivity(rows: Rows, settings: Settings) -> Scored:
     )
 
 
-def lewis_bounds(
-    rows: Rows, p: float, basis: Basis, index: Array | None
-) -> tuple[Array, Array]:
+def lewis_bounds(rows: Rows, p: float, basis: Basis, index: Array | None) -> tuple[Array, Array]:
     """Return bounds (k,) of the sensitivities that hold for tight Lewis weights."""
     run = lewis_weights(rows, p, tol=1e-6, maxiter=LEWIS_STEPS, nonzero=basis.nonzero)
     xp = rows.xp
@@ -412,7 +410,11 @@ def _estimated_total(
         draws = place(rng.random(count), images) * sums[-1]
         index = xp.clip(xp.searchsorted(sums, draws, side="right"), 0, rows.n - 1)
         found = brackets(
-            images, xp.take(images, index, axis=0), p, tol=max(tol, 1e-3 * eps), maxiter=NEWTON_STEPS
+            images,
+            xp.take(images, index, axis=0),
+            p,
+            tol=max(tol, 1e-3 * eps),
+            maxiter=NEWTON_STEPS,
         )
         scores.append(found.lower)
         ratios.append(found.lower / xp.take(chances, index))

@@ -61,9 +61,7 @@ def constraint_rows(
     return (rows.take(sample.index) @ basis.P) * (sample.weights ** (1 / p))[:, None]
 
 
-def brackets(
-    C: Array, asked: Array, p: float, *, tol: float, maxiter: int
-) -> Brackets:
+def brackets(C: Array, asked: Array, p: float, *, tol: float, maxiter: int) -> Brackets:
     """Return bounds of the largest share of each row asked for (k, rank) in ``||C x||_p^p``.
 
     A row outside the span of those of C has infinitely large share there; at most 1 is returned.
