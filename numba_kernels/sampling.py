@@ -155,9 +155,9 @@ def power_terms(residual, weights, p, smoothing):
         for i in range(block * size // BLOCKS, (block + 1) * size // BLOCKS):
             r = np.float64(residual[i])
             square = r * r + floor
-            slope = weights[i] * _power(square, exponent) if square > 0 else 0.0
+            slope = weights[i] * _power(square, exponent) if square > 0 or p == 2 else 0.0
             gradient[i] = slope * r
-            curvature[i] = slope * (1 + extra * (r * r / square)) if square > 0 else 0.0
+            curvature[i] = slope * (1 + extra * (r * r / square)) if square > 0 else slope
             if floor == 0.0:
                 parts[block] += slope * r * r
             elif r != 0.0:

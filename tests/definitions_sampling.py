@@ -89,7 +89,7 @@ def power_terms(residual, weights, p, smoothing):
     residual, weights = _extended(residual, weights)
     square = residual**2 + np.longdouble(smoothing) ** 2
     safe = np.where(square > 0, square, 1)
-    slope = np.where(square > 0, weights * safe ** (np.longdouble(p) / 2 - 1), 0)
+    slope = np.where((square > 0) | (p == 2), weights * safe ** (np.longdouble(p) / 2 - 1), 0)
     curvature = slope * (1 + (p - 2) * residual**2 / safe)
     value = (weights * np.abs(residual) ** p).sum()
     digits = 1 + np.abs(p * np.log(safe)).max()

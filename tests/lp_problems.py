@@ -8,7 +8,7 @@ def gaussian(n=120, d=4, seed=0):
 
 
 def spiked(n=120, d=4, seed=0):
-    """A few rows that nothing else can stand for."""
+    """Return a matrix with a few rows that nothing else can stand for."""
     A = gaussian(n, d, seed)
     A[:d] = 3 * np.sqrt(n) * np.eye(d)
     return A
@@ -32,7 +32,7 @@ def cauchy(n=120, d=4, seed=0):
 
 
 def one_hot(n=120, d=4, seed=0):
-    """Groups whose sizes fall off geometrically."""
+    """Return groups whose sizes fall off geometrically."""
     share = 0.5 ** np.arange(1, d + 1)
     group = np.random.default_rng(seed).choice(d, n, p=share / share.sum())
     group[:d] = np.arange(d)

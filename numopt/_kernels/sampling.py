@@ -158,10 +158,10 @@ def power_terms(
     xp = array_namespace(residual)
     size = xp.abs(residual)
     square = residual * residual + smoothing * smoothing
-    positive = square > 0
-    safe = xp.where(positive, square, xp.ones_like(square))
+    positive = square > 0 if p != 2 else square >= 0
+    safe = xp.where(square > 0, square, xp.ones_like(square))
     slope = weights * xp.where(positive, root_power(safe, p - 2), xp.zeros_like(square))
-    curvature = slope * (1 + (p - 2) * xp.where(positive, residual * residual / safe, 0.0))
+    curvature = slope * (1 + (p - 2) * residual * residual / safe)
     return slope * residual, curvature, xp.vecdot(weights, size**p)
 
 

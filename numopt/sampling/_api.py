@@ -15,9 +15,10 @@ from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBAC
 from ._certificate import Loss, dual_norm, rounding
 from ._coreset import lp_coreset
 from ._inputs import Data, exponent, fraction, tolerance, validated
-from ._reduce import restricted, solve_reduced
+from ._reduce import solve_reduced
 from ._regression import Budget, Point, Regression, certified, regression, solve_exact
 from ._result import CoresetResult, LpResult
+from ._rows import in_memory
 
 METHODS = ("auto", "exact", "reduce", "coreset")
 RANK_DEFICIENT, STALLED, ENLARGED = 2, 3, 4
@@ -234,9 +235,9 @@ def _problem(data: Data, settings: Settings) -> tuple[Regression, Array | None]:
     if bool(xp.all(positive)):
         return regression(rows, b, _loss(weights, settings), ridge), None
     (index,) = xp.nonzero(positive)
-    # The weights of the rows left out are made up and taken away again with the rows.
-    full = Regression(rows, b, _loss(xp.where(positive, weights, 1.0), settings), ridge, None)
-    return restricted(full, index), positive
+    loss = _loss(xp.take(weights, index), settings)
+    part = in_memory(rows.take(index))
+    return regression(part, xp.take(b, index), loss, ridge), positive
 
 
 def _on_all_rows(data: Data, settings: Settings, start: Array | None) -> LpResult:

@@ -73,8 +73,9 @@ def _powers(u: Array, p: float, smoothing: Array) -> tuple[Array, Array]:
     """Return slope over u and curvature of ``(u^2 + s^2)^(p/2) / p``."""
     xp = array_namespace(u)
     square = u * u + (smoothing * smoothing)[:, None]
+    positive = square > 0 if p != 2 else square >= 0
     safe = xp.where(square > 0, square, xp.ones_like(square))
-    slope = xp.where(square > 0, root_power(safe, p - 2), xp.zeros_like(square))
+    slope = xp.where(positive, root_power(safe, p - 2), xp.zeros_like(square))
     return slope, slope * (1 + (p - 2) * u * u / safe)
 
 

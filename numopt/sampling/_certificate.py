@@ -15,8 +15,8 @@ class Loss(NamedTuple):
 
     p: float
     weights: Array
-    up: Array | None = None
-    down: Array | None = None
+    up: Array = None
+    down: Array = None
 
     def value(self, residual: Array) -> float:
         """Return the loss of a residual (n,), computed from its largest entry: no overflow."""
@@ -27,7 +27,7 @@ class Loss(NamedTuple):
         largest = float(xp.max(size))
         if largest == 0:
             return 0.0
-        return inner(self.weights, (size / largest) ** self.p) * largest**self.p
+        return inner(self.weights, (size / largest) ** self.p) * float(largest**self.p)
 
     def row_scale(self) -> Array:
         """Return factors c (n,) with ``sum_i |c_i r_i|^p`` at most the loss of r."""
@@ -45,7 +45,7 @@ def dual_norm(loss: Loss, y: Array) -> float:
     largest = float(xp.max(scaled))
     if largest == 0:
         return 0.0
-    return largest * float(xp.sum((scaled / largest) ** q)) ** (1 / q)
+    return float(largest * float(xp.sum((scaled / largest) ** q)) ** (1 / q))
 
 
 def relative_gap(
@@ -55,9 +55,9 @@ def relative_gap(
 
     `y` (n,) is a dual point: ``A'y`` is the gradient of a ridge penalty, zero without one, up to
     a difference that costs the lower bound at most `slack` times the p-th root of the loss and at
-    most `lost`, infinite without a penalty. With a penalty, whose value is `penalty`, the bound is that of the sum of p-th power and
-    penalty, and y must be p times the gradient at unit powers. `floor` is the loss below which
-    the fit is exact.
+    most `lost`, infinite without a penalty. With a penalty, whose value is `penalty`, the bound
+    is that of the sum of p-th powers and penalty, and y must be near the gradient of the loss.
+    `floor` is the loss below which the fit is exact.
     """
     value = loss.value(residual)
     total = value + penalty
@@ -69,11 +69,11 @@ def relative_gap(
     root, size = value ** (1 / loss.p), dual_norm(loss, y)
     if lost == float("inf"):
         lower = (coupling - slack * root) / size if size > 0 else 0.0
-        return max(0.0, 1 - lower / root)
+        return float(max(0.0, 1 - lower / root))
     # Without homogeneity: Young's inequality instead of Hoelder's.
     q = loss.p / (loss.p - 1)
     conjugate = (size / loss.p) ** q * (loss.p - 1)
-    return max(0.0, (value + conjugate - coupling + lost) / total)
+    return float(max(0.0, (value + conjugate - coupling + lost) / total))
 
 
 def in_box(loss: Loss, y: Array) -> Array:

@@ -207,7 +207,7 @@ def scores_for(
     basis = lewis_basis(rows, p, nonzero)
     if scheme == "lewis":
         return basis.weights, scheme, basis.rank
-    C = constraint_rows(rows, p, basis, "auto", rows.n, rng)
+    C = constraint_rows(rows, p, basis, "coreset", rows.n, rng)
     asked = rows.times(basis.P)
     found = brackets(C, asked, p, tol=ROUGH_SENSITIVITY, maxiter=ROUGH_STEPS)
     values = xp.minimum(found.upper, 2 * found.lower)
@@ -222,13 +222,14 @@ def _target(scores: Array, p: float, d: int, wanted: tuple[int | None, float | N
     eps = DEFAULT_EPS if eps is None else eps
     xp = array_namespace(scores)
     factor = max(1.0, float(xp.sum(scores)) / d) if p > 2 else 1.0
-    return min(scores.shape[0], math.ceil(SIZE_FACTOR * d * factor * math.log(2 / delta) / eps**2))
+    rows = math.ceil(SIZE_FACTOR * d * factor * math.log(2 / delta) / eps**2)
+    return min(int(scores.shape[0]), rows)
 
 
 def _rank_of(rows: Rows, sample: Sample) -> int:
     if sample.index.shape[0] == 0:
         return 0
-    return whiten(in_memory(rows.take(sample.index))).rank
+    return int(whiten(in_memory(rows.take(sample.index))).rank)
 
 
 def _full_rank(
@@ -241,7 +242,8 @@ def _full_rank(
     floor: float,
 ) -> Drawn:
     """Return a sample of the rank of all rows, enlarged until it has that."""
-    xp, attempts = rows.xp, []
+    xp = rows.xp
+    attempts: list[Record] = []
     positive = int(xp.count_nonzero(scores))
     for _ in range(ATTEMPTS):
         if replace and size < positive:

@@ -26,6 +26,8 @@ def probabilities(scores: Array, size: float) -> Array:
     """
     xp = array_namespace(scores)
     n = scores.shape[0]
+    if size >= int(xp.count_nonzero(scores)):
+        return xp.astype(scores > 0, scores.dtype)
     ascending = xp.sort(scores)
     # With the k largest certain, c = (size - k) / (sum of the others); right for the smallest k
     # for which no other exceeds 1. Sums of the smallest scores lose no digits.

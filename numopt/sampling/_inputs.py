@@ -15,11 +15,11 @@ LARGEST = {"float64": 1e100, "float32": 1e12}
 
 
 class Data(NamedTuple):
-    """A matrix and what comes with it; entries are those given times powers of two."""
+    """A matrix and what comes with it, or None; entries are those given times powers of two."""
 
     rows: Rows
-    b: Array | None
-    weights: Array | None
+    b: Array
+    weights: Array
     scale: float
     scale_b: float
 
@@ -72,15 +72,15 @@ def _power_of_two(largest: float, limit: float) -> float:
     """Return what brings a number near 1 if it or its inverse is above a limit, else 1."""
     if largest == 0 or 1 / limit < largest < limit:
         return 1.0
-    return float(2.0 ** -math.frexp(largest)[1])
+    return math.ldexp(1.0, -math.frexp(largest)[1])
 
 
 def exponent(p: Any) -> float:
     """Return p, a finite number of at least 1."""
-    p = _validate.real("p", p)
-    if not (p >= 1 and math.isfinite(p)):
+    number = _validate.real("p", p)
+    if not (number >= 1 and math.isfinite(number)):
         raise ValueError(f"`p` must be finite and at least 1, got {p!r}.")
-    return p
+    return number
 
 
 def fraction(name: str, value: Any) -> float:
@@ -92,8 +92,10 @@ def fraction(name: str, value: Any) -> float:
 
 
 def nonzero_rows(rows: Rows) -> Array:
-    """Return which rows (n,) have an entry that is not zero."""
-    return rows.largest() > 0
+    """Return which rows (n,) are not zero, nor so small that their squares are next to others."""
+    xp, largest = rows.xp, rows.largest()
+    limit = (1e4 if rows.dtype == xp.float64 else 1e2) * float(xp.finfo(rows.dtype).smallest_normal)
+    return largest > float(xp.max(largest)) * limit**0.5
 
 
 def tolerance(tol: Any, like: Array, double: float, single: float) -> float:

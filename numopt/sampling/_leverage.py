@@ -8,7 +8,7 @@ import numpy as np  # noqa: TID251 - the generator of the sketch
 
 from .._namespace import Array, array_namespace
 from .._random import place
-from ..sketching import CountSketch
+from ..sketching import SparseSign
 from ._rows import Rows, in_memory
 
 # Passes after which the coordinates are taken as they are; two suffice but for rank deficiency.
@@ -68,9 +68,8 @@ def _singular_values(P: Array, shares: Array) -> Array:
     """
     xp = array_namespace(P)
     lengths = xp.sqrt(xp.sum(P * P, axis=0))
-    return xp.sqrt(xp.clip(shares, 0.0, None)) / xp.where(
-        lengths > 0, lengths, lengths + float("inf")
-    )
+    lengths = xp.where(lengths > 0, lengths, lengths + float("inf"))
+    return xp.sqrt(xp.clip(shares, 0.0, None)) / lengths
 
 
 def leverage(rows: Rows, weights: Array | None = None) -> tuple[Array, Whitening]:
@@ -85,6 +84,8 @@ def leverage(rows: Rows, weights: Array | None = None) -> tuple[Array, Whitening
 ESTIMATE_COLUMNS = 16
 # Rows of the sketch for each column of the matrix.
 SKETCH_ROWS = 20
+# Signs in each of its columns.
+SKETCH_SIGNS = 4
 
 
 def sketched_leverage(rows: Rows, rng: np.random.Generator) -> tuple[Array, int]:
@@ -98,7 +99,7 @@ def sketched_leverage(rows: Rows, rng: np.random.Generator) -> tuple[Array, int]
     if m >= rows.n:
         tau, whitening = leverage(rows)
         return tau, whitening.rank
-    sketch = CountSketch(m, rows.n, rng=rng)
+    sketch = SparseSign(m, rows.n, rng=rng, nnz=SKETCH_SIGNS)
     total: Any = 0
     for part, block in rows.blocks():
         total = total + sketch.partial(block, block[:, :0], None, part.start)

@@ -90,7 +90,6 @@ def _state_at(problem: PowerProblem, x: Array, residual: Array, smoothing: float
 
 def _step(problem: PowerProblem, state: PowerState) -> PowerState:
     """Return the state after a Newton step, or after the smoothing was lowered."""
-    n = state.residual.shape[0]
     if state.smoothing > 0:
         left = float(problem.rows.xp.sum(problem.weights)) * state.smoothing**problem.p
         if state.decrement <= 1e-2 * min(state.value, 10 * left):

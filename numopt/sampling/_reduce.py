@@ -92,7 +92,7 @@ def _solve_frozen(
     constant gradient. If the solution with those rows frozen has all of them on the side where
     they were put, it solves the whole problem, and its dual variables certify that.
     """
-    xp, loss = problem.rows.xp, problem.loss
+    xp = problem.rows.xp
     first = solve_exact(part, x, Budget(SAMPLE_TOL, budget.maxiter, None))
     spread = xp.where(tau > 0, xp.sqrt(tau), xp.ones_like(tau))
     residual = problem.b - problem.rows.times(first.x)

@@ -235,7 +235,7 @@ def _density_at_zero(residual: Array, level: float) -> float:
         raise ValueError("`covariance` needs residuals of which fewer than half are equal.")
     u = residual / width
     weights = xp.where(xp.abs(u) <= 1, 0.75 * (1 - u * u), xp.zeros_like(u))
-    return float(xp.sum(weights)) / (n * width)
+    return float(xp.sum(weights) / (n * width))
 
 
 def _quantile(ordered: Array, level: float) -> Array:

@@ -249,8 +249,8 @@ def _sensitivity(rows: Rows, settings: Settings) -> Scored:
     found = brackets(C, asked, p, tol=settings.tol, maxiter=settings.maxiter)
     exact = C.shape[0] == rows.n
     lower, upper = found.lower, found.upper
-    residual = float(xp.max(1 - lower / xp.where(upper > 0, upper, 1.0))) if wanted else 0.0
-    residual = residual if float(xp.max(upper)) > 0 else 0.0
+    difference = (upper - lower) / xp.where(upper > 0, upper, xp.ones_like(upper))
+    residual = float(xp.max(difference)) if wanted else 0.0
     scores = lower if exact else xp.minimum(upper, xp.ones_like(upper))
     if not exact and settings.bounds:
         lower, upper = lewis_bounds(rows, p, basis, index)
@@ -409,13 +409,8 @@ def _estimated_total(
     while True:
         draws = place(rng.random(count), images) * sums[-1]
         index = xp.clip(xp.searchsorted(sums, draws, side="right"), 0, rows.n - 1)
-        found = brackets(
-            images,
-            xp.take(images, index, axis=0),
-            p,
-            tol=max(tol, 1e-3 * eps),
-            maxiter=NEWTON_STEPS,
-        )
+        asked = xp.take(images, index, axis=0)
+        found = brackets(images, asked, p, tol=max(tol, 1e-3 * eps), maxiter=NEWTON_STEPS)
         scores.append(found.lower)
         ratios.append(found.lower / xp.take(chances, index))
         solves += count

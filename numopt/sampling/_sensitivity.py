@@ -19,6 +19,7 @@ BATCH_ENTRIES = 131_072
 ROUGH = 0.5
 # Multiplications on the whole matrix from which on a coreset takes its place: some seconds.
 EXACT_WORK = 2e10
+# Rows of that coreset for each unit of d log d, enough for a factor of some ten percent.
 CORESET_ROWS = 40
 
 
@@ -54,7 +55,7 @@ def constraint_rows(
 ) -> Array:
     """Return the rows (m, rank) that stand for the matrix: all, or a Lewis coreset."""
     work = wanted * rows.n * basis.rank**2
-    size = CORESET_ROWS * math.ceil(basis.rank ** max(1.0, p / 2) * math.log(basis.rank + 2))
+    size = CORESET_ROWS * math.ceil(basis.rank * math.log(basis.rank + 2))
     if method == "exact" or (method == "auto" and work <= EXACT_WORK) or size >= rows.n:
         return rows.times(basis.P)
     sample = poisson(probabilities(basis.weights, size), rng)
@@ -70,7 +71,7 @@ def brackets(C: Array, asked: Array, p: float, *, tol: float, maxiter: int) -> B
     height = max(1, BATCH_ENTRIES // C.shape[0])
     lower, upper, nit, solves = [], [], 0, 0
     for start in range(0, asked.shape[0], height):
-        a = asked[start : start + height, :]
+        a = asked[start : min(start + height, asked.shape[0]), :]
         zero = xp.vecdot(a, a) == 0
         # A zero row has share zero; its problem is that of a row of ones.
         found = bracket(Batch(C, xp.where(zero[:, None], xp.ones_like(a), a), p, tol), maxiter)
