@@ -8,7 +8,7 @@ QUICK = bool(os.environ.get("NUMOPT_BENCH_QUICK"))
 
 
 def spiked(rng, n, d):
-    """A few rows that nothing else can stand for."""
+    """Return a matrix with a few rows that nothing else can stand for."""
     A = rng.normal(size=(n, d))
     A[:d] = 3 * np.sqrt(n) * np.eye(d)
     return A
@@ -31,7 +31,7 @@ def cauchy(rng, n, d):
 
 
 def one_hot(rng, n, d):
-    """Groups whose sizes fall off geometrically, down to a few rows."""
+    """Return groups whose sizes fall off geometrically, down to a few rows."""
     share = np.geomspace(1, 2e-3, d)
     group = rng.choice(d, n, p=share / share.sum())
     group[:d] = np.arange(d)
