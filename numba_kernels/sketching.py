@@ -205,6 +205,28 @@ def sparse_embedding_apply(A, B, buckets, values, size):
     return _sparse_embedding(A, B, buckets, values, size, threads).sum(axis=0)
 
 
+@jit(parallel=True)
+def _sparse_embedding_csr(data, indices, indptr, buckets, values, size, d, threads):
+    """Partial sketches (threads, size, d)."""
+    n, zeta = buckets.shape
+    sums = np.zeros((threads, size, d), dtype=data.dtype)
+    for part in prange(threads):
+        total = sums[part]
+        for i in range(part * n // threads, (part + 1) * n // threads):
+            for z in range(zeta):
+                to = total[buckets[i, z]]
+                value = values[i, z]
+                for entry in range(indptr[i], indptr[i + 1]):
+                    to[indices[entry]] += value * data[entry]
+    return sums
+
+
+def sparse_embedding_apply_csr(data, indices, indptr, buckets, values, size, d):
+    threads = max(1, min(numba.get_num_threads(), data.size // (4 * size)))
+    parts = _sparse_embedding_csr(data, indices, indptr, buckets, values, size, d, threads)
+    return parts.sum(axis=0)
+
+
 def fwht_rows(X):
     out = X.copy()
     _fwht(out, max(1, min(numba.get_num_threads(), out.size >> 16)))

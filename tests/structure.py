@@ -44,5 +44,7 @@ def imports_of(module: ast.Module, package: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             start = package.split(".")[: -node.level + 1 or None] if node.level else []
             base = ".".join([*start, *filter(None, [node.module])])
-            modules |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+            modules |= {f"{base}.{alias.name}" for alias in node.names}
+            if node.module:
+                modules.add(base)
     return modules

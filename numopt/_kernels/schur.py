@@ -11,7 +11,7 @@ from .._namespace import Array, array_namespace, device_of, widest_float
 _CHECK_EVERY = 8
 
 
-def _segment_sums(values: Array, starts: Array) -> Array:
+def segment_sums(values: Array, starts: Array) -> Array:
     """Sum consecutive segments, which begin at all but the last of `starts`.
 
     Differences of a running sum lose digits relative to the sum of everything, not of the
@@ -41,19 +41,19 @@ class CsrMatrix:
     def times(self, x: Array) -> Array:
         """Return P x (n,)."""
         xp = array_namespace(x)
-        return _segment_sums(self.data * xp.take(x, self.columns), self.indptr)
+        return segment_sums(self.data * xp.take(x, self.columns), self.indptr)
 
     def transposed_times(self, y: Array) -> Array:
         """Return P' y (m,)."""
         xp = array_namespace(y)
         terms = self.data_by_column * xp.take(y, self.rows_by_column)
-        return _segment_sums(terms, self.column_starts)
+        return segment_sums(terms, self.column_starts)
 
     def squared_transposed_times(self, y: Array) -> Array:
         """Return (P * P)' y (m,)."""
         xp = array_namespace(y)
         terms = self.data_by_column**2 * xp.take(y, self.rows_by_column)
-        return _segment_sums(terms, self.column_starts)
+        return segment_sums(terms, self.column_starts)
 
 
 @kernel(min_size=256)

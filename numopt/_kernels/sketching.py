@@ -12,6 +12,7 @@ import array_api_extra as xpx
 from .._dispatch import kernel
 from .._namespace import Array, array_namespace, device_of
 from .least_squares import row_ranges
+from .schur import segment_sums
 
 
 @kernel(min_size=1 << 12)
@@ -64,3 +65,31 @@ def sparse_embedding_apply(A: Array, B: Array, buckets: Array, values: Array, si
             choice = xpx.one_hot(buckets[rows, z], size, dtype=A.dtype)
             total = total + xp.matmul(choice.T, block * values[rows, z][:, None])
     return total
+
+
+@kernel(min_size=1 << 12)
+def sparse_embedding_apply_csr(
+    data: Array,
+    indices: Array,
+    indptr: Array,
+    buckets: Array,
+    values: Array,
+    size: int,
+    d: int,
+) -> Array:
+    """Compute `sparse_embedding_apply` of a matrix (n, d) in compressed rows, without a B.
+
+    Returns (size, d). zeta multiplications an entry; this reference sorts them by their place.
+    """
+    xp = array_namespace(data)
+    device = device_of(data)
+    places = xp.arange(data.shape[0], dtype=indptr.dtype, device=device)
+    rows = xp.searchsorted(indptr, places, side="right") - 1
+    bounds = xp.arange(size * d + 1, dtype=indptr.dtype, device=device)
+    total = xp.zeros((size * d,), dtype=data.dtype, device=device)
+    for z in range(buckets.shape[1]):
+        keys = xp.take(buckets[:, z], rows) * d + xp.astype(indices, buckets.dtype)
+        order = xp.argsort(keys, stable=True)
+        terms = xp.take(data * xp.take(values[:, z], rows), order)
+        total = total + segment_sums(terms, xp.searchsorted(xp.take(keys, order), bounds))
+    return xp.reshape(total, (size, d))

@@ -229,11 +229,26 @@ class LstsqFactor:
     array([1., 2., 3., 4.])
     """
 
-    def __init__(self, design: Design, factor: Factor, options: Options, out: Any, settle: bool):
-        self._design, self._factor, self._options = design, factor, options
-        self._dtype, self._settle = out, settle
-        self.shape, self.method = design.shape, factor.method
-        self.rank, self.cond_estimate = factor.preconditioner.rank, factor.preconditioner.cond
+    shape: tuple[int, int]
+    method: str
+    rank: int
+    cond_estimate: float
+    _design: Design
+    _factor: Factor
+    _options: Options
+    _dtype: Any
+    _settle: bool
+
+    @classmethod
+    def _of(
+        cls, design: Design, factor: Factor, options: Options, dtype: Any, settle: bool
+    ) -> LstsqFactor:
+        made = cls()
+        made._design, made._factor, made._options = design, factor, options
+        made._dtype, made._settle = dtype, settle
+        made.shape, made.method = design.shape, factor.method
+        made.rank, made.cond_estimate = factor.preconditioner.rank, factor.preconditioner.cond
+        return made
 
     def solve(
         self,
@@ -268,7 +283,10 @@ def lstsq_factor(
     precision: str = "auto",
     check_finite: bool = True,
 ) -> LstsqFactor:
-    """Factorize the design of a least squares problem, to solve it for right-hand sides.
+    r"""Factorize the design of a least squares problem, to solve it for right-hand sides.
+
+    .. math:: \min_x \; \| W^{1/2} (A x - b) \|_2^2 + \lambda \| x \|_2^2
+       \quad \text{for one b after the other.}
 
     Parameters
     ----------
@@ -313,6 +331,11 @@ def lstsq_factor(
     -----
     A further right-hand side costs two or three passes over A ("iterative": about 30).
 
+    References
+    ----------
+    .. [1] Z. Song, M. Ye, J. Yin, L. Zhang, "A Nearly-Optimal Bound for Fast Regression with
+       l-infinity Guarantee", ICML 2023, arXiv:2302.00248.
+
     Examples
     --------
     >>> import numpy as np
@@ -331,7 +354,7 @@ def lstsq_factor(
     xp = array_namespace(design.like)
     nothing = xp.zeros((design.shape[0], 0), dtype=design.dtype, device=device_of(design.like))
     factor = factorize(design, nothing, options)
-    return LstsqFactor(design, factor, options, out, _extended(precision, design))
+    return LstsqFactor._of(design, factor, options, out, _extended(precision, design))
 
 
 def _options(

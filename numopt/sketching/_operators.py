@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import array_api_compat.numpy as host
-from array_api_compat import is_numpy_array
 
 from .. import _validate
 from .._kernels import sketching as kernels
@@ -209,17 +208,16 @@ class SparseSign(Sketch):
         return super().apply(A)
 
     def _sparse(self, A: Any) -> Array:
-        from scipy.sparse import csr_array
-
         if A.shape[0] != self.shape[1]:
             raise ValueError(
                 f"`A` must have {self.shape[1]} rows to match `n`, got shape {A.shape}."
             )
-        n, nnz = self.buckets.shape
-        starts = host.arange(0, n * nnz + 1, nnz)
-        parts = (self.signs.reshape(-1) / math.sqrt(nnz), self.buckets.reshape(-1), starts)
-        adjoint = csr_array(parts, shape=self.shape[::-1])
-        return (adjoint.T @ A).toarray()
+        A = A.tocsr()
+        data = A.data
+        buckets = place(self.buckets, data, _index_dtype(data))
+        values = place(self.signs / math.sqrt(self.signs.shape[1]), data)
+        m, d = self.shape[0], int(A.shape[1])
+        return kernels.sparse_embedding_apply_csr(data, A.indices, A.indptr, buckets, values, m, d)
 
     def partial(self, A: Array, B: Array, scale: Array | None, offset: int) -> Array:
         part = slice(offset, offset + A.shape[0])
@@ -374,9 +372,5 @@ def _index_dtype(x: Array) -> Any:
 
 
 def _is_sparse(A: Any) -> bool:
-    """Tell whether `A` is a sparse matrix or array of SciPy."""
-    if is_numpy_array(A) or not hasattr(A, "tocsr"):
-        return False
-    from scipy.sparse import issparse
-
-    return bool(issparse(A))
+    """Tell whether `A` is a sparse matrix or array, of SciPy or CuPy."""
+    return hasattr(A, "tocsr")
