@@ -72,9 +72,9 @@ def lp_coreset(
     b : array, shape (n,), optional
         Responses. The scores are then those of the rows of [A b], so that a regression on the
         coreset is close to that on all rows.
-    scheme : {"auto", "uniform", "leverage", "root_leverage", "lewis", "sensitivity", \
-"combined"}, default "auto"
-        Scores to draw by, see `lp_scores`. "auto" is "lewis" for p < 2, "leverage" for p = 2 and
+    scheme : str, default "auto"
+        Scores to draw by: "leverage", "root_leverage", "lewis", "sensitivity" or "combined", see
+        `lp_scores`. "auto" is "lewis" for p < 2, "leverage" for p = 2 and
         "combined" for p > 2. "uniform" takes all rows alike, which fails where few rows matter.
     sample_size : int, optional
         Expected number of rows. Default from `eps`; more than there are nonzero rows gives all of

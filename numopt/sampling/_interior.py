@@ -102,7 +102,7 @@ def _measure(problem: BoxProblem, state: BoxState) -> Record:
     reached = float(xp.vecdot(state.y, state.residual))
     gap = abs(value - reached) / value if value > 0 else 0.0
     infeasible = float(xp.max(xp.abs(_dual_residual(problem, state)) / problem.columns))
-    return {"error": max(gap, infeasible), "fun": value, "gap": gap, "infeasibility": infeasible}
+    return {"error": max(gap, infeasible), "fun": value}
 
 
 def _dual_residual(problem: BoxProblem, state: BoxState) -> Array:

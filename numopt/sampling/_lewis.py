@@ -46,6 +46,6 @@ def lewis_weights(
 
     def measure(state: LewisState) -> Record:
         error = xp.max(xp.abs(xp.expm1(state.log_ratio)))
-        return {"error": float(error), "rank": state.whitening.rank}
+        return {"error": float(error)}
 
     return iterate(state_at(start), step, measure, tol=tol, maxiter=maxiter)

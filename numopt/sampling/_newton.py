@@ -140,4 +140,4 @@ def _measure(problem: PowerProblem, state: PowerState) -> Record:
     lost = 0.5 * p * inner(xp.matmul(metric, state.step), state.step)
     lost = lost if float(metric[0, 0]) > 0 else float("inf")
     gap = relative_gap(loss, state.residual, p * state.dual, penalty, floor, 0.0, lost)
-    return {"error": gap, "fun": state.value + penalty, "smoothing": state.smoothing}
+    return {"error": gap, "fun": state.value + penalty}
