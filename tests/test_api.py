@@ -22,7 +22,11 @@ PLOTS = [
     and not name.startswith("_")
 ]
 # What may be given by position besides arrays.
-POSITIONAL = {"PointCloudCost": {"metric", "scale"}, "ProgressBar": {"description"}, "lp_regression": {"p"}}
+POSITIONAL = {
+    "PointCloudCost": {"metric", "scale"},
+    "ProgressBar": {"description"},
+    "lp_regression": {"p"},
+}
 SECTION = re.compile(r"^(\w[\w ]*)\n-+$", re.MULTILINE)
 FIELD = re.compile(r"^([*\w][\w, *]*) : ", re.MULTILINE)
 
@@ -114,7 +118,9 @@ SOLVES = {
     "CoresetResult": lambda: numopt.lp_coreset(A, 1, A[:, 0], sample_size=9, rng=0),
     "LpResult": lambda: numopt.lp_regression(A, np.arange(40.0)),
     "LpResult-smooth": lambda: numopt.lp_regression(A, np.arange(40.0), 1.5),
-    "LpResult-coreset": lambda: numopt.lp_regression(A, np.arange(40.0), 2, method="coreset", rng=0),
+    "LpResult-coreset": lambda: numopt.lp_regression(
+        A, np.arange(40.0), 2, method="coreset", rng=0
+    ),
     "LpResult-not-solved": lambda: numopt.lp_regression(A, np.arange(40.0), maxiter=1),
 }
 # What the records of a history hold besides "nit" and "error".

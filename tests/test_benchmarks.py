@@ -43,7 +43,7 @@ BENCHMARKS = list(declared())
 
 
 def test_benchmarks_are_found():
-    assert {module for module, _, _ in BENCHMARKS} == {"import", "transport"}
+    assert {module for module, _, _ in BENCHMARKS} == {"import", "sampling", "transport"}
     assert len(BENCHMARKS) >= 14
 
 
@@ -150,3 +150,16 @@ def test_report_prints_a_row_for_each_accuracy():
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
     assert [row[1] for row in rows if row[0] == "assign-40-50"] == ["1e-06", "1e-10"]
+
+
+def test_sampling_report_prints_its_tables():
+    command = [sys.executable, str(FOLDER / "sampling_report.py"), "--quick"]
+    done = subprocess.run(
+        [*command, "--tables", "sizes", "speed", "--cases", "L5"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "slope, log-log" in done.stdout
+    assert "L5 Lewis p = 4" in done.stdout
