@@ -1,7 +1,5 @@
 """l_p regression, scores and coresets: time, memory, certificates."""
 
-import numpy as np
-
 import numopt
 
 from .lp_cases import QUICK, matrix, regression
