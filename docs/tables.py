@@ -96,7 +96,9 @@ def min_size(function):
     """Return the size from which a kernel may be replaced, None for other functions."""
     for decorator in function.decorator_list:
         if isinstance(decorator, ast.Call) and decorator.func.id == "kernel":
-            return ast.literal_eval(decorator.keywords[0].value)
+            # A number, or a shift of one.
+            size = compile(ast.Expression(decorator.keywords[0].value), "min_size", "eval")
+            return eval(size, {"__builtins__": {}})
     return None
 
 

@@ -197,3 +197,13 @@ def test_scikit_learn_takes_a_coreset_as_sample_weight():
     x = model.fit(drawn.A, drawn.b, sample_weight=drawn.weights).coef_
     loss, best = ((b - A @ x) ** 2).sum(), np.linalg.lstsq(A, b)[1][0]
     assert best <= loss <= 1.03 * best
+
+
+def test_a_seed_that_also_made_the_data_does_no_harm():
+    """Groups drawn by the same uniform numbers that would decide which rows are kept."""
+    rng = np.random.default_rng(0)
+    A = np.eye(4)[(4 * rng.random(4000)).astype(int)]
+    drawn = CORESET(A, 1, scheme="uniform", sample_size=400, rng=0)
+    np.testing.assert_allclose(drawn.A.sum(axis=0), 100, atol=45)
+    with pytest.raises(TypeError, match="`rng` must be"):
+        CORESET(A, 1, rng=1.5)

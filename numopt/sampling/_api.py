@@ -10,10 +10,10 @@ import numpy as np  # noqa: TID251 - the generator of the draws
 from .. import _validate
 from .._iterate import Callback, closing
 from .._namespace import Array, filled, inner
-from .._random import generator
 from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
 from ._certificate import Loss, dual_norm, rounding
 from ._coreset import lp_coreset
+from ._draw import own_generator
 from ._inputs import Data, exponent, fraction, tolerance, validated
 from ._reduce import solve_reduced
 from ._regression import Budget, Point, Regression, certified, regression, solve_exact
@@ -200,7 +200,7 @@ def _validated(
     if method == "auto":
         large = data.rows.n * data.rows.d >= REDUCED_ENTRIES
         method = "reduce" if large else "exact"
-    return data, Settings(p, method, budget, quantile, ridge, generator(rng))
+    return data, Settings(p, method, budget, quantile, ridge, own_generator(rng))
 
 
 def _start(x0: Any, data: Data) -> Array | None:

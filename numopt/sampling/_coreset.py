@@ -10,8 +10,7 @@ import numpy as np  # noqa: TID251 - the generator of the draws
 from .. import _validate
 from .._iterate import Record
 from .._namespace import Array, array_namespace
-from .._random import generator
-from ._draw import Sample, multinomial, poisson, probabilities
+from ._draw import Sample, multinomial, own_generator, poisson, probabilities
 from ._inputs import Data, exponent, fraction, nonzero_rows, validated
 from ._leverage import leverage, whiten
 from ._result import CoresetResult
@@ -153,7 +152,7 @@ def lp_coreset(
     delta, size = fraction("delta", delta), _size(sample_size)
     eps = None if eps is None else fraction("eps", eps)
     floor = 0.0 if floor is None else _validate.positive("floor", floor)
-    random = generator(rng)
+    random = own_generator(rng)
     rows, wanted = _joined(data, p), (size, eps, delta)
     scores = None if scores is None else _given(scores, data)
     values, scheme, rank = scores_for(rows, p, scheme, scores, random)

@@ -7,7 +7,10 @@ from typing import NamedTuple
 import numpy as np  # noqa: TID251 - draws come from the host, as everywhere
 
 from .._namespace import Array, array_namespace, device_of
-from .._random import place
+from .._random import generator, place
+
+# Tells the numbers drawn here from those of the same seed elsewhere.
+STREAM = 0x6C70
 
 
 class Sample(NamedTuple):
@@ -16,6 +19,18 @@ class Sample(NamedTuple):
     index: Array
     weights: Array
     probabilities: Array
+
+
+def own_generator(rng: int | np.random.Generator | None) -> np.random.Generator:
+    """Return the generator of an `rng` argument; a seed gives numbers of its own.
+
+    Data are often made from the same small seeds: rows kept where ``random() < q`` would then
+    depend on whatever ``random()`` has decided about the rows before.
+    """
+    if isinstance(rng, np.random.Generator) or rng is None:
+        return generator(rng)
+    generator(rng)  # refuses what is not a seed
+    return np.random.default_rng(np.random.SeedSequence(int(rng), spawn_key=(STREAM,)))
 
 
 def probabilities(scores: Array, size: float) -> Array:

@@ -10,8 +10,9 @@ import numpy as np  # noqa: TID251 - the generator of the draws
 from .. import _validate
 from .._iterate import Record
 from .._namespace import Array
-from .._random import generator, place
+from .._random import place
 from .._result import CONVERGED, ITERATION_LIMIT
+from ._draw import own_generator
 from ._inputs import exponent, fraction, index_array, nonzero_rows, tolerance, validated
 from ._leverage import leverage, sketched_leverage
 from ._lewis import lewis_weights
@@ -206,7 +207,7 @@ def _settings(
         steps if maxiter is None else _validate.count("maxiter", maxiter),
         index_array(indices, data.rows.n, like),
         bool(bounds),
-        generator(rng),
+        own_generator(rng),
     )
 
 
@@ -385,7 +386,7 @@ def total_sensitivity(
     """
     data, p = validated(A), exponent(p)
     eps, delta = fraction("eps", eps), fraction("delta", delta)
-    return _estimated_total(data.rows, p, eps, delta, generator(rng))
+    return _estimated_total(data.rows, p, eps, delta, own_generator(rng))
 
 
 def _estimated_total(
