@@ -6,6 +6,7 @@ import numpy as np
 from numba import prange
 
 from ._jit import jit
+from ._rows import sum_over_row_blocks
 
 # Row blocks of a pass. The number is fixed so that sums over rows are added in the same order,
 # hence are bit for bit the same, whatever the number of threads.
@@ -55,6 +56,18 @@ def _add_strip(G, T, U, height):
             G[i + 1, j + 1] += s11
             G[i + 1, j + 2] += s12
             G[i + 1, j + 3] += s13
+
+
+def row_quadform(A, P):
+    out = np.empty(A.shape[0], A.dtype)
+
+    def of_block(rows):
+        block = A[rows] @ P
+        np.vecdot(block, block, out=out[rows])
+        return np.zeros(1)
+
+    sum_over_row_blocks(of_block, A.shape[0], max(P.shape))
+    return out
 
 
 @jit(parallel=True)

@@ -13,6 +13,12 @@ def weighted_gram(A, weights):
     return ((A.T @ (weights[:, None] * A), float(bound.max())),)
 
 
+def row_quadform(A, P):
+    A, P = _extended(A, P)
+    bound = ((np.abs(A) @ np.abs(P)) ** 2).sum(axis=1)
+    return ((((A @ P) ** 2).sum(axis=1), float(bound.max())),)
+
+
 def _sides(positive, negative, room_up, room_down):
     return positive / room_up, negative / room_down
 

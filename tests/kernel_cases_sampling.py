@@ -32,6 +32,8 @@ def cases():
         ("wide", 3, 9),
     ):
         yield "weighted_gram", label, tall(rng, n, d)
+        yield "row_quadform", label, (rng.normal(size=(n, d)), rng.normal(size=(d, d + 1)))
+    yield "row_quadform", "one-direction", (rng.normal(size=(90, 5)), rng.normal(size=(5, 1)))
     A, weights = tall(rng, 700, 6)
     yield "weighted_gram", "zero-weights", (A, weights * (weights > 0.5))
     yield "weighted_gram", "uneven-weights", (A, 10.0 ** rng.uniform(-12, 12, 700))
@@ -60,6 +62,7 @@ def large():
     """Return, for every kernel, arguments large enough for several threads."""
     rng = np.random.default_rng(10)
     yield "weighted_gram", tall(rng, 5000, 7)
+    yield "row_quadform", (rng.normal(size=(5000, 7)), rng.normal(size=(7, 7)))
     sides = box(rng, 5000)
     curvature, step_y, image, up, down = steps(rng, sides)
     yield "box_curvature", sides

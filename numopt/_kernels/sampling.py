@@ -30,7 +30,7 @@ def weighted_gram(A: Array, weights: Array) -> Array:
     return total
 
 
-# Never compiled: BLAS-3 decides.
+@kernel(min_size=1 << 17)
 def row_quadform(A: Array, P: Array) -> Array:
     """Compute the squared norms ``||a_i P||^2`` (n,) of the rows of ``A P``, P (d, k).
 
