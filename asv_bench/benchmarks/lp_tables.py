@@ -71,7 +71,7 @@ def samples(A, b, p, scheme, size, best, directions):
 
 def total_rows():
     """Yield sums of sensitivities next to their limits and to their estimates from few rows."""
-    n, d = (200, 4) if QUICK else (1500, 10)
+    n, d = (200, 4) if QUICK else (600, 10)
     cases = {family: matrix(family, n, d) for family in FAMILIES} | real_tables()
     for name, A in cases.items():
         d = A.shape[1]
