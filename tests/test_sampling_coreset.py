@@ -84,6 +84,7 @@ def test_distortion(scheme, p):
 EXCESS = {("one-hot", 4): 0.001, ("vandermonde", 4): 0.006, ("low-rank-sparse", 3): 0.004}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "p"), sorted(EXCESS))
 def test_excess_loss_of_a_regression(name, p):
     excess = {}

@@ -176,6 +176,7 @@ def test_closed_forms(p):
 
 
 # Totals of an independent implementation.
+@pytest.mark.slow
 @pytest.mark.parametrize(("p", "plain", "spiked"), [(1.5, 6.4, 7.5), (4, 39.4, 10.0)])
 def test_totals(p, plain, spiked):
     A = np.random.default_rng(1).standard_normal((2000, 10))
@@ -248,7 +249,7 @@ def test_sketched_leverage_is_within_a_small_factor():
 
 
 def test_sensitivities_from_a_coreset():
-    A = lp_problems.spiked(3000, 5)
+    A = lp_problems.spiked(1200, 5)
     for p in (1.5, 4):
         exact = SCORES(A, p, kind="sensitivity", method="exact", tol=1e-4, bounds=True)
         rough = SCORES(A, p, kind="sensitivity", method="coreset", rng=0, tol=1e-4, bounds=True)
