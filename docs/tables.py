@@ -61,6 +61,34 @@ COUNTS = {
     "CG": "CG iterations",
 }
 
+SCHEMES = ("uniform", "leverage", "lewis", "sensitivity", "combined")
+EXCESS = {"family": "Family", "p": "p", "rows": "Rows"} | {name: name for name in SCHEMES}
+TOTALS = {
+    "matrix": "Matrix",
+    "shape": "Shape",
+    "p": "p",
+    "sum": "S",
+    "limit": "Limit",
+    "largest error": "Largest error",
+    "solves": "Solves",
+}
+SIZES = {
+    "columns": "Columns",
+    "sensitivity": "sensitivity",
+    "combined": "combined",
+    "lewis": "lewis",
+    "sum of sensitivities": "S",
+}
+LP_SPEED = {
+    "case": "Case",
+    "other": "Other",
+    "numopt, s": "numopt, s",
+    "other, s": "its time, s",
+    "ratio": "Ratio",
+    "gap": "Gap or difference",
+    "excess of the other": "Excess of the other",
+}
+
 # What each library of the tests is and what it catches; the names are those of tests/conftest.py.
 LIBRARIES = {
     "numpy": ("NumPy, small arrays", "errors in the references"),
@@ -150,6 +178,10 @@ def write(folder):
         "regression_speed": measured("regression_speed", REGRESSION),
         "regression_methods": measured("regression_methods", METHODS),
         "regression_statistic": measured("regression_statistic", STATISTIC),
+        "sampling_excess": measured("sampling_excess", EXCESS),
+        "sampling_totals": measured("sampling_totals", TOTALS),
+        "sampling_sizes": measured("sampling_sizes", SIZES),
+        "sampling_speed": measured("sampling_speed", LP_SPEED),
     }
     constrained_tables.write(folder, list_table)
     for name, lines in tables.items():

@@ -11,6 +11,13 @@ from .regression import LstsqResult as LstsqResult
 from .regression import kron_lstsq as kron_lstsq
 from .regression import lstsq as lstsq
 from .regression import lstsq_factor as lstsq_factor
+from .sampling import CoresetResult as CoresetResult
+from .sampling import LpResult as LpResult
+from .sampling import ScoresResult as ScoresResult
+from .sampling import lp_coreset as lp_coreset
+from .sampling import lp_regression as lp_regression
+from .sampling import lp_scores as lp_scores
+from .sampling import total_sensitivity as total_sensitivity
 from .transport import DivergenceResult as DivergenceResult
 from .transport import PointCloudCost as PointCloudCost
 from .transport import TransportBatch as TransportBatch
@@ -19,23 +26,30 @@ from .transport import entropic_transport as entropic_transport
 from .transport import sinkhorn_divergence as sinkhorn_divergence
 
 __all__ = [
+    "CoresetResult",
     "DivergenceResult",
     "EqualityResult",
     "KronResult",
+    "LpResult",
     "LstsqFactor",
     "LstsqResult",
     "PointCloudCost",
     "ProgressBar",
     "Result",
+    "ScoresResult",
     "TransportBatch",
     "TransportResult",
     "__version__",
     "entropic_transport",
     "kron_lstsq",
+    "lp_coreset",
+    "lp_regression",
+    "lp_scores",
     "lstsq",
     "lstsq_factor",
     "minimize_equality",
     "plotting",
     "sinkhorn_divergence",
     "sketching",
+    "total_sensitivity",
 ]

@@ -13,6 +13,7 @@ from definitions_regression import (  # noqa: F401
     sparse_embedding_apply,
     srht_apply,
 )
+from definitions_sampling import *  # noqa: F403 - the definitions of another family
 from kernel_cases_kaczmarz import kaczmarz_sweep  # noqa: F401
 
 

@@ -26,6 +26,7 @@ POSITIONAL = {
     "PointCloudCost": {"metric", "scale"},
     "ProgressBar": {"description"},
     "minimize_equality": {"args"},
+    "lp_regression": {"p"},
 }
 SECTION = re.compile(r"^(\w[\w ]*)\n-+$", re.MULTILINE)
 FIELD = re.compile(r"^([*\w][\w, *]*) : ", re.MULTILINE)
@@ -112,6 +113,17 @@ SOLVES = {
     "LstsqResult": lambda: numopt.lstsq(A, A[:, 0]),
     "LstsqResult-sketched": lambda: numopt.lstsq(A, A[:, 0], method="sketch", sketch_size=8),
     "KronResult": lambda: numopt.kron_lstsq([A, A], np.ones((40, 40))),
+    "ScoresResult": lambda: numopt.lp_scores(A, 1),
+    "ScoresResult-not-solved": lambda: numopt.lp_scores(A, 1, maxiter=1),
+    "ScoresResult-bounds": lambda: numopt.lp_scores(A, 3, kind="sensitivity", bounds=True),
+    "ScoresResult-total": lambda: numopt.total_sensitivity(A, 3, rng=0),
+    "CoresetResult": lambda: numopt.lp_coreset(A, 1, A[:, 0], sample_size=9, rng=0),
+    "LpResult": lambda: numopt.lp_regression(A, np.arange(40.0)),
+    "LpResult-smooth": lambda: numopt.lp_regression(A, np.arange(40.0), 1.5),
+    "LpResult-coreset": lambda: numopt.lp_regression(
+        A, np.arange(40.0), 2, method="coreset", rng=0
+    ),
+    "LpResult-not-solved": lambda: numopt.lp_regression(A, np.arange(40.0), maxiter=1),
 }
 # What the records of a history hold besides "nit" and "error".
 TRANSPORT_RECORD = {"marginal_error", "reg", "nnz"}
@@ -123,6 +135,9 @@ RECORDS = {
     "KronResult": set(),
     "EqualityResult": {"fun", "optimality", "constr_violation", "step", "rtol", "inner"}
     | {"delta_w", "eta1", "eta2"},
+    "ScoresResult": set(),
+    "CoresetResult": {"size"},
+    "LpResult": {"fun"},
 }
 # Numbers of a result that must be Python's, besides those that all results have.
 NUMBERS = {
@@ -134,6 +149,12 @@ NUMBERS = {
     },
     "KronResult": {float: ["residual_norm", "backward_error"], int: ["sketch_size", "rank"]},
     "EqualityResult": {float: ["optimality", "constr_violation"], int: ["ncev"]},
+    "ScoresResult": {
+        float: ["total", "stderr", "residual"],
+        int: ["rank", "n_solves", "n_passes"],
+    },
+    "CoresetResult": {float: ["expected_size"], int: ["size", "n_passes"]},
+    "LpResult": {float: ["norm", "gap"], int: ["n_passes"]},
 }
 
 

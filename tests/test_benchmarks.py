@@ -42,7 +42,7 @@ def declared():
 BENCHMARKS = list(declared())
 
 
-PROBLEMS = ["constrained", "import", "regression", "transport"]
+PROBLEMS = ["constrained", "import", "regression", "sampling", "transport"]
 
 
 def test_benchmarks_are_found():
@@ -227,3 +227,16 @@ def test_regression_report_prints_a_row_for_each_group():
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
     assert sum(row[0] == "B5" for row in rows) == 2
+
+
+def test_sampling_report_prints_its_tables():
+    command = [sys.executable, str(FOLDER / "sampling_report.py"), "--quick"]
+    done = subprocess.run(
+        [*command, "--tables", "sizes", "speed", "--cases", "L5"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "slope, log-log" in done.stdout
+    assert "L5 Lewis p = 4" in done.stdout

@@ -17,7 +17,8 @@ import numopt
 EXAMPLES = ROOT / "examples"
 GALLERY = sorted(path.name for path in EXAMPLES.glob("plot_*.py"))
 PICTURES = {
-    f"{name}.png" for name in ("books", "colors", "control", "divergence", "fits", "images")
+    f"{name}.png"
+    for name in ("books", "colors", "control", "divergence", "fits", "images", "rings")
 }
 
 compiled_only = pytest.mark.skipif(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import definitions
 import kernel_cases_regression
+import kernel_cases_sampling
 import numba
 import numpy as np
 import pytest
@@ -195,6 +196,8 @@ def cases():
         yield Case("schur", "dense_schur_cg", label, (plan, a, *options))
     for arguments in kernel_cases_regression.cases():
         yield Case(*arguments)
+    for name, label, arguments in kernel_cases_sampling.cases():
+        yield Case("sampling", name, label, arguments)
 
 
 CASES = list(cases())
@@ -311,6 +314,8 @@ def large_arguments():
         yield "transport", "sparsify_fill", (*sparse, indptr)
         yield "transport", "gram_apply", (*sparse, rng.random(500), rng.normal(size=330))
     yield from kernel_cases_regression.large_arguments()
+    for name, arguments in kernel_cases_sampling.large():
+        yield "sampling", name, arguments
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""From the neighborhood of an optimal face to a point on it, for piecewise linear losses."""
+
+from __future__ import annotations
+
+from .._namespace import Array, array_namespace
+from ._interior import BoxProblem, BoxState
+
+# Two rounds: the second removes the rounding errors of the first.
+ROUNDS = 2
+
+
+def on_face(problem: BoxProblem, state: BoxState) -> tuple[Array, Array]:
+    """Return x (d,) and y (n,) with exact zeros and exact bounds where an optimum has them.
+
+    Rows whose y is strictly inside the box fit exactly at an optimum, all others have y at a
+    bound. Which are which is read off: far inside compared with the size of the residual. The
+    equations of the first fix x, the dual ones then fix y there; both by the smallest
+    correction, since with ties there are more rows than unknowns, or fewer.
+    """
+    rows, xp = problem.rows, problem.rows.xp
+    width = problem.up + problem.down
+    depth = xp.minimum(state.room_up, state.room_down) / width
+    size = xp.abs(state.residual)
+    inside = depth > size / xp.max(size) if bool(xp.any(size > 0)) else depth > 0
+    mask = xp.astype(inside, problem.b.dtype)
+    inverse = _pseudo_inverse(rows.gram(mask))
+    x = state.x
+    for _ in range(ROUNDS):
+        residual = problem.b - rows.times(x)
+        x = x + xp.matmul(inverse, rows.transposed_times(mask * residual))
+    pull = xp.matmul(problem.metric, x) - problem.linear
+    y = xp.where(inside, state.y, xp.where(state.residual > 0, problem.up, -problem.down))
+    for _ in range(ROUNDS):
+        missing = pull - rows.transposed_times(y)
+        y = y + mask * rows.times(xp.matmul(inverse, missing))
+    return x, y
+
+
+def _pseudo_inverse(gram: Array) -> Array:
+    xp = array_namespace(gram)
+    values, vectors = xp.linalg.eigh(gram)
+    floor = 64 * gram.shape[0] * float(xp.finfo(gram.dtype).eps) * xp.max(values)
+    large = values > floor
+    inverse = xp.where(large, 1 / xp.where(large, values, xp.ones_like(values)), 0 * values)
+    return xp.matmul(vectors * inverse[None, :], vectors.T)
