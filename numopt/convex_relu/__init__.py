@@ -1,1 +1,15 @@
-"""Two-layer ReLU networks trained to a certified optimum."""
+"""Two-layer ReLU networks trained to a certified optimum by a convex program."""
+
+from ._api import convex_relu, convex_relu_beta_max, convex_relu_path
+from ._network import network_attack
+from ._patterns import n_patterns_for
+from ._result import ConvexReLUResult
+
+__all__ = [
+    "ConvexReLUResult",
+    "convex_relu",
+    "convex_relu_beta_max",
+    "convex_relu_path",
+    "n_patterns_for",
+    "network_attack",
+]

@@ -74,20 +74,23 @@ def better_upper(a: Upper | None, b: Upper) -> Upper:
     return Upper(xp.where(keep, a.value, b.value), V)
 
 
-def moved_inside(problem: Problem, V: Array) -> Array:
-    """Return neurons moved along the gate of their pattern until no constraint is violated."""
+def moved_inside(problem: Problem, V: Array, eps: float | None = None) -> Array:
+    """Return neurons outside their cones moved along the gate of their pattern into them.
+
+    A neuron goes far enough that rounding its entries to `eps`, by default that of their dtype,
+    and summing them does not take it out again.
+    """
     xp = array_namespace(V)
     slacks = problem.signs * responses(problem, V)
     room = problem.signs * responses(problem, problem.gates)
-    short = slacks < 0
-    ratio = xp.where(short, -slacks, 0.0) / xp.where(room > 0, room, xp.ones_like(room))
-    ratio = xp.where(short & (room <= 0), math.inf, ratio)
-    # A little further than needed: sums are rounded.
-    eps = float(xp.finfo(V.dtype).eps)
-    far = xp.max(ratio, axis=-1) * (1 + 64 * eps)
-    return V + xp.where(far > 0, far, 0.0)[..., None] * xp.where(
-        (far > 0)[..., None], problem.gates, 0 * V
-    )
+    outside = xp.any(slacks < 0, axis=-1)
+    unit = float(xp.finfo(V.dtype).eps) if eps is None else eps
+    rounding = 4 * unit * group_norms(V)[..., None]
+    missing = rounding * group_norms(problem.X) - slacks
+    ratio = xp.where(room > 0, missing / xp.where(room > 0, room, xp.ones_like(room)), math.inf)
+    far = xp.max(xp.where(missing > 0, ratio, 0 * ratio), axis=-1)
+    far = xp.where(outside, far, 0 * far)
+    return V + xp.where(xp.isfinite(far), far, 0 * far)[..., None] * problem.gates
 
 
 def upper_bound(problem: Problem, V: Array) -> Upper:
@@ -106,10 +109,9 @@ def relative_gap(upper: Array, lower: Array) -> float:
     xp = array_namespace(upper)
     size = xp.abs(upper)
     positive = size > 0
-    gaps = (upper - lower) / xp.where(positive, size, 1.0)
     if bool(xp.any(xp.isinf(upper))):
         return math.inf
-    return float(xp.max(gaps))
+    return float(xp.max((upper - lower) / xp.where(positive, size, 1.0)))
 
 
 def infeasibility(problem: Problem, V: Array) -> float:

@@ -147,3 +147,10 @@ def zeros_like_neurons(problem: Problem) -> Array:
     _, d, patterns = problem.shape
     shape = (problem.y.shape[0], 2, patterns, d)
     return xp.zeros(shape, dtype=problem.X.dtype, device=device_of(problem.X))
+
+
+def with_bias(X: Array) -> Array:
+    """Return samples with a last column of ones."""
+    xp = array_namespace(X)
+    ones = xp.ones((X.shape[0], 1), dtype=X.dtype, device=device_of(X))
+    return xp.concat([X, ones], axis=1)
