@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._namespace import Array, array_namespace, device_of
+from .._namespace import Array, array_namespace, filled
 from .._result import (
     CONVERGED,
     ITERATION_LIMIT,
@@ -197,10 +197,10 @@ def _columns(task: Task, x: Array) -> Array:
     """Return values (C, n) of the samples that matter as (n,) or (n, C) for all, zero elsewhere."""
     xp = array_namespace(x)
     if task.used.rows is not None:
-        full = xp.zeros(task.data.y.shape, dtype=x.dtype, device=device_of(x))
-        for place in range(task.used.rows.shape[0]):
-            full[:, int(task.used.rows[place])] = x[:, place]
-        x = full
+        data = task.data
+        matters = (data.weights > 0) & xp.any(data.X != 0, axis=1)
+        zero = xp.zeros_like(data.weights, dtype=x.dtype)
+        x = xp.stack([filled(matters, x[c, :], zero) for c in range(x.shape[0])])
     return x[0, :] if task.data.single else x.T
 
 

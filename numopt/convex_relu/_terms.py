@@ -117,9 +117,11 @@ class HingeTerm(NamedTuple):
         return float(xp.sum(above * (self.weights - parts[0]) + beyond * parts[0]))
 
 
+def loss_term_of(loss: Any, y: Array, weights: Array) -> SmoothTerm | HingeTerm:
+    """Return a loss as a term of an interior-point method."""
+    return SmoothTerm(loss, y, weights) if loss.smooth else HingeTerm(y, weights, 2 * y.shape[0])
+
+
 def loss_term(problem: Problem) -> SmoothTerm | HingeTerm:
     """Return the loss of a problem with one output as a term of the interior-point method."""
-    y = problem.y[0, :]
-    if problem.loss.smooth:
-        return SmoothTerm(problem.loss, y, problem.weights)
-    return HingeTerm(y, problem.weights, 2 * y.shape[0])
+    return loss_term_of(problem.loss, problem.y[0, :], problem.weights)
