@@ -19,6 +19,7 @@ from ._problem import (
     predictions,
     pulled_back,
     responses,
+    slacks,
 )
 
 
@@ -36,10 +37,24 @@ class Upper(NamedTuple):
     V: Array
 
 
+def worst_case_shift(problem: Problem, V: Array) -> Array:
+    """Return by how much perturbations may shift each prediction of V (C, 2, P, d), (C, n)."""
+    xp = array_namespace(V)
+    if problem.robust == "lipschitz":
+        return per_output(xp.sum(problem.eps * xp.abs(V), axis=-1))[:, None] + 0 * problem.y
+    q = xp.matmul(problem.active.T, V[:, 0, ...] - V[:, 1, ...])
+    return xp.sum(problem.eps * xp.abs(q), axis=-1)
+
+
 def objective(problem: Problem, V: Array, XV: Array | None = None) -> Array:
     """Return the objective of the convex program for each output, (C,)."""
-    XV = responses(problem, V) if XV is None else XV
-    loss = problem.loss.value(predictions(problem, XV), problem.y, problem.weights)
+    xp = array_namespace(V)
+    z = predictions(problem, responses(problem, V) if XV is None else XV)
+    if problem.eps is not None:
+        shift = worst_case_shift(problem, V)
+        away = xp.where(z >= problem.y, shift, -shift) if problem.loss.scales else -problem.y * shift
+        z = z + away
+    loss = problem.loss.value(z, problem.y, problem.weights)
     return loss + problem.beta * per_output(group_norms(V))
 
 
@@ -81,12 +96,12 @@ def moved_inside(problem: Problem, V: Array, eps: float | None = None) -> Array:
     and summing them does not take it out again.
     """
     xp = array_namespace(V)
-    slacks = problem.signs * responses(problem, V)
-    room = problem.signs * responses(problem, problem.gates)
-    outside = xp.any(slacks < 0, axis=-1)
+    inside = slacks(problem, V)
+    room = slacks(problem, problem.gates)
+    outside = xp.any(inside < 0, axis=-1)
     unit = float(xp.finfo(V.dtype).eps) if eps is None else eps
     rounding = 4 * unit * group_norms(V)[..., None]
-    missing = rounding * group_norms(problem.X) - slacks
+    missing = rounding * group_norms(problem.X) - inside
     ratio = xp.where(room > 0, missing / xp.where(room > 0, room, xp.ones_like(room)), math.inf)
     far = xp.max(xp.where(missing > 0, ratio, 0 * ratio), axis=-1)
     far = xp.where(outside, far, 0 * far)
@@ -97,9 +112,8 @@ def upper_bound(problem: Problem, V: Array) -> Upper:
     """Return the upper bound of neurons near their cones: moved inside, or infinite."""
     xp = array_namespace(V)
     inside = moved_inside(problem, V)
-    XV = responses(problem, inside)
-    value = objective(problem, inside, XV)
-    violated = per_output(xp.where(problem.signs * XV < 0, 1.0, 0.0 * XV)) > 0
+    value = objective(problem, inside)
+    violated = xp.any(xp.reshape(slacks(problem, inside), (V.shape[0], -1)) < 0, axis=1)
     bad = violated | ~xp.isfinite(value)
     return Upper(xp.where(bad, math.inf, value), inside)
 
@@ -117,7 +131,7 @@ def relative_gap(upper: Array, lower: Array) -> float:
 def infeasibility(problem: Problem, V: Array) -> float:
     """Return the norm of the violated slacks relative to that of all, over neurons."""
     xp = array_namespace(V)
-    slacks = problem.signs * responses(problem, V)
-    total = math.sqrt(float(xp.sum(slacks * slacks)))
-    short = xp.clip(slacks, None, 0.0)
+    inside = slacks(problem, V)
+    total = math.sqrt(float(xp.sum(inside * inside)))
+    short = xp.clip(inside, None, 0.0)
     return math.sqrt(float(xp.sum(short * short))) / total if total > 0 else 0.0

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from .._namespace import Array, array_namespace
 from .._random import generator
+from ._certificate import Lower, lower_bound
 from ._problem import (
     Problem,
     combined,
@@ -89,9 +90,12 @@ class BlockDescent:
         xp = array_namespace(state.nu)
         return state.penalties.rho * xp.clip(-state.nu, 0.0, None)
 
-    def theta(self, state: State, z: Array) -> Array:  # noqa: ARG002
-        """Return minus the slope of the loss at the predictions z."""
-        return self.problem.loss.theta(z, self.problem.y, self.problem.weights)
+    def lower(self, wide: Problem, state: State) -> Lower:
+        """Return the lower bound that the multipliers of a state prove, in `wide` precision."""
+        xp, dtype = array_namespace(state.V), wide.X.dtype
+        z = predictions(wide, responses(wide, xp.astype(state.V, dtype)))
+        theta = wide.loss.theta(z, wide.y, wide.weights)
+        return lower_bound(wide, theta, xp.astype(self.multipliers(state), dtype))
 
     def _descended(self, state: State) -> tuple[Array, float]:
         """Return u after random block steps, and the last step length."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from .._kernels.relu import reflect_slacks
 from .._linalg import cholesky, cholesky_solve
 from .._namespace import Array, array_namespace, device_of
+from ._certificate import Lower, lower_bound
 from ._problem import (
     Problem,
     combined,
@@ -154,16 +155,62 @@ def spectrum_of(problem: Problem) -> Spectrum:
     )
 
 
+def sylvester_solve(
+    spectrum: Spectrum, R: Array, pull: Array, penalties: Penalties, copies: float
+) -> tuple[Array, Array]:
+    """Return u for right sides R (C, 2, P, d) and `pull` (C, P, d), and half the difference in it.
+
+    With ``u = (b + a, b - a)``: ``rho B b`` is half the sum of both sides of R, and a solves the
+    Sylvester equation ``rho B a + 2 rho_loss (D D') a = half the difference + pull``, where
+    ``B = copies I + X'X``.
+    """
+    xp, s = array_namespace(R), spectrum
+    block = penalties.rho * (copies + s.features)
+    denominator = block[None, :] + 2 * penalties.rho_loss * s.patterns[:, None]
+    total, half = R[:, 0, ...] + R[:, 1, ...], 0.5 * (R[:, 0, ...] - R[:, 1, ...])
+    b = 0.5 * xp.matmul(xp.matmul(total, s.Qf) / block, s.Qf.T)
+    rotated = xp.matmul(s.Qp.T, xp.matmul(half + pull, s.Qf))
+    a = xp.matmul(s.Qp, xp.matmul(rotated / denominator, s.Qf.T))
+    return xp.stack([b + a, b - a], axis=1), a
+
+
+def adapted(count: int) -> bool:
+    """Tell whether penalties are looked at after so many steps."""
+    return count % _ADAPT_EVERY == 0 and count <= _ADAPT_UNTIL
+
+
+def balance(
+    old: Penalties,
+    states: list[tuple[Array, Array]],
+    points: list[tuple[Array, Array]],
+    state_loss: tuple[Array, Array],
+    point_loss: tuple[Array, Array],
+) -> Penalties:
+    """Return penalties that balance primal residuals, of the states, and dual ones, of points.
+
+    Arguments are pairs before and after a step: of all copies but the loss's, and of that one.
+    """
+    primal = math.hypot(*[_norm(b - a) for a, b in states]) / RELAXATION
+    dual = math.hypot(*[_norm(b - a) for a, b in points])
+    primal_loss = _norm(state_loss[1] - state_loss[0]) / RELAXATION
+    dual_loss = _norm(point_loss[1] - point_loss[0])
+    ratios = _root_ratio(primal, dual), _root_ratio(primal_loss, dual_loss)
+    changes = [r if not 0.5 < r < 2 else 1.0 for r in ratios]
+    return Penalties(old.rho * changes[0], old.rho_loss * changes[1])
+
+
+def moved_duals(state: Array, point: Array, factor: float) -> Array:
+    """Return the state with the same point whose scaled multiplier is multiplied by a factor."""
+    return point + factor * (state - point)
+
+
 class WeightSplit:
     """The update of u as a Sylvester equation: the loss has a copy of each sample's weights."""
 
     def __init__(self, problem: Problem, penalties: Penalties, spectrum: Spectrum) -> None:
-        """Prepare the denominators of the Sylvester equation; nothing is factored."""
+        """Take the eigendecompositions; nothing is factored."""
         xp = array_namespace(problem.X)
         self.problem, self.penalties, self.spectrum = problem, penalties, spectrum
-        block = penalties.rho * (1 + spectrum.features)
-        self.denominator = block[None, :] + 2 * penalties.rho_loss * spectrum.patterns[:, None]
-        self.block = block
         self.squares = xp.sum(problem.X * problem.X, axis=1)
 
     def start(self) -> Array:
@@ -190,14 +237,10 @@ class WeightSplit:
 
     def update(self, R: Array, Q: Array) -> tuple[Array, Array, Array]:
         """Return u, its responses, and the new reflected copy, for the right side R."""
-        p, xp, s = self.problem, array_namespace(R), self.spectrum
+        p, xp = self.problem, array_namespace(R)
         point = self.point(Q)
         pull = self.penalties.rho_loss * xp.matmul(p.active, 2 * point - Q)
-        total, half = R[:, 0, ...] + R[:, 1, ...], 0.5 * (R[:, 0, ...] - R[:, 1, ...])
-        b = 0.5 * xp.matmul(xp.matmul(total, s.Qf) / self.block, s.Qf.T)
-        rotated = xp.matmul(s.Qp.T, xp.matmul(half + pull, s.Qf))
-        a = xp.matmul(s.Qp, xp.matmul(rotated / self.denominator, s.Qf.T))
-        U = xp.stack([b + a, b - a], axis=1)
+        U, a = sylvester_solve(self.spectrum, R, pull, self.penalties, 1.0)
         Q = Q + RELAXATION * (2 * xp.matmul(p.active.T, a) - point)
         return U, responses(p, U), Q
 
@@ -242,13 +285,32 @@ class Splitting:
     def step(self, state: State) -> State:
         """Return the next state, now and then with other penalties."""
         after = self._moved(state)
-        if not self.adapt or after.count % _ADAPT_EVERY or after.count > _ADAPT_UNTIL:
+        if not (self.adapt and adapted(after.count)):
             return after
-        ratios = self._residual_ratios(state, after)
-        changes = [r if not 0.5 < r < 2 else 1.0 for r in ratios]
-        old = state.penalties
-        new = Penalties(old.rho * changes[0], old.rho_loss * changes[1])
-        return after if new == old else self._with_penalties(after, new)
+        (V, S, q), (V_after, S_after, q_after) = self._points(state), self._points(after)
+        new = balance(
+            state.penalties,
+            [(state.W, after.W), (state.T, after.T)],
+            [(V, V_after), (S, S_after)],
+            (state.Q, after.Q),
+            (q, q_after),
+        )
+        if new == state.penalties:
+            return after
+        ratio, ratio_loss = (a / b for a, b in zip(state.penalties, new, strict=True))
+        return State(
+            moved_duals(after.W, V_after, ratio),
+            moved_duals(after.T, S_after, ratio),
+            moved_duals(after.Q, q_after, ratio_loss),
+            new,
+            after.count,
+        )
+
+    def _points(self, state: State) -> tuple[Array, Array, Array]:
+        """Return the proximal points of all copies."""
+        xp = array_namespace(state.T)
+        q = self.split(state.penalties).point(state.Q)
+        return self.neurons(state), xp.clip(state.T, 0.0, None), q
 
     def _moved(self, state: State) -> State:
         """Return the state after an exact update of u, then of all reflected copies."""
@@ -269,35 +331,12 @@ class Splitting:
         xp = array_namespace(state.T)
         return state.penalties.rho * xp.clip(-state.T, 0.0, None)
 
-    def theta(self, state: State, z: Array) -> Array:
-        """Return minus the slope of the loss, with z the predictions of the neurons."""
-        return self.split(state.penalties).theta(state.Q, z)
-
-    def _residual_ratios(self, state: State, after: State) -> tuple[float, float]:
-        """Return root ratios of primal to dual residuals: for norm and cones, and for the loss."""
-        xp, split = array_namespace(state.W), self.split(state.penalties)
-        points = [
-            (self.neurons(one), xp.clip(one.T, 0.0, None), split.point(one.Q))
-            for one in (state, after)
-        ]
-        dual = [_norm(b - a) for a, b in zip(*points, strict=True)]
-        primal = [_norm(b - a) / RELAXATION for a, b in zip(state[:3], after[:3], strict=True)]
-        joint = _root_ratio(math.hypot(*primal[:2]), math.hypot(*dual[:2]))
-        return joint, _root_ratio(primal[2], dual[2])
-
-    def _with_penalties(self, state: State, penalties: Penalties) -> State:
-        """Return a state with other penalties: same points, same multipliers."""
-        xp, old = array_namespace(state.W), state.penalties
-        V, S = self.neurons(state), xp.clip(state.T, 0.0, None)
-        point = self.split(old).point(state.Q)
-        factor, factor_loss = old.rho / penalties.rho, old.rho_loss / penalties.rho_loss
-        return State(
-            V + factor * (state.W - V),
-            S + factor * (state.T - S),
-            point + factor_loss * (state.Q - point),
-            penalties,
-            state.count,
-        )
+    def lower(self, wide: Problem, state: State) -> Lower:
+        """Return the lower bound that the multipliers of a state prove, in `wide` precision."""
+        xp, dtype = array_namespace(state.W), wide.X.dtype
+        z = predictions(self.problem, responses(self.problem, self.neurons(state)))
+        theta = self.split(state.penalties).theta(state.Q, z)
+        return lower_bound(wide, xp.astype(theta, dtype), xp.astype(self.multipliers(state), dtype))
 
 
 def _root_ratio(primal: float, dual: float) -> float:

@@ -110,6 +110,15 @@ def predictions(problem: Problem, XV: Array) -> Array:
     return xp.sum(problem.active * (XV[..., 0, :, :] - XV[..., 1, :, :]), axis=-2)
 
 
+def slacks(problem: Problem, V: Array) -> Array:
+    """Return by how much neurons (..., 2, P, d) are inside their cones, (..., 2, P, n)."""
+    inside = problem.signs * responses(problem, V)
+    if problem.eps is None or problem.robust != "pattern":
+        return inside
+    xp = array_namespace(V)
+    return inside - xp.sum(problem.eps * xp.abs(V), axis=-1)[..., None]
+
+
 def pulled_back(problem: Problem, theta: Array) -> Array:
     """Return the adjoint of the prediction: ``+-X' D_i theta``, shape (..., 2, P, d)."""
     xp = array_namespace(theta)

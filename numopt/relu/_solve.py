@@ -24,6 +24,7 @@ from ._network import network_objective, network_of
 from ._problem import Problem, predictions, pulled_back, responses, widened, zeros_like_neurons
 from ._projection import project
 from ._rbcd import BlockDescent
+from ._robust_splitting import RobustSplitting
 from ._splitting import Penalties, Splitting
 
 METHODS = ("auto", "interior", "cholesky", "sylvester", "rbcd")
@@ -151,22 +152,34 @@ def chosen_method(problem: Problem, settings: Settings) -> str:
 
 def solve(problem: Problem, settings: Settings, start: tuple[Array, Array | None] | None) -> Outcome:
     """Return the outcome of the method asked for; `start` are neurons and multipliers, or None."""
-    zero = _zero_network(problem, settings)
+    zero = None if problem.eps is not None else _zero_network(problem, settings)
     if zero is not None:
         return zero
     method = chosen_method(problem, settings)
+    outputs = range(problem.y.shape[0])
     if method == "interior":
-        parts = [
-            _by_interior_point(problem.output(c), c, settings, start)
-            for c in range(problem.y.shape[0])
-        ]
-        return parts[0] if len(parts) == 1 else _together(parts)
-    engine: Any
+        parts = [_by_interior_point(problem.output(c), c, settings, start) for c in outputs]
+        return _together(parts)
     if method == "rbcd":
-        engine = BlockDescent(problem, settings.rng)
+        parts = [
+            _by_splitting(one, BlockDescent(one, settings.rng), method, settings, _part(start, c), c)
+            for c, one in ((c, problem.output(c)) for c in outputs)
+        ]
+        return _together(parts)
+    engine: Any
+    if problem.eps is not None:
+        engine = RobustSplitting(problem, adapt=settings.rho is None)
     else:
         engine = Splitting(problem, method, adapt=settings.rho is None)
-    return _by_splitting(problem, engine, method, settings, start)
+    return _by_splitting(problem, engine, method, settings, start, -1)
+
+
+def _part(start: tuple[Array, Array | None] | None, c: int) -> tuple[Array, Array | None] | None:
+    """Return the start of one output."""
+    if start is None:
+        return None
+    V, mu = start
+    return V[c : c + 1, ...], None if mu is None else mu[c : c + 1, ...]
 
 
 def _zero_network(problem: Problem, settings: Settings) -> Outcome | None:
@@ -233,6 +246,8 @@ def _by_interior_point(
 
 def _together(parts: list[Outcome]) -> Outcome:
     """Return the outcomes of several outputs as one."""
+    if len(parts) == 1:
+        return parts[0]
     xp = array_namespace(parts[0].V)
 
     def joined(arrays: list[Array]) -> Array:
@@ -251,7 +266,7 @@ def _together(parts: list[Outcome]) -> Outcome:
         sum(p.factorizations for p in parts),
         max(p.status for p in parts),
         parts[0].method,
-        None,
+        parts[0].rho,
         [record for p in parts for record in p.history],
     )
 
@@ -262,9 +277,10 @@ def _by_splitting(
     method: str,
     settings: Settings,
     start: tuple[Array, Array | None] | None,
+    output: int,
 ) -> Outcome:
     wide = widened(problem)
-    verdict = Verdict(wide)
+    verdict = Verdict(wide, output)
     xp = array_namespace(problem.X)
     projected_at = math.inf
 
@@ -272,10 +288,11 @@ def _by_splitting(
         nonlocal projected_at
         V = xp.astype(engine.neurons(state), wide.X.dtype)
         mu = xp.astype(engine.multipliers(state), wide.X.dtype)
-        XV = responses(wide, V)
-        z = predictions(wide, XV)
-        verdict.see_multipliers(xp.astype(engine.theta(state, z), wide.X.dtype), mu)
-        guess = estimate(wide, verdict, V, XV, mu)
+        verdict.lower = better_lower(verdict.lower, engine.lower(wide, state))
+        if problem.eps is not None:
+            verdict.see_neurons(V)
+            return verdict.record(V)
+        guess = estimate(wide, verdict, V, responses(wide, V), mu)
         # A projection costs as much as many iterations: only where it may end the run.
         if guess <= settings.tol and guess < 0.7 * projected_at:
             projected_at = guess
@@ -305,7 +322,7 @@ def _by_splitting(
     V = xp.astype(engine.neurons(run.state), wide.X.dtype)
     if verdict.best_network is not None:
         V = verdict.best_network[1]
-    if verdict.gap > settings.tol:
+    if verdict.gap > settings.tol and problem.eps is None:
         verdict.project(V)
     assert verdict.lower is not None
     return Outcome(
