@@ -137,11 +137,12 @@ def convex_relu(
     is from the best one *under these patterns*. What more patterns would bring is another
     question; `refine` and `violation` look into it.
 
-    The interior-point method solves Newton systems of all 2 n P constraints by d by d blocks, one
-    for each neuron, and one n by n matrix: an iteration takes O(n P d^2 + n^2 min(n, P d) + n^2 P d)
-    time and O(n P d) memory, and 25 to 45 iterations reach relative gaps of 1e-3 to 1e-8. The ADMM
-    [1]_ takes O(n d P + n^2) an iteration after one factorization, the Sylvester splitting
-    O(n d P + d P (d + P)) with nothing of size n by n, and both need thousands of iterations.
+    The interior-point method solves Newton systems of all 2 n P constraints by d by d blocks,
+    one for each neuron, and one n by n matrix: an iteration takes O(n P d^2 + n^2 P d) time, or
+    O(n P d^2 + n (P d)^2) where that is less, and O(n P d) memory; 25 to 45 iterations reach
+    relative gaps of 1e-3 to 1e-8. The ADMM [1]_ takes O(n d P + n^2) an iteration after one
+    factorization, the Sylvester splitting O(n d P + d P (d + P)) with nothing of size n by n,
+    and both need thousands of iterations.
 
     Both bounds are rigorous whatever the method. For the lower one any multipliers are scaled
     until they are feasible for the dual problem. For the upper one neurons are projected onto
@@ -182,7 +183,17 @@ def convex_relu(
         rng=rng,
     )
     task = _task(
-        X, y, beta, loss, n_patterns, patterns, eps, robust, fit_intercept, sample_weight, x0,
+        X,
+        y,
+        beta,
+        loss,
+        n_patterns,
+        patterns,
+        eps,
+        robust,
+        fit_intercept,
+        sample_weight,
+        x0,
         settings,
     )
     with closing(callback):
@@ -293,8 +304,18 @@ def convex_relu_path(
         rng=rng,
     )
     task = _task(
-        X, y, values[0], loss, n_patterns, patterns, 0.0, "pattern", fit_intercept, sample_weight,
-        None, settings,
+        X,
+        y,
+        values[0],
+        loss,
+        n_patterns,
+        patterns,
+        0.0,
+        "pattern",
+        fit_intercept,
+        sample_weight,
+        None,
+        settings,
     )
     results: dict[int, ConvexReLUResult] = {}
     start: Start = None
@@ -381,11 +402,27 @@ def convex_relu_beta_max(
     (True, 0)
     """
     settings = settings_of(
-        method="auto", tol=1e-3, maxiter=0, stop="gap", polish=True, rho=None, callback=None,
+        method="auto",
+        tol=1e-3,
+        maxiter=0,
+        stop="gap",
+        polish=True,
+        rho=None,
+        callback=None,
         rng=rng,
     )
     task = _task(
-        X, y, 1.0, loss, n_patterns, patterns, 0.0, "pattern", fit_intercept, sample_weight, None,
+        X,
+        y,
+        1.0,
+        loss,
+        n_patterns,
+        patterns,
+        0.0,
+        "pattern",
+        fit_intercept,
+        sample_weight,
+        None,
         settings,
     )
     return pull_of_zero(task)
@@ -418,7 +455,9 @@ def _task(
         raise ValueError("`method` = 'rbcd' is for smooth losses, not for 'hinge'.")
     radius, robust = perturbation(eps, robust, data)
     if radius is not None and settings.method not in ("auto", "sylvester"):
-        raise ValueError(f"`eps` > 0 needs `method` 'sylvester' or 'auto', got {settings.method!r}.")
+        raise ValueError(
+            f"`eps` > 0 needs `method` 'sylvester' or 'auto', got {settings.method!r}."
+        )
     used = effective(data)
     found = chosen_patterns(data.X.shape[0], used, n_patterns, patterns, settings.rng)
     return Task(data, used, found, beta, radius, robust)
@@ -433,4 +472,3 @@ def _betas(betas: Any) -> list[float]:
     if not values:
         raise ValueError("`betas` must not be empty.")
     return [_validate.positive("betas", value) for value in values]
-

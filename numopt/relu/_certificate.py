@@ -52,7 +52,9 @@ def objective(problem: Problem, V: Array, XV: Array | None = None) -> Array:
     z = predictions(problem, responses(problem, V) if XV is None else XV)
     if problem.eps is not None:
         shift = worst_case_shift(problem, V)
-        away = xp.where(z >= problem.y, shift, -shift) if problem.loss.scales else -problem.y * shift
+        away = (
+            xp.where(z >= problem.y, shift, -shift) if problem.loss.scales else -problem.y * shift
+        )
         z = z + away
     loss = problem.loss.value(z, problem.y, problem.weights)
     return loss + problem.beta * per_output(group_norms(V))

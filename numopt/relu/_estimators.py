@@ -317,10 +317,8 @@ class ConvexReLUClassifier(ClassifierMixin, _ConvexReLU):  # type: ignore[misc]
         if count < 2:
             raise ValueError(f"`y` must have at least two classes, got {count} class.")
         X, index, weights = _distinct(X, index.astype(float), sample_weight)
-        if count == 2:
-            targets = 2.0 * index - 1
-        else:
-            targets = 2.0 * (index[:, None] == np.arange(count)) - 1
+        chosen = index == 1 if count == 2 else index[:, None] == np.arange(count)
+        targets = 2.0 * chosen - 1
         self._train(X, targets.astype(X.dtype), weights, self.loss)
         return self
 

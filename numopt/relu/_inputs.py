@@ -117,9 +117,7 @@ def settings_of(
     )
 
 
-def chosen_patterns(
-    given: int, data: Data, n_patterns: Any, patterns: Any, rng: Any
-) -> Patterns:
+def chosen_patterns(given: int, data: Data, n_patterns: Any, patterns: Any, rng: Any) -> Patterns:
     """Return the patterns that were given, for `given` samples, or those of random gates."""
     count = _validate.count("n_patterns", n_patterns)
     if count < 1:

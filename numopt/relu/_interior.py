@@ -31,18 +31,22 @@ from ._cones import (
     unscaled,
 )
 from ._problem import Problem, combined, predictions, pulled_back, responses
-from ._terms import HingeTerm, SmoothTerm, loss_term
+from ._terms import Term, loss_term
 
 # Fraction of the way to the boundary that a step goes.
 _TO_BOUNDARY = 0.99
 # Corrections of a direction by its residual. The blocks reach condition numbers of 1e15, and these
-# remove what rounding then does to their factors.
-_REFINEMENTS = 2
+# remove what rounding then does to their factors; more where the loss is not solved for by samples,
+# as large numbers then cancel.
+_REFINEMENTS, _MORE_REFINEMENTS = 2, 5
 # Steps shorter than this make no progress any more: rounding has the say.
 SHORTEST_STEP = 1e-4
 # Slacks and multipliers at the start, in normalized units: tuned on breast cancer with the three
 # losses, where a tenth or ten times of either took up to half as many more iterations.
 _FIRST_SLACK, _FIRST_MULTIPLIER = 1.0, 1.0
+# Up to so many samples their matrix is factored, even where that of the neurons is smaller: the
+# latter loses digits where the loss has kinks.
+_FEW_SAMPLES = 2500
 # Entries of the n by P d factor of the loss that are formed at once.
 _CHUNK_ENTRIES = 16_000_000
 
@@ -120,7 +124,9 @@ def interior_step(problem: Problem, point: Point) -> Point:
     direction = _direction(problem, term, system, point, target)
     length = min(1.0, _TO_BOUNDARY * _longest_step(problem, term, point, direction))
     moved = _moved(point, direction, length)
-    return moved if math.isfinite(_complementarity(problem, term, moved)) else point._replace(step=0.0)
+    return (
+        moved if math.isfinite(_complementarity(problem, term, moved)) else point._replace(step=0.0)
+    )
 
 
 def theta_of(problem: Problem, point: Point) -> Array:
@@ -140,7 +146,7 @@ def _factored(problem: Problem, term: Any, point: Point) -> System | None:
         return None
     h = term.resistance(z, point.parts)
     basis = _basis(problem, inverses)
-    by_samples = basis.shape[0] >= basis.shape[1]
+    by_samples = basis.shape[1] <= max(basis.shape[0], _FEW_SAMPLES)
     if by_samples:
         matrix = xp.matmul(basis.T, basis) + _diagonal(h)
     else:
@@ -217,7 +223,7 @@ def _solve(problem: Problem, system: System, b: Array, c: Array) -> tuple[Array,
     """Return u and g with ``H u + (+-) X' D g = b`` and ``sum (+-) D X u - h g = c``."""
     u, g = 0 * b, 0 * c
     rest_b, rest_c = b, c
-    for _ in range(_REFINEMENTS):
+    for _ in range(_REFINEMENTS if system.by_samples else _MORE_REFINEMENTS):
         first = _apply_inverse(system, rest_b)
         rhs = predictions(problem, responses(problem, first)) - rest_c
         dg = _solve_loss(system, rhs)
@@ -230,9 +236,7 @@ def _solve(problem: Problem, system: System, b: Array, c: Array) -> tuple[Array,
     return u, g
 
 
-def _direction(
-    problem: Problem, term: Any, system: System, point: Point, target: Target
-) -> Point:
+def _direction(problem: Problem, term: Any, system: System, point: Point, target: Target) -> Point:
     """Return the change that satisfies the linear equations and moves the products to a target."""
     scaling, affine = system.scaling, target.affine
     z = predictions(problem, point.XV)
@@ -269,7 +273,7 @@ def _direction(
     )
 
 
-def _longest_step(problem: Problem, term: Any, point: Point, change: Point) -> float:
+def _longest_step(problem: Problem, term: Term, point: Point, change: Point) -> float:
     """Return the longest step that keeps everything in its cone."""
     z, dz = predictions(problem, point.XV), predictions(problem, change.XV)
     return min(
@@ -282,21 +286,21 @@ def _longest_step(problem: Problem, term: Any, point: Point, change: Point) -> f
 
 
 def _moved(point: Point, change: Point, length: float) -> Point:
-    moved = [x + length * dx for x, dx in zip(point[:5], change[:5], strict=True)]
+    V, t, S, lam, mu = (x + length * dx for x, dx in zip(point[:5], change[:5], strict=True))
     pairs = zip(point.parts, change.parts, strict=True)
     parts = tuple(x + length * dx for x, dx in pairs)
-    return Point(*moved, parts, point.XV + length * change.XV, length)
+    return Point(V, t, S, lam, mu, parts, point.XV + length * change.XV, length)
 
 
-def _pairs(problem: Problem, term: SmoothTerm | HingeTerm) -> int:
+def _pairs(problem: Problem, term: Term) -> int:
     """Return the number of products of a slack and its multiplier."""
     n, _, patterns = problem.shape
     return 2 * patterns * (n + 1) + term.pairs
 
 
-def _complementarity(problem: Problem, term: Any, point: Point) -> float:
+def _complementarity(problem: Problem, term: Term, point: Point) -> float:
     """Return the sum of products of slacks and multipliers."""
     xp = array_namespace(point.V)
     linear = xp.sum(point.S * point.mu) + problem.beta * xp.sum(point.t)
-    own = term.complementarity(predictions(problem, point.XV), point.parts)
+    own: float = term.complementarity(predictions(problem, point.XV), point.parts)
     return float(linear + xp.sum(point.lam * point.V)) + own

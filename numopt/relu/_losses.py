@@ -33,9 +33,7 @@ class Loss(Protocol):
         """Return the closest theta at which the conjugate is finite."""
         ...
 
-    def dual(
-        self, theta: Array, y: Array, weights: Array, limit: Array
-    ) -> tuple[Array, Array]:
+    def dual(self, theta: Array, y: Array, weights: Array, limit: Array) -> tuple[Array, Array]:
         """Return a scaling c in [0, limit] and the dual value ``-l*(-c theta)`` there."""
         ...
 
@@ -66,9 +64,7 @@ class Squared:
         xp = array_namespace(z)
         return xp.ones_like(z) / weights
 
-    def dual(
-        self, theta: Array, y: Array, weights: Array, limit: Array
-    ) -> tuple[Array, Array]:
+    def dual(self, theta: Array, y: Array, weights: Array, limit: Array) -> tuple[Array, Array]:
         xp = array_namespace(theta)
         linear = xp.sum(theta * y, axis=-1)
         square = xp.sum(theta * theta / weights, axis=-1)
@@ -109,9 +105,7 @@ class Logistic:
         tiny = float(xp.finfo(z.dtype).smallest_normal)
         return 1 / (weights * xp.clip(curvature, max(_LOGISTIC_EDGE, 10 * tiny), None))
 
-    def dual(
-        self, theta: Array, y: Array, weights: Array, limit: Array
-    ) -> tuple[Array, Array]:
+    def dual(self, theta: Array, y: Array, weights: Array, limit: Array) -> tuple[Array, Array]:
         xp = array_namespace(theta)
         share = theta * y / weights
         c = _within(share, xp.clip(limit, None, 1.0))
@@ -152,9 +146,7 @@ class Hinge:
     def admissible(self, theta: Array, y: Array, weights: Array) -> Array:
         return _clipped(theta, y, weights)
 
-    def dual(
-        self, theta: Array, y: Array, weights: Array, limit: Array
-    ) -> tuple[Array, Array]:
+    def dual(self, theta: Array, y: Array, weights: Array, limit: Array) -> tuple[Array, Array]:
         xp = array_namespace(theta)
         share = theta * y / weights
         c = _within(share, limit)

@@ -167,9 +167,7 @@ def radii(eps: Any, X: Array) -> Array:
     if hasattr(eps, "shape") and eps.shape != ():
         _validate.common_namespace(X=X, eps=eps)
         eps = _validate.as_array("eps", eps, ndim=1, dtype=X.dtype)
-        return _validate.non_negative(
-            "eps", _validate.same_shape("eps", eps, (X.shape[1],), "X")
-        )
+        return _validate.non_negative("eps", _validate.same_shape("eps", eps, (X.shape[1],), "X"))
     value = _validate.real("eps", eps)
     if not 0 <= value < math.inf:
         raise ValueError(f"`eps` must be non-negative and finite, got {eps!r}.")
@@ -201,7 +199,13 @@ def _worse(
 
 
 def _climbed(
-    network: Any, start: Array, X: Array, y: Array, radius: Array, step: Array, steps: int,
+    network: Any,
+    start: Array,
+    X: Array,
+    y: Array,
+    radius: Array,
+    step: Array,
+    steps: int,
     loss: str,
 ) -> Array:
     """Return the worst point on the way of steps along the sign of the gradient."""

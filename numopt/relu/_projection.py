@@ -26,7 +26,7 @@ class _Iterate(NamedTuple):
 
 
 def project(X: Array, signs: Array, targets: Array, offset: float = 0.0) -> tuple[Array, Array]:
-    """Return the points closest to `targets` (G, d) with ``signs * (X v) >= offset``, and mu (G, n).
+    """Return the points (G, d) closest to `targets` with ``signs * X v >= offset``, and mu (G, n).
 
     `signs` (G, n). The points are feasible to rounding only. O(G n d^2) time a step, 15 to 30
     steps.

@@ -35,7 +35,7 @@ class State(NamedTuple):
     length: float
     threshold: float
     penalties: Penalties
-    count: int = 0
+    age: int = 0
 
 
 class BlockDescent:
@@ -78,7 +78,7 @@ class BlockDescent:
             length,
             state.threshold * _DECAY,
             state.penalties,
-            state.count + 1,
+            state.age + 1,
         )
 
     def neurons(self, state: State) -> Array:

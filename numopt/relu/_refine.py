@@ -36,8 +36,9 @@ def next_patterns(problem: Problem, outcome: Any, rng: Any) -> tuple[Patterns, A
     found = distinct(fresh > 0, xp.concat([gates, candidates]))
     count = min(found.active.shape[0], kept.shape[0] + _MOST_ADDED)
     V = xp.take(V, kept, axis=2)
-    extra = xp.zeros((*V.shape[:2], count - kept.shape[0], V.shape[3]), dtype=V.dtype,
-                     device=V.device)
+    extra = xp.zeros(
+        (*V.shape[:2], count - kept.shape[0], V.shape[3]), dtype=V.dtype, device=V.device
+    )
     return Patterns(found.active[:count, :], found.gates[:count, :]), xp.concat([V, extra], axis=2)
 
 

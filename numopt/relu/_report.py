@@ -58,7 +58,7 @@ def trained(task: Task, settings: Settings, refine: int, start: Start) -> Convex
     if task.radius is not None and task.robust == "pattern":
         task, dropped = with_robust_patterns(task)
         if task.patterns.active.shape[0] == 0:
-            return _no_pattern(task, settings, dropped)
+            return _no_pattern(task, dropped)
     outcome, problem = _solved(task, settings, start)
     for _ in range(refine):
         if outcome.status == STOPPED_BY_CALLBACK:
@@ -233,9 +233,7 @@ def _final_status(success: bool, status: int) -> int:
     return PRECISION if status == CONVERGED and not success else status
 
 
-def _message(
-    status: int, outcome: Outcome, gap: float, settings: Settings, task: Task
-) -> str:
+def _message(status: int, outcome: Outcome, gap: float, settings: Settings, task: Task) -> str:
     """Return what happened and, where it failed, what to try."""
     count = f"{outcome.nit} iteration" + ("" if outcome.nit == 1 else "s")
     patterns = task.patterns.active.shape[0]
@@ -253,9 +251,8 @@ def _message(
     }[status]
 
 
-def _no_pattern(task: Task, settings: Settings, dropped: int) -> ConvexReLUResult:
+def _no_pattern(task: Task, dropped: int) -> ConvexReLUResult:
     """Return the zero network: no pattern holds under all perturbations."""
-    xp = array_namespace(task.data.X)
     zero = zeros_like_neurons(problem_of(task.used, task.patterns, task.beta, None, "pattern"))
     W1, w2 = network_of(zero)
     data = task.data
@@ -285,6 +282,14 @@ def _no_pattern(task: Task, settings: Settings, dropped: int) -> ConvexReLUResul
         rho=None,
         beta=task.beta,
         loss=data.loss.name,
-        history=[{"nit": 0, "error": 0.0, "fun": sum(values), "dual": sum(values), "infeas": 0.0,
-                  "output": -1}],
+        history=[
+            {
+                "nit": 0,
+                "error": 0.0,
+                "fun": sum(values),
+                "dual": sum(values),
+                "infeas": 0.0,
+                "output": -1,
+            }
+        ],
     )

@@ -102,4 +102,3 @@ class ConvexReLUResult(Result):
                 f"`X` must have the features that were trained on, got {X.shape[1]} columns."
             )
         return outputs_of(with_bias(X) if bias else X, W1, w2)
-

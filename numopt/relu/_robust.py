@@ -90,8 +90,8 @@ def robust_lower(
     """Return the lower bound of multipliers of the worst margins or residuals.
 
     `theta` (C, n), between 0 and the weights; `center` (C, n), the slopes in the prediction;
-    `mu` (C, 2, P, n) non-negative. Under "pattern", `pull` (C, n, d) are the slopes in the weights of
-    each sample, moved to where they are within ``theta eps`` of ``center x``. A neuron pulls with
+    `mu` (C, 2, P, n) non-negative. Under "pattern", `pull` (C, n, d) are the slopes in the weights
+    of each sample, moved to within ``theta eps`` of ``center x``. A neuron pulls with
     ``soft(X' D center + ... + X' E mu, eps sum)``, and all is scaled until none exceeds beta.
     """
     xp, eps = array_namespace(theta), problem.eps
@@ -130,4 +130,3 @@ def with_robust_patterns(task: Any) -> tuple[Any, int]:
     count = task.patterns.active.shape[0]
     kept = with_surviving_patterns(task.patterns, task.used.X, task.radius)
     return task._replace(patterns=kept), count
-

@@ -37,7 +37,7 @@ class State(NamedTuple):
     B: Array
     R: Array
     penalties: Penalties
-    count: int = 0
+    age: int = 0
 
 
 class Points(NamedTuple):
@@ -80,7 +80,9 @@ class RobustSplitting:
         C = p.y.shape[0]
         R = xp.sum(xp.reshape(B, (C, -1)), axis=1)
         T = p.signs * responses(p, V)
-        return State(V, T, V, half + xp.zeros_like(half, dtype=dtype, device=device), B, R, penalties)
+        return State(
+            V, T, V, half + xp.zeros_like(half, dtype=dtype, device=device), B, R, penalties
+        )
 
     def points(self, state: State) -> Points:
         """Return the proximal points of a state."""
@@ -152,7 +154,7 @@ class RobustSplitting:
         """Return the next state, now and then with other penalties."""
         points = self.points(state)
         after = self._moved(state, points)
-        if not (self.adapt and adapted(after.count)):
+        if not (self.adapt and adapted(after.age)):
             return after
         later = self.points(after)
         new = balance(
@@ -179,9 +181,7 @@ class RobustSplitting:
             missing = 2 * points.R - state.R - xp.sum(xp.reshape(goal, (C, -1)), axis=1)
             bounds = goal + (rho_loss / (rho + rho_loss * per) * missing)[:, None, None]
             B = B + RELAXATION * (bounds - points.B)
-            total = total + RELAXATION * (
-                xp.sum(xp.reshape(bounds, (C, -1)), axis=1) - points.R
-            )
+            total = total + RELAXATION * (xp.sum(xp.reshape(bounds, (C, -1)), axis=1) - points.R)
         return State(
             state.W + RELAXATION * (U - points.V),
             state.T + RELAXATION * (p.signs * responses(p, U) - points.S),
@@ -190,7 +190,7 @@ class RobustSplitting:
             B,
             total,
             state.penalties,
-            state.count + 1,
+            state.age + 1,
         )
 
     def _with_penalties(self, state: State, points: Points, penalties: Penalties) -> State:
@@ -202,7 +202,8 @@ class RobustSplitting:
             moved_duals(x, point, factor)
             for x, point, factor in zip(state[:6], points[:6], factors, strict=True)
         ]
-        return State(*moved, penalties, state.count)
+        W, T, A, Q, B, R = moved
+        return State(W, T, A, Q, B, R, penalties, state.age)
 
     def neurons(self, state: State) -> Array:
         """Return the neurons v of a state, many of them exactly zero."""

@@ -19,7 +19,7 @@ from ._cones import orthant_ratio
 from ._inputs import Data, data_of
 from ._network import network_objective, outputs_of
 from ._problem import group_norms, with_bias
-from ._terms import loss_term_of
+from ._terms import Term, loss_term_of
 
 _PRECISION = 3
 _TO_BOUNDARY, _SHORTEST_STEP = 0.995, 1e-6
@@ -349,7 +349,7 @@ def _moved(point: _Point, change: _Point, length: float) -> _Point:
     )
 
 
-def _reach(term: Any, point: _Point, change: _Point) -> float:
+def _reach(term: Term, point: _Point, change: _Point) -> float:
     """Return the longest step that keeps everything positive."""
     return min(
         orthant_ratio(point.p, change.p),
@@ -358,7 +358,7 @@ def _reach(term: Any, point: _Point, change: _Point) -> float:
     )
 
 
-def _complementarity(term: Any, point: _Point) -> float:
+def _complementarity(term: Term, point: _Point) -> float:
     xp = array_namespace(point.p)
     return float(xp.sum(point.p * point.s)) + float(term.complementarity(point.z, point.parts))
 

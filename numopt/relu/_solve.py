@@ -150,7 +150,9 @@ def chosen_method(problem: Problem, settings: Settings) -> str:
     return "cholesky" if squared and small <= 5000 else "sylvester"
 
 
-def solve(problem: Problem, settings: Settings, start: tuple[Array, Array | None] | None) -> Outcome:
+def solve(
+    problem: Problem, settings: Settings, start: tuple[Array, Array | None] | None
+) -> Outcome:
     """Return the outcome of the method asked for; `start` are neurons and multipliers, or None."""
     zero = None if problem.eps is not None else _zero_network(problem, settings)
     if zero is not None:
@@ -162,7 +164,9 @@ def solve(problem: Problem, settings: Settings, start: tuple[Array, Array | None
         return _together(parts)
     if method == "rbcd":
         parts = [
-            _by_splitting(one, BlockDescent(one, settings.rng), method, settings, _part(start, c), c)
+            _by_splitting(
+                one, BlockDescent(one, settings.rng), method, settings, _part(start, c), c
+            )
             for c, one in ((c, problem.output(c)) for c in outputs)
         ]
         return _together(parts)
@@ -254,9 +258,7 @@ def _together(parts: list[Outcome]) -> Outcome:
         return xp.concat(arrays, axis=0)
 
     upper = Upper(joined([p.upper.value for p in parts]), joined([p.upper.V for p in parts]))
-    lower = Lower(
-        joined([p.lower.value for p in parts]), joined([p.lower.theta for p in parts])
-    )
+    lower = Lower(joined([p.lower.value for p in parts]), joined([p.lower.theta for p in parts]))
     return Outcome(
         upper,
         lower,
@@ -350,4 +352,3 @@ def estimate(problem: Problem, verdict: Verdict, V: Array, XV: Array, mu: Array)
     short = xp.clip(-problem.signs * XV, 0.0, None)
     price = xp.sum(xp.reshape(mu * short, (V.shape[0], -1)), axis=1)
     return relative_gap(objective(problem, V, XV) + price, verdict.lower.value)
-

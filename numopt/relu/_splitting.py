@@ -48,7 +48,7 @@ class State(NamedTuple):
     T: Array
     Q: Array
     penalties: Penalties
-    count: int = 0
+    age: int = 0
 
 
 def shrunk(W: Array, threshold: float) -> Array:
@@ -150,9 +150,7 @@ def spectrum_of(problem: Problem) -> Spectrum:
     xp = array_namespace(problem.X)
     features, Qf = xp.linalg.eigh(xp.matmul(problem.X.T, problem.X))
     patterns, Qp = xp.linalg.eigh(xp.matmul(problem.active, problem.active.T))
-    return Spectrum(
-        xp.clip(features, 0.0, None), Qf, xp.clip(patterns, 0.0, None), Qp
-    )
+    return Spectrum(xp.clip(features, 0.0, None), Qf, xp.clip(patterns, 0.0, None), Qp)
 
 
 def sylvester_solve(
@@ -285,7 +283,7 @@ class Splitting:
     def step(self, state: State) -> State:
         """Return the next state, now and then with other penalties."""
         after = self._moved(state)
-        if not (self.adapt and adapted(after.count)):
+        if not (self.adapt and adapted(after.age)):
             return after
         (V, S, q), (V_after, S_after, q_after) = self._points(state), self._points(after)
         new = balance(
@@ -303,7 +301,7 @@ class Splitting:
             moved_duals(after.T, S_after, ratio),
             moved_duals(after.Q, q_after, ratio_loss),
             new,
-            after.count,
+            after.age,
         )
 
     def _points(self, state: State) -> tuple[Array, Array, Array]:
@@ -320,7 +318,7 @@ class Splitting:
         R = rho * (2 * V - state.W + combined(problem, problem.signs * xp.abs(state.T)))
         U, XU, Q = self.split(state.penalties).update(R, state.Q)
         T = reflect_slacks(state.T, XU, problem.signs, RELAXATION)
-        return State(state.W + RELAXATION * (U - V), T, Q, state.penalties, state.count + 1)
+        return State(state.W + RELAXATION * (U - V), T, Q, state.penalties, state.age + 1)
 
     def neurons(self, state: State) -> Array:
         """Return the neurons v of a state, many of them exactly zero."""

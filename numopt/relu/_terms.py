@@ -36,9 +36,7 @@ class SmoothTerm(NamedTuple):
         """Return the change of the prediction that comes without a change of the slope."""
         return 0 * z
 
-    def change(
-        self, z: Array, parts: Parts, g: Array, target: float, affine: Any  # noqa: ARG002
-    ) -> Parts:
+    def change(self, *_: Any) -> Parts:
         """Return the change of the loss's own variables for a change g of the slope."""
         return ()
 
@@ -117,11 +115,14 @@ class HingeTerm(NamedTuple):
         return float(xp.sum(above * (self.weights - parts[0]) + beyond * parts[0]))
 
 
-def loss_term_of(loss: Any, y: Array, weights: Array) -> SmoothTerm | HingeTerm:
+Term = SmoothTerm | HingeTerm
+
+
+def loss_term_of(loss: Any, y: Array, weights: Array) -> Term:
     """Return a loss as a term of an interior-point method."""
     return SmoothTerm(loss, y, weights) if loss.smooth else HingeTerm(y, weights, 2 * y.shape[0])
 
 
-def loss_term(problem: Problem) -> SmoothTerm | HingeTerm:
+def loss_term(problem: Problem) -> Term:
     """Return the loss of a problem with one output as a term of the interior-point method."""
     return loss_term_of(problem.loss, problem.y[0, :], problem.weights)
