@@ -14,17 +14,16 @@ _STEPS = 52
 
 @jit(parallel=True)
 def reflect_slacks(T, XU, signs, relaxation):
-    outer, sides, patterns, n = T.shape
-    moved = np.empty_like(T)
-    relaxation = T.dtype.type(relaxation)
-    zero = T.dtype.type(0)
-    for row in prange(outer * sides * patterns):
-        c, rest = divmod(row, sides * patterns)
-        s, p = divmod(rest, patterns)
+    patterns, n = signs.shape
+    rows, steps = T.reshape((-1, n)), XU.reshape((-1, n))
+    moved = np.empty_like(rows)
+    relaxation, zero = T.dtype.type(relaxation), T.dtype.type(0)
+    for row in prange(rows.shape[0]):
+        pattern = row % patterns
         for k in range(n):
-            t = T[c, s, p, k]
-            moved[c, s, p, k] = t + relaxation * (signs[p, k] * XU[c, s, p, k] - max(t, zero))
-    return moved
+            t = rows[row, k]
+            moved[row, k] = t + relaxation * (signs[pattern, k] * steps[row, k] - max(t, zero))
+    return moved.reshape(T.shape)
 
 
 @jit()

@@ -5,6 +5,12 @@ Each function takes the arguments of the kernel of its name, as NumPy arrays, an
 """
 
 import numpy as np
+from definitions_relu import (  # noqa: F401
+    project_robust_cone,
+    prox_robust_margin,
+    prox_robust_square,
+    reflect_slacks,
+)
 
 
 def dense_cost(cost):

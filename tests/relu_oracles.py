@@ -1,4 +1,4 @@
-"""The convex program of ReLU training written out once more, for a general interior-point solver."""
+"""The convex program of ReLU training written out once more, for a general solver."""
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def dual(y, theta, loss):
     if loss == "squared":
         return theta @ y - 0.5 * theta @ theta
     share = theta * y
-    assert -1e-12 < share.min()
+    assert share.min() > -1e-12
     assert share.max() < 1 + 1e-12
     if loss == "hinge":
         return share.sum()

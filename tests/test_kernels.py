@@ -14,6 +14,7 @@ import pytest
 from array_api_extra.testing import assert_close
 from conftest import ROOT, to_numpy
 from definitions import dense_cost
+from kernel_cases_relu import large_relu_arguments, relu_cases
 from scipy.sparse import csr_array
 from structure import parameters, public_functions, reference_kernels
 
@@ -189,6 +190,8 @@ def cases():
         data, indices, indptr, a, *options = arguments
         plan = csr_array((data, indices, indptr), shape=(a.size, options[0].size)).toarray()
         yield Case("schur", "dense_schur_cg", label, (plan, a, *options))
+    for name, label, arguments in relu_cases():
+        yield Case("relu", name, label, arguments)
 
 
 CASES = list(cases())
@@ -288,6 +291,7 @@ def large_arguments():
     plan = csr_array(matrix, shape=(400, 330)).toarray()
     yield "schur", "dense_schur_cg", (plan, a, c, 0.05, rhs, 1e-8, 50)
     yield "transport", "plan_gradient", tuple(near)
+    yield from (("relu", *item) for item in large_relu_arguments())
     for case in (dense, near):
         cost, u, v, inverse_reg = case
         yield "transport", "semidual_pass", semidual_arguments(case, rng)

@@ -110,7 +110,7 @@ def test_both_ways_of_the_cached_factor(loss):
         options = {"beta": 0.5, "loss": loss, "n_patterns": patterns, "rng": 0}
         exact = numopt.convex_relu(X, y, tol=1e-6, **options)
         found = numopt.convex_relu(X, y, method="cholesky", maxiter=6000, **options)
-        assert found.gap < 5e-3, found.message
+        assert found.success, found.message
         assert found.fun == pytest.approx(exact.fun, rel=1e-3)
 
 
@@ -118,7 +118,9 @@ def all_patterns(X):
     """Return every pattern that a vector has on samples of the plane, the bias being the second."""
     angles = np.concatenate([np.arctan2(*row[::-1]) + np.array([0.5, -0.5]) * np.pi for row in X])
     angles = np.sort(np.mod(angles, 2 * np.pi))
-    between = 0.5 * (angles + np.roll(angles, -1) + 2 * np.pi * (np.arange(angles.size) == angles.size - 1))
+    between = 0.5 * (
+        angles + np.roll(angles, -1) + 2 * np.pi * (np.arange(angles.size) == angles.size - 1)
+    )
     return np.stack([np.cos(between), np.sin(between)])
 
 
@@ -130,9 +132,7 @@ def test_all_patterns_give_the_best_network(seed):
     rng = np.random.default_rng(seed)
     x, beta, units = np.sort(rng.normal(size=7)), 0.05, 6
     X, y = np.stack([x, np.ones(7)], axis=1), np.sin(2 * x)
-    result = numopt.convex_relu(
-        x[:, None], y, beta=beta, patterns=all_patterns(X), tol=1e-8, rng=0
-    )
+    result = numopt.convex_relu(x[:, None], y, beta=beta, patterns=all_patterns(X), tol=1e-8, rng=0)
     assert result.success
 
     def objective(flat):

@@ -181,7 +181,9 @@ def _inverse_factors(problem: Problem, scaling: Scaling, ratio: Array) -> Array 
     weights = xp.reshape(ratio, (2 * patterns, n))
     size = max(1, _CHUNK_ENTRIES // (n * d))
     blocks = [
-        xp.matmul((weights[k : k + size, :, None] * X[None, :, :]).mT, X[None, :, :])
+        xp.matmul(
+            (weights[k : min(k + size, 2 * patterns), :, None] * X[None, :, :]).mT, X[None, :, :]
+        )
         for k in range(0, 2 * patterns, size)
     ]
     H = xp.reshape(xp.concat(blocks), (2, patterns, d, d)) + curvature_blocks(scaling, identity)

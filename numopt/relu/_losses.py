@@ -12,6 +12,8 @@ from .._namespace import Array, array_namespace
 # Slopes of a logistic loss closer to its ends than this are held there: their curvature is below
 # what a division can use.
 _LOGISTIC_EDGE = 1e-300
+# Steps of the logistic prox: half of them halve a bracket, the others are Newton's.
+_PROX_STEPS = 36
 
 
 class Loss(Protocol):
@@ -118,12 +120,15 @@ class Logistic:
         m, s = y * z, step * weights + xp.zeros_like(z)
         low, high = xp.zeros_like(m), xp.ones_like(m)
         p = expit(-m - 0.5 * s)
-        for _ in range(30):
+        for count in range(_PROX_STEPS):
             value = expit(-m - s * p)
             above = p >= value
             high, low = xp.where(above, p, high), xp.where(above, low, p)
             newton = p - (p - value) / (1 + s * value * (1 - value))
-            inside = (newton > low) & (newton < high)
+            # Newton's method alone may creep along or cycle; the last steps are its own.
+            inside = (newton >= low) & (newton <= high)
+            if count < _PROX_STEPS - 5 and count % 2:
+                inside = inside & False
             p = xp.where(inside, newton, 0.5 * (low + high))
         return z + y * s * p
 

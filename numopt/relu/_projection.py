@@ -17,6 +17,8 @@ from .._namespace import Array, array_namespace, device_of
 _STEPS = 60
 _TO_BOUNDARY = 0.99
 _CHUNK_ENTRIES = 16_000_000
+# Ratios of multipliers to slacks beyond this are past what a factor in double precision resolves.
+_LARGEST_RATIO = 1e25
 
 
 class _Iterate(NamedTuple):
@@ -35,7 +37,7 @@ def project(X: Array, signs: Array, targets: Array, offset: float = 0.0) -> tupl
     G, (n, d) = targets.shape[0], X.shape
     size = max(1, _CHUNK_ENTRIES // (n * d))
     parts = [
-        _project_some(X, signs[k : k + size, :], targets[k : k + size, :], offset)
+        _project_some(X, signs[k : min(k + size, G), :], targets[k : min(k + size, G), :], offset)
         for k in range(0, G, size)
     ]
     return xp.concat([V for V, _ in parts]), xp.concat([mu for _, mu in parts])
@@ -81,7 +83,10 @@ def _step(X: Array, signs: Array, goal: Array, floor: Array, now: _Iterate) -> _
     ratio = now.mu / now.S
     d = X.shape[1]
     identity = xp.eye(d, dtype=X.dtype, device=device_of(X))
-    L = cholesky(identity + xp.matmul((ratio[:, :, None] * X[None, :, :]).mT, X[None, :, :]))
+    H = xp.matmul((ratio[:, :, None] * X[None, :, :]).mT, X[None, :, :])
+    trace = xp.sum(H * identity, axis=(1, 2))
+    jitter = 1 + 4 * float(xp.finfo(X.dtype).eps) * trace
+    L = cholesky(H + jitter[:, None, None] * identity)
     if L is None:
         return None
     inverse = xp.linalg.inv(L)
@@ -103,8 +108,12 @@ def _step(X: Array, signs: Array, goal: Array, floor: Array, now: _Iterate) -> _
     share = xp.clip(after / xp.where(before > 0, before, xp.ones_like(before)), 0.0, 1.0) ** 3
     step = change(share * before - now.S * now.mu - affine.S * affine.mu)
     length = xp.minimum(_reach(now.S, step.S), _reach(now.mu, step.mu)) * _TO_BOUNDARY
-    moved = _Iterate(*[x + length * dx for x, dx in zip(now, step, strict=True)])
-    return moved if bool(xp.all(xp.isfinite(moved.V))) else None
+    # A cone without an interior drives its own iterates out of range, and only them.
+    fine = xp.isfinite(
+        xp.sum(step.V, axis=1, keepdims=True) + xp.sum(step.mu, axis=1, keepdims=True)
+    )
+    fine = fine & (xp.max(ratio, axis=1, keepdims=True) < _LARGEST_RATIO)
+    return _Iterate(*[xp.where(fine, x + length * dx, x) for x, dx in zip(now, step, strict=True)])
 
 
 def _reach(x: Array, change: Array) -> Array:
