@@ -30,6 +30,16 @@ COUNTS = {
     "CG": "CG iterations",
 }
 
+RELU = {
+    "case": "Case",
+    "size": "Size",
+    "solver": "Solver",
+    "time": "Time, s",
+    "ratio": "times numopt",
+    "value": "Value",
+    "infeasibility": "Infeasibility",
+}
+
 # What each library of the tests is and what it catches; the names are those of tests/conftest.py.
 LIBRARIES = {
     "numpy": ("NumPy, small arrays", "errors in the references"),
@@ -115,6 +125,7 @@ def write(folder):
         "libraries": list_table(("Name", "Library", "Catches"), library_rows(), "26 38 36"),
         "transport_speed": measured("transport_speed", SPEED),
         "transport_counts": measured("transport_counts", COUNTS),
+        "relu_speed": measured("relu_speed", RELU),
     }
     for name, lines in tables.items():
         (folder / f"{name}.inc").write_text("\n".join(lines) + "\n")

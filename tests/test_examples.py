@@ -179,7 +179,7 @@ def test_gallery_example_runs(name, monkeypatch):
     for number in plt.get_fignums():
         plt.figure(number).canvas.draw()
     plt.close("all")
-    results = [value for value in names.values() if isinstance(value, numopt.TransportResult)]
+    results = [value for value in names.values() if isinstance(value, numopt.Result)]
     assert results
     assert all(result.success for result in results)
 
