@@ -2,9 +2,9 @@
 A path of weight decays
 =======================
 
-How large should the weight decay be? :func:`~numopt.convex_relu_path` solves for many values under
-the same patterns. As every point of the path is certified, its shape is that of the model, not of an
-optimizer.
+How large should the weight decay be? :func:`~numopt.convex_relu_path` solves for many values
+under the same patterns. As every point of the path is certified, its shape is that of the model,
+not of an optimizer.
 """
 
 # %%
@@ -48,7 +48,7 @@ norms = np.array(
 ax.semilogx(betas, norms, color="0.5", linewidth=0.8)
 ax.invert_xaxis()
 ax.set(xlabel="beta", ylabel="signed norm of each neuron")
-_ = ax.set_title("Neurons enter the network one by one")
+_ = ax.set_title("Neurons grow as the weight decay falls")
 
 # %%
 # Which value generalizes
@@ -68,8 +68,8 @@ _ = ax.legend()
 # What the certificates say
 # -------------------------
 #
-# Upper and lower bound of the optimum at each value: the two curves cannot be told apart, and that is
-# the point.
+# Upper and lower bound of the optimum at each value: the two curves cannot be told apart, and
+# that is the point.
 
 figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 ax.loglog(betas, [r.fun for r in path], label="upper bound")

@@ -3,16 +3,17 @@ The convex program behind a network
 ===================================
 
 Training a ReLU network is not convex: run it twice and get two networks. Once it is fixed which
-samples each hidden unit is on for, it is convex, and the best network can be computed with a proof. On a
-plane one can see what that means.
+samples each hidden unit is on for, it is convex, and the best network can be computed with a
+proof. On a plane one can see what that means.
 """
 
 # %%
 # Units and patterns
 # ------------------
 #
-# Two classes of points that no line separates. A hidden unit is on for the points on one side of a
-# line; its *pattern* is that set of points. All lines that split the points in the same way share it.
+# Two classes of points that no line separates. A hidden unit is on for the points on one side of
+# a line; its *pattern* is that set of points. All lines that split the points in the same way
+# share it.
 
 # sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
@@ -28,6 +29,7 @@ y = np.repeat([1.0, -1.0], 60)
 
 
 def draw_points(ax):
+    """Draw the points of both classes."""
     for label, color in ((1, numopt.plotting.SOURCE), (-1, numopt.plotting.TARGET)):
         ax.scatter(*X[y == label].T, s=12, color=color, zorder=3)
     ax.set(aspect="equal", xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), xticks=[], yticks=[])
@@ -65,8 +67,8 @@ for ax, count in zip(axes, (5, 20, 80), strict=True):
 # The two bounds
 # --------------
 #
-# Upper and lower bound close in on the optimum. Neither ever crosses it, so one may stop at any time
-# and knows what one has.
+# Upper and lower bound close in on the optimum. Neither ever crosses it, so one may stop at any
+# time and knows what one has.
 
 history = result.history
 figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
@@ -81,11 +83,12 @@ _ = ax.legend()
 # The same by gradient descent
 # ----------------------------
 #
-# Gradient descent on the same objective, with as many units and from ten starts, ends at ten values,
-# and cannot say which of them, if any, is good.
+# Gradient descent on the same objective, with as many units and from ten starts, ends at ten
+# values, and cannot say which of them, if any, is good.
 
 
 def descend(seed, steps=1500, rate=0.02):
+    """Return the objective along the way of Adam from a random start."""
     draw = np.random.default_rng(seed)
     Z = np.concatenate([X, np.ones((120, 1))], axis=1)
     m = result.W1.shape[1]

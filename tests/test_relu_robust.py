@@ -126,7 +126,7 @@ def test_no_pattern_survives_a_large_radius():
 
 
 def test_patterns_that_survive_have_neurons():
-    X, y, result = solved("hinge", 0.1)
+    X, _, result = solved("hinge", 0.1)
     Z, e = oracles.with_ones(X), radii(12, 0.1)
     signs = 2.0 * result.patterns - 1
     slack = signs * (Z @ result.gates) - e @ np.abs(result.gates)

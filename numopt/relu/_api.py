@@ -92,7 +92,7 @@ def convex_relu(
         unless `patterns` are given.
     rho : float, optional
         Penalty of a splitting method, in normalized units; default `beta` there, then adapted.
-    tol : float, default 1e-3
+    tol : float, default 0.001
         Largest certified relative gap between `fun` and the optimum of the program.
     maxiter : int, default 5000
         Largest number of iterations for each output and round.
@@ -246,7 +246,7 @@ def convex_relu_path(
     method : {"auto", "interior", "cholesky", "sylvester", "rbcd"}, default "auto"
         As in `convex_relu`. Splitting methods start from the solution before; the interior-point
         method starts afresh, and only takes the bound of that solution along.
-    tol : float, default 1e-3
+    tol : float, default 0.001
         Largest certified relative gap of each result.
     maxiter : int, default 5000
         Largest number of iterations for each value.

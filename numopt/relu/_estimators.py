@@ -137,7 +137,7 @@ class ConvexReLURegressor(RegressorMixin, _ConvexReLU):  # type: ignore[misc]
         How perturbations enter; see `convex_relu`.
     method : {"auto", "interior", "cholesky", "sylvester", "rbcd"}, default "auto"
         Solver; see `convex_relu`.
-    tol : float, default 1e-3
+    tol : float, default 0.001
         Largest certified relative gap.
     max_iter : int, default 5000
         Largest number of iterations for each output.
@@ -243,7 +243,7 @@ class ConvexReLUClassifier(ClassifierMixin, _ConvexReLU):  # type: ignore[misc]
         How perturbations enter; see `convex_relu`.
     method : {"auto", "interior", "cholesky", "sylvester", "rbcd"}, default "auto"
         Solver; see `convex_relu`.
-    tol : float, default 1e-3
+    tol : float, default 0.001
         Largest certified relative gap.
     max_iter : int, default 5000
         Largest number of iterations for each class.
