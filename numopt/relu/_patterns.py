@@ -97,6 +97,8 @@ def patterns_of_mask(X: Array, mask: Array) -> Patterns:
     """Return given patterns (P, n) that some vector has, with such vectors as gates."""
     xp = array_namespace(X)
     kept = distinct(mask, xp.zeros((mask.shape[0], X.shape[1]), dtype=X.dtype, device=device_of(X)))
+    if kept.active.shape[0] == 0:
+        return kept
     gates, found = hard_margin_gates(X, 2 * kept.active - 1)
     (index,) = xp.nonzero(found)
     return Patterns(xp.take(kept.active, index, axis=0), xp.take(gates, index, axis=0))

@@ -240,8 +240,8 @@ def _message(status: int, outcome: Outcome, gap: float, settings: Settings, task
     reached = f"with a relative gap of {gap:.1e} (tol {settings.tol:.1e}) over {patterns} patterns"
     return {
         CONVERGED: f"Converged after {count} {reached}.",
-        ITERATION_LIMIT: f"Stopped after {count} {reached}; raise maxiter or tol, "
-        "or use method='interior'.",
+        ITERATION_LIMIT: f"Stopped after {count} {reached}; raise maxiter or tol"
+        + (", or use method='interior'." if task.radius is None else "."),
         NETWORK_SETTLED: f"Stopped after {count} {reached}, as the network got no better.",
         PRECISION: f"Stopped after {count} {reached} at the precision of the dtype; "
         "raise tol, standardize the features or use float64.",
