@@ -66,7 +66,7 @@ def main():
             kept = [r for r in record["rows"] if (r["case"], r["solver"]) != key]
             record["rows"] = [*kept, row]
     threads = os.environ.get("OMP_NUM_THREADS", "all")
-    record["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, {threads} threads"
+    record["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, {threads} thread(s)"
     if not options.dry:
         FIGURES.write_text(json.dumps(record, indent=1) + "\n")
 

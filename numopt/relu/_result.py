@@ -83,7 +83,7 @@ class ConvexReLUResult(Result):
     >>> import numpy as np
     >>> import numopt
     >>> x = np.linspace(-1, 1, 30)[:, None]
-    >>> result = numopt.convex_relu(x, abs(x[:, 0]), beta=1e-3, rng=0)
+    >>> result = numopt.convex_relu(x, abs(x[:, 0]), beta=1e-4, rng=0)
     >>> bool(abs(result.predict(x) - abs(x[:, 0])).max() < 0.02)
     True
     """
