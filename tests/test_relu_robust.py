@@ -26,7 +26,15 @@ def radii(d, eps):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("eps", [0.005, 0.02, 0.05, 0.1])
+@pytest.mark.parametrize(
+    "eps",
+    [
+        pytest.param(0.005, marks=pytest.mark.slow),
+        0.02,
+        pytest.param(0.05, marks=pytest.mark.slow),
+        0.1,
+    ],
+)
 def test_value_is_that_of_a_general_solver(loss, eps):
     pytest.importorskip("cvxpy", reason="CVXPY is not installed")
     X, y, result = solved(loss, eps)
@@ -42,10 +50,10 @@ def test_value_is_that_of_a_general_solver(loss, eps):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("eps", [0.01, 0.05])
+@pytest.mark.parametrize("eps", [pytest.param(0.01, marks=pytest.mark.slow), 0.05])
 def test_lipschitz_bounds_enclose_the_optimum(loss, eps):
     pytest.importorskip("cvxpy", reason="CVXPY is not installed")
-    X, y, result = solved(loss, eps, "lipschitz", maxiter=1500)
+    X, y, result = solved(loss, eps, "lipschitz", maxiter=800)
     wanted = oracles.program(
         oracles.with_ones(X),
         y,
