@@ -111,9 +111,15 @@ def resolve_public_name(app, env, node, contnode):
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, contnode)
 
 
+def skip_requests(_app, _what, name, *_):
+    """Leave out what scikit-learn adds to estimators: its texts refer to its own site."""
+    return True if name.startswith("set_") and name.endswith("_request") else None
+
+
 def setup(app):
     """Connect what is defined here."""
     app.connect("missing-reference", resolve_public_name)
+    app.connect("autodoc-skip-member", skip_requests)
 
 
 copy_mathjax()

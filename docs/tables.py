@@ -88,6 +88,15 @@ LP_SPEED = {
     "gap": "Gap or difference",
     "excess of the other": "Excess of the other",
 }
+RELU = {
+    "case": "Case",
+    "size": "Size",
+    "solver": "Solver",
+    "time": "Time, s",
+    "ratio": "times numopt",
+    "value": "Value",
+    "infeasibility": "Infeasibility",
+}
 
 # What each library of the tests is and what it catches; the names are those of tests/conftest.py.
 LIBRARIES = {
@@ -182,6 +191,7 @@ def write(folder):
         "sampling_totals": measured("sampling_totals", TOTALS),
         "sampling_sizes": measured("sampling_sizes", SIZES),
         "sampling_speed": measured("sampling_speed", LP_SPEED),
+        "relu_speed": measured("relu_speed", RELU),
     }
     constrained_tables.write(folder, list_table)
     for name, lines in tables.items():

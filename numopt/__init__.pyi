@@ -11,6 +11,16 @@ from .regression import LstsqResult as LstsqResult
 from .regression import kron_lstsq as kron_lstsq
 from .regression import lstsq as lstsq
 from .regression import lstsq_factor as lstsq_factor
+from .relu import ConvexReLUClassifier as ConvexReLUClassifier
+from .relu import ConvexReLURegressor as ConvexReLURegressor
+from .relu import ConvexReLUResult as ConvexReLUResult
+from .relu import SampledReLUResult as SampledReLUResult
+from .relu import convex_relu as convex_relu
+from .relu import convex_relu_beta_max as convex_relu_beta_max
+from .relu import convex_relu_path as convex_relu_path
+from .relu import convex_relu_scp as convex_relu_scp
+from .relu import n_patterns_for as n_patterns_for
+from .relu import network_attack as network_attack
 from .sampling import CoresetResult as CoresetResult
 from .sampling import LpResult as LpResult
 from .sampling import ScoresResult as ScoresResult
@@ -26,6 +36,9 @@ from .transport import entropic_transport as entropic_transport
 from .transport import sinkhorn_divergence as sinkhorn_divergence
 
 __all__ = [
+    "ConvexReLUClassifier",
+    "ConvexReLURegressor",
+    "ConvexReLUResult",
     "CoresetResult",
     "DivergenceResult",
     "EqualityResult",
@@ -36,10 +49,15 @@ __all__ = [
     "PointCloudCost",
     "ProgressBar",
     "Result",
+    "SampledReLUResult",
     "ScoresResult",
     "TransportBatch",
     "TransportResult",
     "__version__",
+    "convex_relu",
+    "convex_relu_beta_max",
+    "convex_relu_path",
+    "convex_relu_scp",
     "entropic_transport",
     "kron_lstsq",
     "lp_coreset",
@@ -48,6 +66,8 @@ __all__ = [
     "lstsq",
     "lstsq_factor",
     "minimize_equality",
+    "n_patterns_for",
+    "network_attack",
     "plotting",
     "sinkhorn_divergence",
     "sketching",

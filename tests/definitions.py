@@ -13,6 +13,12 @@ from definitions_regression import (  # noqa: F401
     sparse_embedding_apply,
     srht_apply,
 )
+from definitions_relu import (  # noqa: F401
+    project_robust_cone,
+    prox_robust_margin,
+    prox_robust_square,
+    reflect_slacks,
+)
 from definitions_sampling import *  # noqa: F403 - the definitions of another family
 from kernel_cases_kaczmarz import kaczmarz_sweep  # noqa: F401
 

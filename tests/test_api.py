@@ -104,7 +104,15 @@ def test_defaults_are_documented(name):
 COST = np.random.default_rng(0).random((4, 5))
 X = np.linspace(0, 1, 5)[:, None]
 A = np.random.default_rng(1).normal(size=(40, 3))
+Z = np.random.default_rng(1).normal(size=(20, 2))
 SOLVES = {
+    "ConvexReLUResult": lambda: numopt.convex_relu(Z, abs(Z[:, 0]), beta=0.1, rng=0),
+    "ConvexReLUResult-not-solved": lambda: numopt.convex_relu(
+        Z, abs(Z[:, 0]), beta=0.1, maxiter=0, rng=0
+    ),
+    "SampledReLUResult": lambda: numopt.convex_relu_scp(
+        Z, abs(Z[:, 0]), beta=0.1, n_hidden=30, rng=0
+    ),
     "TransportResult": lambda: numopt.entropic_transport(COST, reg=0.1),
     "TransportResult-not-solved": lambda: numopt.entropic_transport(COST, reg=0.1, maxiter=0),
     "TransportBatch": lambda: numopt.entropic_transport(COST[None], reg=0.1),
@@ -138,6 +146,8 @@ RECORDS = {
     "ScoresResult": set(),
     "CoresetResult": {"size"},
     "LpResult": {"fun"},
+    "ConvexReLUResult": {"fun", "dual", "infeas", "output"},
+    "SampledReLUResult": {"fun", "dual"},
 }
 # Numbers of a result that must be Python's, besides those that all results have.
 NUMBERS = {
@@ -155,6 +165,8 @@ NUMBERS = {
     },
     "CoresetResult": {float: ["expected_size"], int: ["size", "n_passes"]},
     "LpResult": {float: ["norm", "gap"], int: ["n_passes"]},
+    "ConvexReLUResult": {float: ["gap"], int: []},
+    "SampledReLUResult": {float: ["gap"], int: []},
 }
 
 

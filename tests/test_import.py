@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = ("scipy", "numba", "cupy", "torch", "dask", "matplotlib", "tqdm")
+HEAVY = ("scipy", "numba", "cupy", "torch", "dask", "matplotlib", "tqdm", "sklearn")
 
 
 def python(code, **environment):

@@ -17,6 +17,7 @@ from array_api_extra.testing import assert_close
 from conftest import LIBRARIES, ROOT, to_numpy
 from definitions import dense_cost
 from kernel_cases_kaczmarz import kaczmarz_cases, large_kaczmarz
+from kernel_cases_relu import large_relu_arguments, relu_cases
 from scipy.sparse import csr_array
 from structure import parameters, public_functions, reference_kernels
 
@@ -198,6 +199,8 @@ def cases():
         yield Case(*arguments)
     for name, label, arguments in kernel_cases_sampling.cases():
         yield Case("sampling", name, label, arguments)
+    for name, label, arguments in relu_cases():
+        yield Case("relu", name, label, arguments)
 
 
 CASES = list(cases())
@@ -301,6 +304,7 @@ def large_arguments():
     plan = csr_array(matrix, shape=(400, 330)).toarray()
     yield "schur", "dense_schur_cg", (plan, a, c, 0.05, rhs, 1e-8, 50)
     yield "transport", "plan_gradient", tuple(near)
+    yield from (("relu", *item) for item in large_relu_arguments())
     for case in (dense, near):
         cost, u, v, inverse_reg = case
         yield "transport", "semidual_pass", semidual_arguments(case, rng)

@@ -1,0 +1,165 @@
+"""The convex program in normalized units, and the linear maps every method shares.
+
+Layouts, for n samples, d features, P patterns and C outputs: neurons (..., 2, P, d), where index 0
+of the axis of length 2 holds those that add to the prediction and index 1 those that subtract;
+values of samples under patterns (..., P, n); predictions (..., n). A leading axis C is there
+where several outputs are solved together.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from .._namespace import Array, array_namespace, device_of, widest_float
+from ._losses import Loss
+
+
+class Problem(NamedTuple):
+    """``min loss(z, y) + beta sum |v_i| + |w_i|`` over neurons in the cones of their patterns.
+
+    `X` (n, d) has rows of root mean square norm one, `y` (C, n) for squared loss root mean square
+    one; `active` (P, n) holds ones where a pattern is on and `signs` is ``2 active - 1``.
+    `gates` (P, d) are vectors inside the cones. An original neuron is `unit` times the one here,
+    and an original value `value_unit` times the one here. `eps` (d,) is the radius of the
+    perturbations in the units of X, None without any.
+    """
+
+    X: Array
+    y: Array
+    weights: Array
+    active: Array
+    signs: Array
+    gates: Array
+    beta: float
+    loss: Loss
+    unit: float = 1.0
+    value_unit: float = 1.0
+    eps: Array | None = None
+    robust: str = "pattern"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Samples, features and patterns."""
+        return self.X.shape[0], self.X.shape[1], self.active.shape[0]
+
+    def output(self, c: int) -> Problem:
+        """Return the problem of one output."""
+        return self._replace(y=self.y[c : c + 1, :])
+
+
+def normalized(
+    X: Array,
+    y: Array,
+    weights: Array,
+    active: Array,
+    gates: Array,
+    beta: float,
+    loss: Loss,
+    eps: Array | None,
+    robust: str,
+) -> Problem:
+    """Return the problem in units in which one set of penalties serves all data."""
+    xp = array_namespace(X)
+    row = math.sqrt(_mean_square(X) * X.shape[1]) or 1.0
+    height = 1.0
+    if loss.scales:
+        height = math.sqrt(_mean_square(y)) or 1.0
+    norms = xp.sqrt(xp.sum(gates * gates, axis=1, keepdims=True))
+    return Problem(
+        X / row,
+        y / height,
+        weights,
+        active,
+        2 * active - 1,
+        gates / xp.where(norms > 0, norms, xp.ones_like(norms)),
+        beta / (row * height),
+        loss,
+        height / row,
+        height * height,
+        None if eps is None else eps / row,
+        robust,
+    )
+
+
+def _mean_square(x: Array) -> float:
+    xp = array_namespace(x)
+    peak = float(xp.max(xp.abs(x)))
+    if peak == 0:
+        return 0.0
+    return peak**2 * float(xp.mean((x / peak) ** 2))
+
+
+def responses(problem: Problem, V: Array) -> Array:
+    """Return ``X v`` for each neuron of `V` (..., d), shape (..., n)."""
+    xp = array_namespace(V)
+    flat = xp.matmul(xp.reshape(V, (-1, V.shape[-1])), problem.X.T)
+    return xp.reshape(flat, (*V.shape[:-1], problem.X.shape[0]))
+
+
+def combined(problem: Problem, T: Array) -> Array:
+    """Return ``X' t`` for each row of `T` (..., n), shape (..., d)."""
+    xp = array_namespace(T)
+    flat = xp.matmul(xp.reshape(T, (-1, T.shape[-1])), problem.X)
+    return xp.reshape(flat, (*T.shape[:-1], problem.X.shape[1]))
+
+
+def predictions(problem: Problem, XV: Array) -> Array:
+    """Return what responses (..., 2, P, n) add up to, shape (..., n)."""
+    xp = array_namespace(XV)
+    return xp.sum(problem.active * (XV[..., 0, :, :] - XV[..., 1, :, :]), axis=-2)
+
+
+def slacks(problem: Problem, V: Array) -> Array:
+    """Return by how much neurons (..., 2, P, d) are inside their cones, (..., 2, P, n)."""
+    inside = problem.signs * responses(problem, V)
+    if problem.eps is None or problem.robust != "pattern":
+        return inside
+    xp = array_namespace(V)
+    return inside - xp.sum(problem.eps * xp.abs(V), axis=-1)[..., None]
+
+
+def pulled_back(problem: Problem, theta: Array) -> Array:
+    """Return the adjoint of the prediction: ``+-X' D_i theta``, shape (..., 2, P, d)."""
+    xp = array_namespace(theta)
+    half = combined(problem, problem.active * theta[..., None, :])
+    return xp.stack([half, -half], axis=-3)
+
+
+def group_norms(V: Array) -> Array:
+    """Return the Euclidean norm over the last axis."""
+    xp = array_namespace(V)
+    return xp.sqrt(xp.sum(V * V, axis=-1))
+
+
+def per_output(x: Array) -> Array:
+    """Return the sum over all but the first axis."""
+    xp = array_namespace(x)
+    return xp.sum(xp.reshape(x, (x.shape[0], -1)), axis=1)
+
+
+def widened(problem: Problem) -> Problem:
+    """Return the problem in float64 where the device has it, for what decides success."""
+    xp, wide = array_namespace(problem.X), widest_float(problem.X)
+    if problem.X.dtype == wide:
+        return problem
+    arrays = ("X", "y", "weights", "active", "signs", "gates", "eps")
+    held = {name: getattr(problem, name) for name in arrays}
+    return problem._replace(
+        **{name: xp.astype(x, wide) for name, x in held.items() if x is not None}
+    )
+
+
+def zeros_like_neurons(problem: Problem) -> Array:
+    """Return neurons of zero for all outputs, (C, 2, P, d)."""
+    xp = array_namespace(problem.X)
+    _, d, patterns = problem.shape
+    shape = (problem.y.shape[0], 2, patterns, d)
+    return xp.zeros(shape, dtype=problem.X.dtype, device=device_of(problem.X))
+
+
+def with_bias(X: Array) -> Array:
+    """Return samples with a last column of ones."""
+    xp = array_namespace(X)
+    ones = xp.ones((X.shape[0], 1), dtype=X.dtype, device=device_of(X))
+    return xp.concat([X, ones], axis=1)

@@ -1,0 +1,353 @@
+"""Splitting methods: the ADMM with a cached factor, and a splitting on the weights of each sample.
+
+Both keep copies of the neurons u: v in the norm, ``s = E X u`` in the cones, and one in the loss,
+which is the prediction z for the first and ``q_k``, the linear model that acts on sample k, for the
+second. They are written as Douglas-Rachford iterations on the reflected copies ``W``, ``T`` and
+``Q``: a point is the proximal map of its state, and its multiplier the difference of the two.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from .._kernels.relu import reflect_slacks
+from .._linalg import cholesky, cholesky_solve
+from .._namespace import Array, array_namespace, device_of
+from ._certificate import Lower, lower_bound
+from ._problem import (
+    Problem,
+    combined,
+    group_norms,
+    predictions,
+    pulled_back,
+    responses,
+    zeros_like_neurons,
+)
+
+# Over-relaxation, from the middle of the range in which it is known to help.
+RELAXATION = 1.6
+
+
+# Steps between two comparisons of primal and dual residuals, and after how many the penalties stay:
+# convergence is proved for penalties that do not change.
+_ADAPT_EVERY, _ADAPT_UNTIL = 50, 1500
+
+
+class Penalties(NamedTuple):
+    """Penalties of the copies in norm and cones, and of the copy in the loss."""
+
+    rho: float
+    rho_loss: float
+
+
+class State(NamedTuple):
+    """Reflected copies of the neurons (C, 2, P, d), slacks (C, 2, P, n) and of the loss's copy."""
+
+    W: Array
+    T: Array
+    Q: Array
+    penalties: Penalties
+    age: int = 0
+
+
+def shrunk(W: Array, threshold: float) -> Array:
+    """Return the proximal map of ``threshold |v|`` for each neuron."""
+    xp = array_namespace(W)
+    norms = group_norms(W)
+    factor = 1 - threshold / xp.where(norms > threshold, norms, threshold + 0 * norms)
+    return factor[..., None] * W
+
+
+class SampleSplit:
+    """The update of u with a Cholesky factor: exact loss if squared, else a copy of predictions."""
+
+    def __init__(self, problem: Problem, penalties: Penalties) -> None:
+        """Factor the smaller of an n by n and a P d by P d matrix."""
+        xp = array_namespace(problem.X)
+        self.problem, self.penalties = problem, penalties
+        self.exact = problem.loss.name == "squared"
+        X, (n, d, patterns) = problem.X, problem.shape
+        rho, ones = penalties.rho, xp.ones_like(problem.weights)
+        self.c = problem.weights if self.exact else penalties.rho_loss * ones
+        eye = xp.eye(d, dtype=X.dtype, device=device_of(X))
+        self.B = cholesky(eye + xp.matmul(X.T, X))
+        self.by_samples = n <= patterns * d
+        jitter = 8 * float(xp.finfo(X.dtype).eps)
+        if self.by_samples:
+            half = cholesky_solve(self.B, X.T)
+            shared = xp.matmul(problem.active.T, problem.active)
+            matrix = (2 / rho) * shared * xp.matmul(X, half) + _diagonal(1 / self.c)
+        else:
+            basis = xp.reshape(problem.active.T[:, :, None] * X[:, None, :], (n, patterns * d))
+            blocks = eye + xp.matmul(X.T, X)
+            same = xp.eye(patterns, dtype=X.dtype, device=device_of(X))
+            spread = xp.reshape(
+                same[:, None, :, None] * blocks[None, :, None, :], (patterns * d, patterns * d)
+            )
+            matrix = rho * spread + 2 * xp.matmul(basis.T, self.c[:, None] * basis)
+        trace = float(xp.max(xp.sum(matrix * _diagonal(xp.ones_like(matrix[0, :])), axis=1)))
+        self.factor = cholesky(matrix + jitter * trace * _diagonal(xp.ones_like(matrix[0, :])))
+
+    def start(self) -> Array:
+        """Return the first reflected copy."""
+        return 0 * self.problem.y
+
+    def point(self, Q: Array) -> Array:
+        """Return the predictions that the loss prefers; an exact loss has no copy."""
+        p = self.problem
+        if self.exact:
+            return Q
+        step = 1 / self.penalties.rho_loss + 0 * p.weights
+        return p.loss.prox(Q, p.y, p.weights, step)
+
+    def theta(self, Q: Array, z: Array) -> Array:
+        """Return minus the slope of the loss: of its copy where there is one."""
+        if self.exact:
+            return self.problem.loss.theta(z, self.problem.y, self.problem.weights)
+        return self.penalties.rho_loss * (self.point(Q) - Q)
+
+    def update(self, R: Array, Q: Array) -> tuple[Array, Array, Array]:
+        """Return u, its responses, and the new reflected copy, for the right side R."""
+        p, xp = self.problem, array_namespace(R)
+        point = self.point(Q)
+        q = p.y if self.exact else 2 * point - Q
+        total, half = R[:, 0, ...] + R[:, 1, ...], 0.5 * (R[:, 0, ...] - R[:, 1, ...])
+        b = 0.5 * self._divided(total)
+        if self.by_samples:
+            a = self._divided(half)
+            seen = xp.sum(p.active * responses(p, a), axis=-2)
+            t = cholesky_solve(self.factor, (q - 2 * seen).T).T
+            a = a + self._divided(pulled_back(p, t)[:, 0, ...])
+        else:
+            rhs = half + pulled_back(p, self.c * q)[:, 0, ...]
+            flat = xp.reshape(rhs, (rhs.shape[0], -1))
+            a = xp.reshape(cholesky_solve(self.factor, flat.T).T, rhs.shape)
+        U = xp.stack([b + a, b - a], axis=1)
+        XU = responses(p, U)
+        if not self.exact:
+            Q = Q + RELAXATION * (predictions(p, XU) - point)
+        return U, XU, Q
+
+    def _divided(self, R: Array) -> Array:
+        """Return ``B^-1 r / rho`` for each row."""
+        xp = array_namespace(R)
+        flat = xp.reshape(R, (-1, R.shape[-1]))
+        return xp.reshape(cholesky_solve(self.B, flat.T).T, R.shape) / self.penalties.rho
+
+
+class Spectrum(NamedTuple):
+    """Eigendecompositions of ``X'X`` and of the shared samples of patterns, computed once."""
+
+    features: Array
+    Qf: Array
+    patterns: Array
+    Qp: Array
+
+
+def spectrum_of(problem: Problem) -> Spectrum:
+    """Return both eigendecompositions."""
+    xp = array_namespace(problem.X)
+    features, Qf = xp.linalg.eigh(xp.matmul(problem.X.T, problem.X))
+    patterns, Qp = xp.linalg.eigh(xp.matmul(problem.active, problem.active.T))
+    return Spectrum(xp.clip(features, 0.0, None), Qf, xp.clip(patterns, 0.0, None), Qp)
+
+
+def sylvester_solve(
+    spectrum: Spectrum, R: Array, pull: Array, penalties: Penalties, copies: float
+) -> tuple[Array, Array]:
+    """Return u for right sides R (C, 2, P, d) and `pull` (C, P, d), and half the difference in it.
+
+    With ``u = (b + a, b - a)``: ``rho B b`` is half the sum of both sides of R, and a solves the
+    Sylvester equation ``rho B a + 2 rho_loss (D D') a = half the difference + pull``, where
+    ``B = copies I + X'X``.
+    """
+    xp, s = array_namespace(R), spectrum
+    block = penalties.rho * (copies + s.features)
+    denominator = block[None, :] + 2 * penalties.rho_loss * s.patterns[:, None]
+    total, half = R[:, 0, ...] + R[:, 1, ...], 0.5 * (R[:, 0, ...] - R[:, 1, ...])
+    b = 0.5 * xp.matmul(xp.matmul(total, s.Qf) / block, s.Qf.T)
+    rotated = xp.matmul(s.Qp.T, xp.matmul(half + pull, s.Qf))
+    a = xp.matmul(s.Qp, xp.matmul(rotated / denominator, s.Qf.T))
+    return xp.stack([b + a, b - a], axis=1), a
+
+
+def adapted(count: int) -> bool:
+    """Tell whether penalties are looked at after so many steps."""
+    return count % _ADAPT_EVERY == 0 and count <= _ADAPT_UNTIL
+
+
+def balance(
+    old: Penalties,
+    states: list[tuple[Array, Array]],
+    points: list[tuple[Array, Array]],
+    state_loss: tuple[Array, Array],
+    point_loss: tuple[Array, Array],
+) -> Penalties:
+    """Return penalties that balance primal residuals, of the states, and dual ones, of points.
+
+    Arguments are pairs before and after a step: of all copies but the loss's, and of that one.
+    """
+    primal = math.hypot(*[_norm(b - a) for a, b in states]) / RELAXATION
+    dual = math.hypot(*[_norm(b - a) for a, b in points])
+    primal_loss = _norm(state_loss[1] - state_loss[0]) / RELAXATION
+    dual_loss = _norm(point_loss[1] - point_loss[0])
+    ratios = _root_ratio(primal, dual), _root_ratio(primal_loss, dual_loss)
+    changes = [r if not 0.5 < r < 2 else 1.0 for r in ratios]
+    return Penalties(old.rho * changes[0], old.rho_loss * changes[1])
+
+
+def moved_duals(state: Array, point: Array, factor: float) -> Array:
+    """Return the state with the same point whose scaled multiplier is multiplied by a factor."""
+    return point + factor * (state - point)
+
+
+class WeightSplit:
+    """The update of u as a Sylvester equation: the loss has a copy of each sample's weights."""
+
+    def __init__(self, problem: Problem, penalties: Penalties, spectrum: Spectrum) -> None:
+        """Take the eigendecompositions; nothing is factored."""
+        xp = array_namespace(problem.X)
+        self.problem, self.penalties, self.spectrum = problem, penalties, spectrum
+        self.squares = xp.sum(problem.X * problem.X, axis=1)
+
+    def start(self) -> Array:
+        """Return the first reflected copy."""
+        xp, p = array_namespace(self.problem.X), self.problem
+        shape = (p.y.shape[0], *p.X.shape)
+        return xp.zeros(shape, dtype=p.X.dtype, device=device_of(p.X))
+
+    def _prediction(self, Q: Array) -> tuple[Array, Array]:
+        """Return the predictions of the reflected weights and those that the loss prefers."""
+        xp, p = array_namespace(Q), self.problem
+        z = xp.sum(p.X * Q, axis=-1)
+        return z, p.loss.prox(z, p.y, p.weights, self.squares / self.penalties.rho_loss)
+
+    def point(self, Q: Array) -> Array:
+        """Return the weights of each sample that the loss prefers."""
+        z, best = self._prediction(Q)
+        return Q + ((best - z) / self.squares)[..., None] * self.problem.X
+
+    def theta(self, Q: Array, z: Array) -> Array:
+        """Return minus the slope of the loss at its copy, whatever the neurons predict."""
+        z, best = self._prediction(Q)
+        return (best - z) * (self.penalties.rho_loss / self.squares)
+
+    def update(self, R: Array, Q: Array) -> tuple[Array, Array, Array]:
+        """Return u, its responses, and the new reflected copy, for the right side R."""
+        p, xp = self.problem, array_namespace(R)
+        point = self.point(Q)
+        pull = self.penalties.rho_loss * xp.matmul(p.active, 2 * point - Q)
+        U, a = sylvester_solve(self.spectrum, R, pull, self.penalties, 1.0)
+        Q = Q + RELAXATION * (2 * xp.matmul(p.active.T, a) - point)
+        return U, responses(p, U), Q
+
+
+class Splitting:
+    """A splitting method on one problem: makes states, moves them and reads them."""
+
+    def __init__(self, problem: Problem, method: str, adapt: bool) -> None:
+        """Do what is done once: the eigendecompositions of the Sylvester equation."""
+        self.problem, self.adapt = problem, adapt
+        self.spectrum = spectrum_of(problem) if method == "sylvester" else None
+        self.factorizations = 0
+        self._split: SampleSplit | WeightSplit | None = None
+
+    def split(self, penalties: Penalties) -> SampleSplit | WeightSplit:
+        """Return the update of u for some penalties; the last one is kept."""
+        if self._split is None or self._split.penalties != penalties:
+            self.factorizations += 1
+            if self.spectrum is None:
+                self._split = SampleSplit(self.problem, penalties)
+            else:
+                self._split = WeightSplit(self.problem, penalties, self.spectrum)
+        return self._split
+
+    def first_penalties(self) -> Penalties:
+        """Return penalties that served well: the prox of the norm then has a threshold of one."""
+        scale = 1.0 if self.problem.loss.scales else 0.02
+        if self.spectrum is not None and self.problem.loss.scales:
+            scale = 1 / math.sqrt(self.problem.shape[2])
+        return Penalties(self.problem.beta, scale)
+
+    def start(self, penalties: Penalties, V: Array | None, mu: Array | None) -> State:
+        """Return a state at neurons V, or at zero, with multipliers mu, or none."""
+        split = self.split(penalties)
+        V = zeros_like_neurons(self.problem) if V is None else V
+        T = self.problem.signs * responses(self.problem, V)
+        if mu is not None:
+            xp = array_namespace(V)
+            T = xp.where(mu > 0, -mu / penalties.rho, xp.clip(T, 0.0, None))
+        return State(V, T, split.start(), penalties)
+
+    def step(self, state: State) -> State:
+        """Return the next state, now and then with other penalties."""
+        after = self._moved(state)
+        if not (self.adapt and adapted(after.age)):
+            return after
+        (V, S, q), (V_after, S_after, q_after) = self._points(state), self._points(after)
+        new = balance(
+            state.penalties,
+            [(state.W, after.W), (state.T, after.T)],
+            [(V, V_after), (S, S_after)],
+            (state.Q, after.Q),
+            (q, q_after),
+        )
+        if new == state.penalties:
+            return after
+        ratio, ratio_loss = (a / b for a, b in zip(state.penalties, new, strict=True))
+        return State(
+            moved_duals(after.W, V_after, ratio),
+            moved_duals(after.T, S_after, ratio),
+            moved_duals(after.Q, q_after, ratio_loss),
+            new,
+            after.age,
+        )
+
+    def _points(self, state: State) -> tuple[Array, Array, Array]:
+        """Return the proximal points of all copies."""
+        xp = array_namespace(state.T)
+        q = self.split(state.penalties).point(state.Q)
+        return self.neurons(state), xp.clip(state.T, 0.0, None), q
+
+    def _moved(self, state: State) -> State:
+        """Return the state after an exact update of u, then of all reflected copies."""
+        problem, rho = self.problem, state.penalties.rho
+        xp = array_namespace(state.W)
+        V = shrunk(state.W, problem.beta / rho)
+        R = rho * (2 * V - state.W + combined(problem, problem.signs * xp.abs(state.T)))
+        U, XU, Q = self.split(state.penalties).update(R, state.Q)
+        T = reflect_slacks(state.T, XU, problem.signs, RELAXATION)
+        return State(state.W + RELAXATION * (U - V), T, Q, state.penalties, state.age + 1)
+
+    def neurons(self, state: State) -> Array:
+        """Return the neurons v of a state, many of them exactly zero."""
+        return shrunk(state.W, self.problem.beta / state.penalties.rho)
+
+    def multipliers(self, state: State) -> Array:
+        """Return the multipliers of the constraints, all non-negative."""
+        xp = array_namespace(state.T)
+        return state.penalties.rho * xp.clip(-state.T, 0.0, None)
+
+    def lower(self, wide: Problem, state: State) -> Lower:
+        """Return the lower bound that the multipliers of a state prove, in `wide` precision."""
+        xp, dtype = array_namespace(state.W), wide.X.dtype
+        z = predictions(self.problem, responses(self.problem, self.neurons(state)))
+        theta = self.split(state.penalties).theta(state.Q, z)
+        return lower_bound(wide, xp.astype(theta, dtype), xp.astype(self.multipliers(state), dtype))
+
+
+def _root_ratio(primal: float, dual: float) -> float:
+    if not (primal > 0 and dual > 0):
+        return 1.0
+    return min(max(math.sqrt(primal / dual), 0.3), 3.0)
+
+
+def _norm(x: Array) -> float:
+    xp = array_namespace(x)
+    return math.sqrt(float(xp.sum(x * x)))
+
+
+def _diagonal(x: Array) -> Array:
+    xp = array_namespace(x)
+    return xp.eye(x.shape[0], dtype=x.dtype, device=device_of(x)) * x[None, :]
