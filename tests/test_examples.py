@@ -18,7 +18,16 @@ EXAMPLES = ROOT / "examples"
 GALLERY = sorted(path.name for path in EXAMPLES.glob("plot_*.py"))
 PICTURES = {
     f"{name}.png"
-    for name in ("books", "colors", "control", "divergence", "fits", "images", "rings")
+    for name in (
+        "books",
+        "colors",
+        "control",
+        "divergence",
+        "fits",
+        "images",
+        "ionosphere",
+        "rings",
+    )
 }
 
 compiled_only = pytest.mark.skipif(

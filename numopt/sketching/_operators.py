@@ -18,6 +18,13 @@ Rng = Any
 class Sketch:
     """Base of the operators: a random m by n matrix S with ``E[S' S] = I``.
 
+    Parameters
+    ----------
+    m : int
+        Rows of the sketch.
+    n : int
+        Rows of what is sketched.
+
     Attributes
     ----------
     shape : tuple of int
