@@ -11,6 +11,7 @@ from definitions_regression import (  # noqa: F401
     residual_gradient,
     residual_gradient_extended,
     sparse_embedding_apply,
+    sparse_embedding_apply_csr,
     srht_apply,
 )
 from definitions_relu import (  # noqa: F401

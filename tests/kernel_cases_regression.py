@@ -1,6 +1,7 @@
 """Arguments for the kernels of sketching and of least squares; see `test_kernels`."""
 
 import numpy as np
+from scipy.sparse import random_array
 
 
 def cases():
@@ -11,6 +12,8 @@ def cases():
         yield "sketching", "srht_apply", label, arguments
     for label, arguments in embeddings():
         yield "sketching", "sparse_embedding_apply", label, arguments
+    for label, arguments in sparse_embeddings():
+        yield "sketching", "sparse_embedding_apply_csr", label, arguments
     for label, arguments in grams():
         yield "least_squares", "gram", label, arguments
     for label, arguments in residuals():
@@ -81,6 +84,24 @@ def embeddings():
     A, B, buckets, values, size = embedding(20, 3, 1, 4, 9)
     yield "repeated", (A, B, buckets[:, :1].repeat(4, axis=1), values, size)
     yield "several-blocks", embedding(2500, 30, 1, 2, 120)
+
+
+def sparse_embedding(n, d, density, nonzeros, size):
+    rng = np.random.default_rng(27)
+    A = random_array((n, d), density=density, format="csr", rng=rng)
+    A.sort_indices()
+    buckets, values = rng.integers(size, size=(n, nonzeros)), rng.normal(size=(n, nonzeros))
+    indices, indptr = A.indices.astype(np.int64), A.indptr.astype(np.int64)
+    return A.data, indices, indptr, buckets, values, size, d
+
+
+def sparse_embeddings():
+    yield "plain", sparse_embedding(40, 5, 0.4, 3, 10)
+    yield "one-nonzero", sparse_embedding(40, 5, 0.4, 1, 10)
+    yield "dense", sparse_embedding(12, 7, 1.0, 2, 5)
+    yield "empty-rows", sparse_embedding(60, 9, 0.02, 2, 6)
+    yield "nothing", sparse_embedding(10, 3, 0.0, 2, 6)
+    yield "one-bucket", sparse_embedding(30, 4, 0.5, 2, 1)
 
 
 def grams():
@@ -155,6 +176,7 @@ def large_arguments():
     yield "sketching", "fwht_rows", (rng.normal(size=(1 << 13, 33)),)
     yield "sketching", "srht_apply", sampled(20_000, 20, 1, 60, offset=1234, top=1 << 15)
     yield "sketching", "sparse_embedding_apply", embedding(20_000, 9, 1, 4, 60)
+    yield "sketching", "sparse_embedding_apply_csr", sparse_embedding(20_000, 9, 0.3, 4, 60)
     A, weights = rng.normal(size=(140_000, 16)), rng.random(140_000)
     yield "least_squares", "gram", (A, weights, rng.normal(size=(16, 9)))
     for k in (1, 3):
@@ -163,4 +185,10 @@ def large_arguments():
 
 
 # Sums over rows: each thread has its own, so that their number shows in the last digits.
-SUMS_OF_THREADS = {"srht_apply", "sparse_embedding_apply", "gram", "residual_gradient"}
+SUMS_OF_THREADS = {
+    "srht_apply",
+    "sparse_embedding_apply",
+    "sparse_embedding_apply_csr",
+    "gram",
+    "residual_gradient",
+}

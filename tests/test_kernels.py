@@ -205,7 +205,7 @@ def cases():
 
 CASES = list(cases())
 # These return indices or take them.
-INDEXING = {"sparsify_count", "sparsify_fill", "schur_cg"}
+INDEXING = {"sparsify_count", "sparsify_fill", "schur_cg", "sparse_embedding_apply_csr"}
 # Where the reference is all there is.
 REFERENCES = {"residual_gradient_extended"}
 COMPILED = [case for case in CASES if case.name not in REFERENCES]
