@@ -58,7 +58,8 @@ def validated(A: Any, b: Any = None, weights: Any = None) -> Data:
 def _largest_entry(block: Array, offset: int) -> float:
     """Return the largest absolute entry of a block of A, having checked that all are finite."""
     xp = array_namespace(block)
-    largest = float(xp.max(xp.abs(block)))
+    # Both ends, since the absolute values would be a copy of the block.
+    largest = max(float(xp.max(block)), -float(xp.min(block)))
     if not math.isfinite(largest):
         bad = xp.argmax(xp.reshape(xp.astype(~xp.isfinite(block), block.dtype), (-1,)))
         row, column = divmod(int(bad), int(block.shape[1]))

@@ -114,7 +114,8 @@ class Rows:
 
     def largest(self) -> Array:
         """Return the largest absolute entry (n,) of each row."""
-        return self._each(lambda block: self.xp.max(self.xp.abs(block), axis=1))
+        xp = self.xp
+        return self._each(lambda block: xp.maximum(xp.max(block, axis=1), -xp.min(block, axis=1)))
 
     def _each(self, function: Callable[[Array], Array]) -> Array:
         parts = [function(block) for _, block in self.blocks()]
