@@ -33,7 +33,6 @@ def whiten(rows: Rows, weights: Array | None = None) -> Whitening:
     rounding are left out.
     """
     xp = rows.xp
-    weights = rows.ones() if weights is None else weights
     eps = float(xp.finfo(rows.dtype).eps)
     enough, floor = eps**0.3, 16 * rows.d * eps
     gram = rows.gram(weights)

@@ -94,13 +94,13 @@ class Rows:
         for rows, block in self._source.blocks():
             yield rows, self._changed(block, rows)
 
-    def gram(self, weights: Array, P: Array | None = None) -> Array:
-        """Return ``A' diag(weights) A`` (d, d); with P (d, k) that of the rows of ``A P``."""
+    def gram(self, weights: Array | None, P: Array | None = None) -> Array:
+        """Return ``A' diag(weights) A`` (d, d), None for ones; with P (d, k) that of ``A P``."""
         total: Any = 0
         for rows, block in self.blocks():
-            w = weights[rows]
+            w = None if weights is None else weights[rows]
             narrow = P is None and self.d <= NARROW
-            part = weighted_gram(block, w) if narrow else gram(block, w, P)
+            part = gram(block, w, P) if w is None or not narrow else weighted_gram(block, w)
             total = part + total
         return total
 
