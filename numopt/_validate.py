@@ -146,6 +146,14 @@ def between(name: str, value: Any, low: float, high: float) -> float:
     return number
 
 
+def fraction(name: str, value: Any) -> float:
+    """Return a number strictly between 0 and 1 as a float."""
+    number = real(name, value)
+    if not 0 < number < 1:
+        raise ValueError(f"`{name}` must be in (0, 1), got {value!r}.")
+    return number
+
+
 def real(name: str, value: Any) -> float:
     """Return a real number as a float."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):

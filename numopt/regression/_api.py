@@ -370,17 +370,16 @@ def _options(
     check_finite: bool,
 ) -> Options:
     """Return the validated options of a factorization."""
-    for name, value in (("eps", eps), ("delta", delta)):
-        if value is not None and not 0 < _validate.real(name, value) < 1:
-            raise ValueError(f"`{name}` must be in (0, 1), got {value!r}.")
+    eps = None if eps is None else _validate.fraction("eps", eps)
+    delta = _validate.fraction("delta", delta)
     if sketch_size is not None and eps is not None:
         raise ValueError("`sketch_size` and `eps` exclude one another.")
     return Options(
         method=_validate.choice("method", method, METHODS),
         sketch=_validate.choice("sketch", sketch, tuple(SKETCHES)),
         sketch_size=None if sketch_size is None else _validate.count("sketch_size", sketch_size),
-        eps=None if eps is None else float(eps),
-        delta=float(delta),
+        eps=eps,
+        delta=delta,
         rcond=-1.0 if rcond is None else _validate.between("rcond", rcond, 0.0, 1.0),
         rng=generator(rng),
         check_finite=bool(check_finite),

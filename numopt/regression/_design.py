@@ -59,18 +59,15 @@ class Rows:
 
     def gradient(self, b: Array | None, x: Array) -> tuple[Array, Array]:
         """Return ``A' W (b - A x) - ridge x`` (d, k) and the sums of squares (k,), b None for 0."""
-        xp = array_namespace(x)
         self.n_passes += 1
-        gradient = squares = 0.0
+        gradient: Any = 0.0
+        squares: Any = 0.0
         for rows, block in self._blocks.blocks():
             part = self._gradient(
                 block, None if b is None else b[rows, :], x, self._weights_of(rows)
             )
             gradient, squares = gradient + part[0], squares + part[1]
-        if self.ridge:
-            gradient = gradient - self.ridge * x
-            squares = squares + self.ridge * xp.sum(x * x, axis=0)
-        return gradient, squares
+        return with_ridge(gradient, squares, self.ridge, x)
 
     def gram(self, factor: Array | None = None) -> Array:
         """Return ``F' (A' W A + ridge I) F``, None for the identity."""
@@ -143,10 +140,7 @@ class Products:
             residual = residual + b
         weighted = residual if self._weights is None else residual * self._weights[:, None]
         gradient, squares = self._adjoint @ weighted, xp.sum(residual * weighted, axis=0)
-        if self.ridge:
-            gradient = gradient - self.ridge * x
-            squares = squares + self.ridge * xp.sum(x * x, axis=0)
-        return gradient, squares
+        return with_ridge(gradient, squares, self.ridge, x)
 
     def gram(self, factor: Array | None = None) -> Array:
         """Return ``F' (A' W A + ridge I) F``, None for the identity."""
@@ -208,6 +202,13 @@ def weighted_norms(b: Array, weights: Array | None) -> Array:
     xp = array_namespace(b)
     weighted = b if weights is None else b * xp.sqrt(weights)[:, None]
     return xp.linalg.vector_norm(weighted, axis=0)
+
+
+def with_ridge(gradient: Any, squares: Any, ridge: float, x: Array) -> tuple[Array, Array]:
+    """Return gradient and sums of squares with the part of the penalty at x (d, k)."""
+    if not ridge:
+        return gradient, squares
+    return gradient - ridge * x, squares + ridge * array_namespace(x).sum(x * x, axis=0)
 
 
 def with_ridge_rows(sketch: Array, ridge: float, d: int) -> Array:

@@ -188,14 +188,13 @@ def _size(
     sketch_size: Any,
 ) -> int:
     """Return the number of rows of the sketch."""
-    for name, value in (("eps", eps), ("delta", delta)):
-        if value is not None and not 0 < _validate.real(name, value) < 1:
-            raise ValueError(f"`{name}` must be in (0, 1), got {value!r}.")
+    eps = None if eps is None else _validate.fraction("eps", eps)
+    delta = _validate.fraction("delta", delta)
     d = math.prod(A.shape[1] for A in matrices)
     if math.prod(part.s.shape[0] for part in decompositions) < d:
         raise ValueError("`factors` must have full column rank for method 'sketch'.")
     if sketch_size is None:
-        return sketch_size_for(d, 0.5 if eps is None else float(eps), float(delta))
+        return sketch_size_for(d, 0.5 if eps is None else eps, delta)
     if eps is not None:
         raise ValueError("`sketch_size` and `eps` exclude one another.")
     size = _validate.count("sketch_size", sketch_size)

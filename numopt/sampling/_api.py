@@ -14,7 +14,7 @@ from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBAC
 from ._certificate import Loss, dual_norm, rounding
 from ._coreset import lp_coreset
 from ._draw import own_generator
-from ._inputs import Data, exponent, fraction, tolerance, validated
+from ._inputs import Data, exponent, tolerance, validated
 from ._reduce import solve_reduced
 from ._regression import Budget, Point, Regression, certified, regression, solve_exact
 from ._result import CoresetResult, LpResult
@@ -185,7 +185,7 @@ def _validated(
         raise TypeError("`b` must be an array, got NoneType.")
     data, p = validated(A, b, weights), exponent(p)
     if quantile is not None:
-        quantile = fraction("quantile", quantile)
+        quantile = _validate.fraction("quantile", quantile)
         if p != 1:
             raise ValueError(f"`quantile` is for p = 1 only, got p = {p:g}.")
     ridge = _validate.real("ridge", ridge)

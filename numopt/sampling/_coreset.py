@@ -11,7 +11,7 @@ from .. import _validate
 from .._iterate import Record
 from .._namespace import Array, array_namespace
 from ._draw import Sample, multinomial, own_generator, poisson, probabilities
-from ._inputs import Data, exponent, fraction, nonzero_rows, validated
+from ._inputs import Data, exponent, nonzero_rows, validated
 from ._leverage import leverage, whiten
 from ._result import CoresetResult
 from ._rows import Rows, in_memory
@@ -149,8 +149,8 @@ def lp_coreset(
     """
     data, p = validated(A, b, weights), exponent(p)
     scheme = _validate.choice("scheme", scheme, SCHEMES)
-    delta, size = fraction("delta", delta), _size(sample_size)
-    eps = None if eps is None else fraction("eps", eps)
+    delta, size = _validate.fraction("delta", delta), _size(sample_size)
+    eps = None if eps is None else _validate.fraction("eps", eps)
     floor = 0.0 if floor is None else _validate.positive("floor", floor)
     random = own_generator(rng)
     rows, wanted = _joined(data, p), (size, eps, delta)

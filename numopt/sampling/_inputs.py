@@ -84,14 +84,6 @@ def exponent(p: Any) -> float:
     return number
 
 
-def fraction(name: str, value: Any) -> float:
-    """Return a number strictly between 0 and 1."""
-    number = _validate.real(name, value)
-    if not 0 < number < 1:
-        raise ValueError(f"`{name}` must be in (0, 1), got {value!r}.")
-    return number
-
-
 def nonzero_rows(rows: Rows) -> Array:
     """Return which rows (n,) are not zero, nor so small that their squares are next to others."""
     xp, largest = rows.xp, rows.largest()

@@ -13,7 +13,7 @@ from .._namespace import Array
 from .._random import place
 from .._result import CONVERGED, ITERATION_LIMIT
 from ._draw import own_generator
-from ._inputs import exponent, fraction, index_array, nonzero_rows, tolerance, validated
+from ._inputs import exponent, index_array, nonzero_rows, tolerance, validated
 from ._leverage import leverage, sketched_leverage
 from ._lewis import lewis_weights
 from ._result import NORMAL, ScoresResult
@@ -385,7 +385,7 @@ def total_sensitivity(
     (True, True)
     """
     data, p = validated(A), exponent(p)
-    eps, delta = fraction("eps", eps), fraction("delta", delta)
+    eps, delta = _validate.fraction("eps", eps), _validate.fraction("delta", delta)
     return _estimated_total(data.rows, p, eps, delta, own_generator(rng))
 
 
