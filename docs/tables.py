@@ -73,10 +73,12 @@ TOTALS = {
     "solves": "Solves",
 }
 SIZES = {
+    "family": "Matrix",
     "columns": "Columns",
     "sensitivity": "sensitivity",
     "combined": "combined",
     "lewis": "lewis",
+    "leverage": "leverage",
     "sum of sensitivities": "S",
 }
 LP_SPEED = {

@@ -24,6 +24,7 @@ from .relu import network_attack as network_attack
 from .sampling import CoresetResult as CoresetResult
 from .sampling import LpResult as LpResult
 from .sampling import ScoresResult as ScoresResult
+from .sampling import StreamingCoreset as StreamingCoreset
 from .sampling import lp_coreset as lp_coreset
 from .sampling import lp_regression as lp_regression
 from .sampling import lp_scores as lp_scores
@@ -51,6 +52,7 @@ __all__ = [
     "Result",
     "SampledReLUResult",
     "ScoresResult",
+    "StreamingCoreset",
     "TransportBatch",
     "TransportResult",
     "__version__",

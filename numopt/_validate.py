@@ -170,6 +170,14 @@ def count(name: str, value: Any) -> int:
     return int(value)
 
 
+def at_least_one(name: str, value: Any) -> int:
+    """Return a positive integer."""
+    number = count(name, value)
+    if number < 1:
+        raise ValueError(f"`{name}` must be at least 1, got {value!r}.")
+    return number
+
+
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
     """Return one of some words."""
     if value not in options:

@@ -157,6 +157,24 @@ def test_sample_weights_multiply():
     np.testing.assert_allclose(scaled, expected, rtol=1e-9)
 
 
+def test_one_coreset_serves_several_responses(lib):
+    """All fits on rows drawn for [A B] are close to those on all rows."""
+    if not lib.indexing:
+        pytest.skip("the device has no 64-bit integers, in which indices are returned")
+    A, b = lp_problems.regression(3000, 4)
+    B = np.stack([b, np.sin(np.arange(3000.0)), 100 * A[:, 0] + b], axis=1)
+    drawn = CORESET(lib.asarray(A), 1.5, lib.asarray(B), sample_size=700, rng=0)
+    joined = CORESET(np.concatenate([A, B], axis=1), 1.5, sample_size=700, rng=0)
+    if lib.widest == "float64":
+        np.testing.assert_array_equal(to_numpy(drawn.indices), joined.indices)
+    rows, responses, weights = (to_numpy(x) for x in (drawn.A, drawn.b, drawn.weights))
+    assert responses.shape == (drawn.size, 3)
+    for k in range(3):
+        x = numopt.lp_regression(rows, responses[:, k], 1.5, weights=weights, tol=1e-3).x
+        loss = (np.abs(B[:, k] - A @ x) ** 1.5).sum()
+        assert loss <= 1.05 * numopt.lp_regression(A, B[:, k], 1.5).fun
+
+
 def test_floor_bounds_the_weights():
     A = lp_problems.spiked(1000, 3)
     drawn = CORESET(A, 3, sample_size=50, rng=0, floor=100.0)

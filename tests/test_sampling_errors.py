@@ -10,7 +10,7 @@ import numopt
 A, B = np.random.default_rng(0).normal(size=(8, 3)), np.arange(8.0)
 NAN, INF = float("nan"), float("inf")
 SCORES, TOTAL = numopt.lp_scores, numopt.total_sensitivity
-CORESET, FIT = numopt.lp_coreset, numopt.lp_regression
+CORESET, FIT, STREAM = numopt.lp_coreset, numopt.lp_regression, numopt.StreamingCoreset
 
 
 def changed(array, index, value):
@@ -126,6 +126,66 @@ BAD = {
         lambda: CORESET(A, 1, sample_size=2.5),
         TypeError,
         "`sample_size` must be an integer",
+    ),
+    "b-no-columns": (
+        lambda: CORESET(A, 1, np.ones((8, 0))),
+        ValueError,
+        r"`b` must not be empty, got shape \(8, 0\)",
+    ),
+    "grouped-lewis": (
+        lambda: SCORES(A, 1, method="grouped"),
+        ValueError,
+        "`method` 'grouped' is for sensitivities only",
+    ),
+    "grouped-indices": (
+        lambda: SCORES(A, 1, kind="sensitivity", method="grouped", indices=np.array([1])),
+        ValueError,
+        "`indices` does not go with `method` 'grouped'",
+    ),
+    "group-size": (
+        lambda: SCORES(A, 1, group_size=0),
+        ValueError,
+        "`group_size` must be at least 1, got 0",
+    ),
+    "stream-p": (lambda: STREAM(0.5, 9), ValueError, "`p` must be finite and at least 1, got 0.5"),
+    "stream-size": (lambda: STREAM(1, 0), ValueError, "`sample_size` must be at least 1, got 0"),
+    "stream-scheme": (lambda: STREAM(1, 9, scheme="best"), ValueError, "`scheme` must be one of"),
+    "stream-rng": (lambda: STREAM(1, 9, rng="a"), TypeError, "`rng` must be None, an integer seed"),
+    "stream-nothing": (lambda: STREAM(1, 9).result(), ValueError, "call `partial_fit` first"),
+    "stream-columns": (
+        lambda: STREAM(1, 9).partial_fit(A).partial_fit(A[:, :2]),
+        ValueError,
+        "`A` must have 3 columns, as the rows before, got 2",
+    ),
+    "stream-b": (
+        lambda: STREAM(1, 9).partial_fit(A, B).partial_fit(A),
+        ValueError,
+        "`A` must come with `b` each time, or never",
+    ),
+    "stream-b-columns": (
+        lambda: STREAM(1, 9).partial_fit(A, B).partial_fit(A, B[:, None]),
+        ValueError,
+        r"`b` must have shape \(m,\) as before, got shape \(8, 1\)",
+    ),
+    "stream-library": (
+        lambda: STREAM(1, 9).partial_fit(A).partial_fit(array_api_strict.asarray(A)),
+        TypeError,
+        "must be of one library",
+    ),
+    "stream-dtype": (
+        lambda: STREAM(1, 9).partial_fit(A).partial_fit(A.astype("float32")),
+        TypeError,
+        "`A` must be float64, as the rows before, got float32",
+    ),
+    "stream-merge": (
+        lambda: STREAM(1, 9).merge(A),
+        TypeError,
+        "`other` must be a StreamingCoreset",
+    ),
+    "stream-merge-p": (
+        lambda: STREAM(1, 9).merge(STREAM(2, 9)),
+        ValueError,
+        "`other` must be for p = 1, got p = 2",
     ),
     "eps": (lambda: CORESET(A, 1, eps=1.5), ValueError, r"`eps` must be in \(0, 1\), got 1.5"),
     "delta": (lambda: CORESET(A, 1, delta=0.0), ValueError, r"`delta` must be in \(0, 1\)"),

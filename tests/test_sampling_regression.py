@@ -236,6 +236,48 @@ def test_reduce_is_exact(name, quantile, monkeypatch):
     assert infeasible <= 1e-12
 
 
+DEGENERATE = {
+    "integers": lambda n: lp_problems.tied(n, 8),
+    "duplicates": lambda n: [np.repeat(part, n // 1000, axis=0) for part in regression_rows()],
+    "groups": lambda n: lp_problems.grouped(n, 10),
+    "binary": lambda n: (lp_problems.tied(n, 4)[0], np.arange(n) % 3 == 0),
+}
+
+
+def regression_rows():
+    return lp_problems.regression(1000, 6)
+
+
+@pytest.mark.parametrize("quantile", [None, 0.9])
+@pytest.mark.parametrize("name", DEGENERATE)
+@pytest.mark.parametrize("n", [60_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+def test_reduce_is_exact_on_many_degenerate_rows(n, name, quantile, monkeypatch):
+    """Sums over all rows round differently from those over the free ones: the gap must not see it.
+
+    Rows at an exact fit, tens of thousands of them, must not stop the rounds either.
+    """
+    from numopt.sampling import _reduce
+
+    whole = []
+    original = _reduce.solve_exact
+
+    def spy(problem, *args):
+        whole.append(problem.rows.n == n)
+        return original(problem, *args)
+
+    monkeypatch.setattr(_reduce, "solve_exact", spy)
+    A, b = DEGENERATE[name](n)
+    b = b.astype(float)
+    reduced = SOLVE(A, b, quantile=quantile, method="reduce", rng=0)
+    assert reduced.success
+    gap, infeasible = rebuilt_gap(A, b, 1, reduced, quantile=quantile)
+    assert abs(gap) <= 1e-9
+    assert infeasible <= 1e-12
+    # All rows are used only where too many fit exactly; ties of groups come a sixth at a time.
+    if name != "groups" and np.mean(np.abs(b - A @ reduced.x) < 1e-9) <= _reduce.TOO_MANY:
+        assert not any(whole)
+
+
 def test_reduce_works_on_few_rows(monkeypatch):
     """Passes over all rows are few, and the rounds see wrong signs and recover from them."""
     from numopt.sampling import _reduce

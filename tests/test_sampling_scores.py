@@ -260,6 +260,27 @@ def test_sensitivities_from_a_coreset():
         assert (rough.upper >= exact.lower * (1 - 1e-3)).all()
 
 
+@pytest.mark.parametrize("p", [1, 1.5, 3])
+def test_scores_of_groups_are_upper_bounds(p):
+    """Up to the accuracy of the coreset: at most the bound of Lewis weights, nowhere too small."""
+    A = lp_problems.spiked(800, 4)
+    A[100] = 0
+    exact = SCORES(A, p, kind="sensitivity", method="exact", tol=1e-4).scores
+    options = {"kind": "sensitivity", "method": "grouped", "tol": 1e-2, "bounds": True}
+    result = SCORES(A, p, **options, group_size=7, rng=0)
+    assert result.success
+    assert (result.scores >= 0.8 * exact).all()
+    assert result.scores[100] == 0
+    largest = SCORES(A, p).scores * (1 if p <= 2 else 4 ** (p / 2 - 1))
+    assert (result.scores <= 1.001 * np.minimum(largest, 1)).all()
+    assert (result.lower <= exact * 1.001).all()
+    # 115 groups, and as many draws as make a bound that fails once in a hundred times.
+    assert result.n_solves == 115 * 17
+    np.testing.assert_array_equal(
+        SCORES(A, p, **options, group_size=7, rng=0).scores, result.scores
+    )
+
+
 def test_limits_are_reported():
     A = lp_problems.cauchy()
     result = SCORES(A, 4, tol=1e-14, maxiter=3)

@@ -284,10 +284,10 @@ def test_fwht_along_an_axis(axis):
 
 VECTOR = np.ones(10)
 BAD = {
-    "m-zero": (lambda: SRHT(0, 10), ValueError, "`m` must be positive, got 0"),
+    "m-zero": (lambda: SRHT(0, 10), ValueError, "`m` must be at least 1, got 0"),
     "m-negative": (lambda: SRHT(-1, 10), ValueError, "`m` must be non-negative, got -1"),
     "m-float": (lambda: Gaussian(2.0, 10), TypeError, "`m` must be an integer, got float"),
-    "n-zero": (lambda: CountSketch(5, 0), ValueError, "`n` must be positive, got 0"),
+    "n-zero": (lambda: CountSketch(5, 0), ValueError, "`n` must be at least 1, got 0"),
     "n-bool": (lambda: SparseSign(9, True), TypeError, "`n` must be an integer, got bool"),
     "m-without-replacement": (
         lambda: SRHT(17, 10, replace=False),
@@ -295,7 +295,7 @@ BAD = {
         "`m` must be at most 16 without replacement, got 17",
     ),
     "nnz-large": (lambda: SparseSign(3, 10), ValueError, "`nnz` must be at most `m` = 3, got 8"),
-    "nnz-zero": (lambda: SparseSign(3, 10, nnz=0), ValueError, "`nnz` must be positive, got 0"),
+    "nnz-zero": (lambda: SparseSign(3, 10, nnz=0), ValueError, "`nnz` must be at least 1, got 0"),
     "rng": (lambda: SRHT(3, 10, rng="a"), TypeError, "`rng` must be None, an integer seed or"),
     "rows": (
         lambda: SRHT(3, 10).apply(np.ones((9, 2))),
@@ -327,7 +327,7 @@ BAD = {
     "no-columns": (lambda: SRHT(3, 10).apply(np.ones((10, 0))), ValueError, "not be empty"),
     "dims-number": (lambda: TensorSRHT(3, 10), TypeError, "`dims` must be a sequence of integers"),
     "dims-empty": (lambda: TensorSRHT(3, ()), TypeError, "`dims` must be a sequence of integers"),
-    "dims-zero": (lambda: TensorSRHT(3, (4, 0)), ValueError, "`dims` must be positive, got 0"),
+    "dims-zero": (lambda: TensorSRHT(3, (4, 0)), ValueError, "`dims` must be at least 1, got 0"),
     "factors-count": (
         lambda: TensorSRHT(3, (4, 2)).apply_kron([np.eye(4)]),
         ValueError,

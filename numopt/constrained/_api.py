@@ -305,12 +305,7 @@ def _fallback(value: Any) -> bool:
 
 
 def _optional_count(name: str, value: Any) -> int | None:
-    if value is None:
-        return None
-    number = _validate.count(name, value)
-    if number == 0:
-        raise ValueError(f"`{name}` must be positive, got 0.")
-    return number
+    return None if value is None else _validate.at_least_one(name, value)
 
 
 def _optional_positive(name: str, value: Any) -> float | None:

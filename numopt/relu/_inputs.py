@@ -119,9 +119,7 @@ def settings_of(
 
 def chosen_patterns(given: int, data: Data, n_patterns: Any, patterns: Any, rng: Any) -> Patterns:
     """Return the patterns that were given, for `given` samples, or those of random gates."""
-    count = _validate.count("n_patterns", n_patterns)
-    if count < 1:
-        raise ValueError(f"`n_patterns` must be at least 1, got {n_patterns}.")
+    count = _validate.at_least_one("n_patterns", n_patterns)
     if patterns is None:
         return not_empty(patterns_of_gates(data.X, drawn_gates(data.X, count, rng)))
     xp = _validate.common_namespace(X=data.X, patterns=patterns)

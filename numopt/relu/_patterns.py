@@ -74,9 +74,7 @@ def n_patterns_for(n: int, *, psi: float, xi: float) -> int:
     >>> numopt.n_patterns_for(100, psi=0.1, xi=0.01)
     2113
     """
-    n = _validate.count("n", n)
-    if n < 1:
-        raise ValueError(f"`n` must be at least 1, got {n}.")
+    n = _validate.at_least_one("n", n)
     psi = _validate.between("psi", psi, 0.0, 1.0)
     xi = _validate.between("xi", xi, 0.0, 1.0)
     return math.ceil(2 / psi * (n + 1 + math.log(1 / xi)))

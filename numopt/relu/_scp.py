@@ -189,9 +189,7 @@ def convex_relu_scp(
     """
     beta, tol = _validate.positive("beta", beta), _validate.positive("tol", tol)
     maxiter = _validate.count("maxiter", maxiter)
-    count = _validate.count("n_hidden", n_hidden)
-    if count < 1:
-        raise ValueError(f"`n_hidden` must be at least 1, got {n_hidden}.")
+    count = _validate.at_least_one("n_hidden", n_hidden)
     callback = _validate.optional_callable("callback", callback)
     data = data_of(X, y, loss=loss, fit_intercept=fit_intercept, sample_weight=sample_weight)
     if not data.single:

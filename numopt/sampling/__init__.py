@@ -8,11 +8,13 @@ from ._api import lp_regression
 from ._coreset import lp_coreset
 from ._result import CoresetResult, LpResult, ScoresResult
 from ._scores import lp_scores, total_sensitivity
+from ._stream import StreamingCoreset
 
 __all__ = [
     "CoresetResult",
     "LpResult",
     "ScoresResult",
+    "StreamingCoreset",
     "lp_coreset",
     "lp_regression",
     "lp_scores",

@@ -81,7 +81,8 @@ def lp_regression(
     tol : float, optional
         Largest relative gap. Default 1e-9 (float32: 1e-4).
     maxiter : int, default 100
-        Largest number of iterations.
+        Largest number of iterations on a problem; "reduce" solves some small ones and may have to
+        solve that of all rows.
     x0 : LpResult or array, shape (d,), optional
         Where to start, for example the result for a nearby p or quantile.
     weights : array, shape (n,), optional

@@ -49,7 +49,15 @@ def dual_norm(loss: Loss, y: Array) -> float:
 
 
 def relative_gap(
-    loss: Loss, residual: Array, y: Array, penalty: float, floor: float, slack: float, lost: float
+    loss: Loss,
+    residual: Array,
+    y: Array,
+    *,
+    penalty: float,
+    floor: float,
+    lost: float,
+    slack: float = 0.0,
+    base: float = 0.0,
 ) -> float:
     """Return a bound of ``1 - optimal / reached``, for the p-th root of the loss.
 
@@ -57,10 +65,11 @@ def relative_gap(
     a difference that costs the lower bound at most `slack` times the p-th root of the loss and at
     most `lost`, infinite without a penalty. With a penalty, whose value is `penalty`, the bound
     is that of the sum of p-th powers and penalty, and y must be near the gradient of the loss.
-    `floor` is the loss below which the fit is exact.
+    `base` is what other rows contribute to the loss, and `floor` the loss below which the fit is
+    exact.
     """
     value = loss.value(residual)
-    total = value + penalty
+    total = value + penalty + base
     if total <= floor:
         return 0.0
     coupling = inner(y, residual)

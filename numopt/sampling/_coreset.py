@@ -68,9 +68,9 @@ def lp_coreset(
         Real and finite. Zero rows are never drawn.
     p : float
         Power, at least 1.
-    b : array, shape (n,), optional
+    b : array, shape (n,) or (n, k), optional
         Responses. The scores are then those of the rows of [A b], so that a regression on the
-        coreset is close to that on all rows.
+        coreset is close to that on all rows; for k responses one coreset serves all.
     scheme : str, default "auto"
         Scores to draw by: "leverage", "root_leverage", "lewis", "sensitivity" or "combined", see
         `lp_scores`. "auto" is "lewis" for p < 2, "leverage" for p = 2 and
@@ -147,9 +147,10 @@ def lp_coreset(
     >>> bool(abs(estimate / abs(A @ x).sum() - 1) < 0.2)
     True
     """
-    data, p = validated(A, b, weights), exponent(p)
+    data, p = validated(A, b, weights, responses=(1, 2)), exponent(p)
     scheme = _validate.choice("scheme", scheme, SCHEMES)
-    delta, size = _validate.fraction("delta", delta), _size(sample_size)
+    delta = _validate.fraction("delta", delta)
+    size = None if sample_size is None else _validate.at_least_one("sample_size", sample_size)
     eps = None if eps is None else _validate.fraction("eps", eps)
     floor = 0.0 if floor is None else _validate.positive("floor", floor)
     random = own_generator(rng)
@@ -162,14 +163,6 @@ def lp_coreset(
     else:
         drawn = _full_rank(rows, values, size, rank, random, replace, floor)
     return _report(data, rows, drawn, values, scheme)
-
-
-def _size(value: Any) -> int | None:
-    if value is None:
-        return None
-    if _validate.count("sample_size", value) < 1:
-        raise ValueError(f"`sample_size` must be at least 1, got {value!r}.")
-    return int(value)
 
 
 def _given(scores: Any, data: Data) -> Array:
@@ -318,7 +311,7 @@ def _report(data: Data, rows: Rows, drawn: Drawn, scores: Array, scheme: str) ->
         weights=weights,
         probabilities=sample.probabilities,
         A=taken,
-        b=None if data.b is None else xp.take(data.b, index) / data.scale_b,
+        b=None if data.b is None else xp.take(data.b, index, axis=0) / data.scale_b,
         size=size,
         expected_size=drawn.expected,
         scores=scores,

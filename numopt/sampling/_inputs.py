@@ -29,8 +29,13 @@ class Data(NamedTuple):
         return self.rows.ones() if self.b is None else self.b
 
 
-def validated(A: Any, b: Any = None, weights: Any = None) -> Data:
-    """Return a matrix (n, d), a response (n,) and sample weights (n,), checked in one pass."""
+def validated(
+    A: Any, b: Any = None, weights: Any = None, *, responses: int | tuple[int, ...] = 1
+) -> Data:
+    """Return a matrix (n, d), a response (n,) and sample weights (n,), checked in one pass.
+
+    `responses` are the dimensions that b may have.
+    """
     sparse = hasattr(A, "tocsr")
     source = SparseBlocks(A, None) if sparse else RowBlocks("A", A)
     _validate.common_namespace(A=source.like, b=b, weights=weights)
@@ -41,8 +46,10 @@ def validated(A: Any, b: Any = None, weights: Any = None) -> Data:
     n, xp = source.shape[0], array_namespace(source.like)
     scale_b = 1.0
     if b is not None:
-        b = _validate.as_array("b", b, ndim=1, dtype=dtype)
-        b = _validate.finite("b", _validate.same_shape("b", b, (n,), "A"))
+        b = _validate.as_array("b", b, ndim=responses, dtype=dtype)
+        if 0 in b.shape[1:]:
+            raise ValueError(f"`b` must not be empty, got shape {tuple(b.shape)}.")
+        b = _validate.finite("b", _validate.same_shape("b", b, (n, *b.shape[1:]), "A"))
         # Powers of residuals are taken: in a unit of about the largest response.
         scale_b = _power_of_two(float(xp.max(xp.abs(b))), 2.0)
         b = b if scale_b == 1.0 else b * scale_b

@@ -23,9 +23,10 @@ class BoxProblem(NamedTuple):
     """Minimize ``sum_i up_i max(r_i, 0) + down_i max(-r_i, 0) - linear'x + x'metric x / 2``.
 
     Here r = b - A x with A (n, d), `up` and `down` (n,) are positive, `linear` is (d,) and
-    `metric` (d, d). The dual variable y is in the box from -down to up, with
-    ``A'y = metric x - linear``. `columns` (d,) are bounds of ``|A'y|`` over the box, `width` is
-    that of its narrowest side, and `least` a residual that is nothing but rounding.
+    `metric` (d, d); what the loss consists of besides is about `base`. The dual variable y is in
+    the box from -down to up, with ``A'y = metric x - linear``. `columns` (d,) are bounds of
+    ``|A'y|`` over the box, `width` is that of its narrowest side, and `least` a residual that is
+    nothing but rounding.
     """
 
     rows: Rows
@@ -33,6 +34,7 @@ class BoxProblem(NamedTuple):
     up: Array
     down: Array
     linear: Array
+    base: float
     metric: Array
     columns: Array
     width: float
@@ -100,7 +102,8 @@ def _measure(problem: BoxProblem, state: BoxState) -> Record:
     xp = problem.rows.xp
     value = float(box_loss(state.residual, problem.up, problem.down))
     reached = float(xp.vecdot(state.y, state.residual))
-    gap = abs(value - reached) / value if value > 0 else 0.0
+    total = value + problem.base
+    gap = abs(value - reached) / total if total > 0 else 0.0
     infeasible = float(xp.max(xp.abs(_dual_residual(problem, state)) / problem.columns))
     return {"error": max(gap, infeasible), "fun": value}
 

@@ -139,5 +139,7 @@ def _measure(problem: PowerProblem, state: PowerState) -> Record:
     penalty = 0.5 * p * inner(xp.matmul(metric, state.x), state.x)
     lost = 0.5 * p * inner(xp.matmul(metric, state.step), state.step)
     lost = lost if float(metric[0, 0]) > 0 else float("inf")
-    gap = relative_gap(loss, state.residual, p * state.dual, penalty, floor, 0.0, lost)
+    gap = relative_gap(
+        loss, state.residual, p * state.dual, penalty=penalty, floor=floor, lost=lost
+    )
     return {"error": gap, "fun": state.value + penalty}

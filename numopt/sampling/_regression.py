@@ -35,6 +35,17 @@ class Regression(NamedTuple):
     whitening: Whitening
 
 
+class Frozen(NamedTuple):
+    """Rows that are known to stay on their side of zero: their loss is ``base - linear'x``.
+
+    `linear` is (d,), and `loss` what they contribute at the point where a solve starts: the unit
+    in which what is left to gain is small.
+    """
+
+    linear: Array
+    loss: float
+
+
 class Budget(NamedTuple):
     """When to stop."""
 
@@ -78,13 +89,13 @@ def least_squares(problem: Regression) -> Array:
 
 
 def certified(
-    problem: Regression, x: Array, y: Array, linear: Array | None = None
+    problem: Regression, x: Array, y: Array, frozen: Frozen | None = None
 ) -> tuple[float, Array]:
     """Return the relative gap of x (d,) and y (n,), and the residual, from the data alone."""
     rows, loss = problem.rows, problem.loss
     residual = problem.b - rows.times(x)
     y = in_box(loss, y) if loss.up is not None else y
-    gradient = missing(problem, x, y, linear)
+    gradient = missing(problem, x, y, frozen)
     n = problem.b.shape[0]
     # |c A (x - x')| in the 2-norm is at most twice the p-th root of the loss times this.
     norms = n ** max(0.0, 0.5 - 1 / loss.p)
@@ -92,19 +103,28 @@ def certified(
     slack = 2 * norms * inner(off, off) ** 0.5
     penalty = problem.ridge * inner(x, x)
     lost = inner(gradient, gradient) / (4 * problem.ridge) if problem.ridge else float("inf")
-    floor = exact_fit(loss, problem.b)
-    return relative_gap(loss, residual, y, penalty, floor, slack, lost), residual
+    gap = relative_gap(
+        loss,
+        residual,
+        y,
+        penalty=penalty,
+        base=0.0 if frozen is None else frozen.loss,
+        floor=exact_fit(loss, problem.b),
+        slack=slack,
+        lost=lost,
+    )
+    return gap, residual
 
 
 def solve_exact(
-    problem: Regression, x: Array | None, budget: Budget, linear: Array | None = None
+    problem: Regression, x: Array | None, budget: Budget, frozen: Frozen | None = None
 ) -> Point:
     """Return the certified solution on all rows, from a starting point.
 
-    A piecewise linear loss may have ``-linear'x`` added to it, linear (d,).
+    With a piecewise linear loss there may be frozen rows besides.
     """
     fitted = least_squares(problem)
-    if linear is None and problem.ridge == 0:
+    if frozen is None and problem.ridge == 0:
         # As many unknowns as rows, or responses in the range of A: nothing is left to do.
         gap, residual = certified(problem, fitted, 0 * problem.b)
         if gap == 0:
@@ -113,7 +133,7 @@ def solve_exact(
         return _without_columns(problem)
     rows, basis, x = _coordinates(problem, fitted if x is None else x)
     if problem.loss.up is not None:
-        return _piecewise(problem, rows, basis, x, budget, linear)
+        return _piecewise(problem, rows, basis, x, budget, frozen)
     return _smooth(problem, rows, basis, x, budget)
 
 
@@ -141,20 +161,20 @@ def _coordinates(problem: Regression, x: Array) -> tuple[Rows, Array | None, Arr
 
 
 def _feasible(
-    problem: Regression, x: Array, y: Array, basis: Array | None, linear: Array | None = None
+    problem: Regression, x: Array, y: Array, basis: Array | None, frozen: Frozen | None = None
 ) -> Array:
     """Return y (n,) corrected for what rounding in other coordinates left of its equations."""
     if basis is None:
         return y
     rows, P, scale = problem.rows, problem.whitening.P, problem.loss.row_scale()
-    off = P.T @ missing(problem, x, y, linear)
+    off = P.T @ missing(problem, x, y, frozen)
     return y - scale * scale * rows.times(P @ off)
 
 
-def missing(problem: Regression, x: Array, y: Array, linear: Array | None = None) -> Array:
+def missing(problem: Regression, x: Array, y: Array, frozen: Frozen | None = None) -> Array:
     """Return by how much the dual equations are not met, (d,)."""
     off = problem.rows.transposed_times(y) - 2 * problem.ridge * x
-    return off if linear is None else off + linear
+    return off if frozen is None else off + frozen.linear
 
 
 def _metric(problem: Regression, rows: Rows, basis: Array | None, factor: float) -> Array:
@@ -192,13 +212,13 @@ def _piecewise(
     basis: Array | None,
     x: Array,
     budget: Budget,
-    linear: Array | None,
+    frozen: Frozen | None,
 ) -> Point:
     """Return the better of where the interior point method ends and the face next to it."""
     xp, loss = rows.xp, problem.loss
-    linear_here = xp.zeros_like(x) if linear is None else linear
-    if linear is not None and basis is not None:
-        linear_here = xp.matmul(basis.T, linear)
+    linear = xp.zeros_like(x) if frozen is None else frozen.linear
+    if frozen is not None and basis is not None:
+        linear = xp.matmul(basis.T, linear)
     width = xp.maximum(loss.up, loss.down)
     columns = xp.sqrt(xp.linalg.diagonal(rows.gram(xp.ones_like(width))))
     columns = xp.where(columns > 0, columns, xp.ones_like(columns)) * xp.sqrt(
@@ -209,7 +229,8 @@ def _piecewise(
         problem.b,
         loss.up,
         loss.down,
-        linear_here,
+        linear,
+        0.0 if frozen is None else frozen.loss,
         _metric(problem, rows, basis, 2 * problem.ridge),
         columns,
         float(xp.min(loss.up + loss.down)),
@@ -223,8 +244,8 @@ def _piecewise(
         candidates.append((_back(basis, face[0]), face[1]))
     points = []
     for x, y in candidates:
-        y = in_box(loss, _feasible(problem, x, y, basis, linear))
-        gap, residual = certified(problem, x, y, linear)
+        y = in_box(loss, _feasible(problem, x, y, basis, frozen))
+        gap, residual = certified(problem, x, y, frozen)
         points.append(Point(x, y, gap, run.nit, run.status, run.history, residual))
     finite = [point for point in points if point.gap < float("inf")]
     return min(finite, key=lambda point: point.gap) if finite else points[0]

@@ -84,7 +84,7 @@ class CoresetResult(Result):
         Probability with which each was kept (with replacement: expected number of draws).
     A : array, shape (m, d)
         The rows themselves, not multiplied by anything.
-    b : array, shape (m,), or None
+    b : array, shape (m,) or (m, k), or None
         Their responses.
     size : int
         Number of rows m.

@@ -44,8 +44,8 @@ class Rows:
 
     `source` yields ranges of rows with their matrices, as often as asked, so that no more than
     one of them has to be in memory. As a block is read, it is multiplied by `scale`, then by the
-    matrix `basis`; a column `b` (n,) is joined, and each row multiplied by its entry of `factors`
-    (n,).
+    matrix `basis`; columns `b` (n,) or (n, k) are joined, and each row multiplied by its entry of
+    `factors` (n,).
     """
 
     def __init__(
@@ -62,7 +62,8 @@ class Rows:
         self.n, columns = source.shape
         self.xp, self.dtype = array_namespace(source.like), source.dtype
         self.device = device_of(source.like)
-        self.d = (columns if basis is None else int(basis.shape[1])) + (b is not None)
+        joined = 0 if b is None else 1 if b.ndim == 1 else int(b.shape[1])
+        self.d = (columns if basis is None else int(basis.shape[1])) + joined
         self.n_passes = 0
 
     def joined(self, b: Array) -> Rows:
@@ -83,7 +84,8 @@ class Rows:
         block = block if self._scale == 1.0 else block * self._scale
         block = block if self._basis is None else xp.matmul(block, self._basis)
         if self._b is not None:
-            block = xp.concat([block, _part(self._b, which)[:, None]], axis=1)
+            b = _part(self._b, which)
+            block = xp.concat([block, b[:, None] if b.ndim == 1 else b], axis=1)
         if self._factors is not None:
             block = block * _part(self._factors, which)[:, None]
         return block
@@ -147,6 +149,6 @@ class Rows:
 
 def _part(values: Array, which: Any) -> Array:
     """Return the entries of a range or of an index array."""
-    return (
-        values[which] if isinstance(which, slice) else array_namespace(values).take(values, which)
-    )
+    if isinstance(which, slice):
+        return values[which, ...]
+    return array_namespace(values).take(values, which, axis=0)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator that draws the coreset
 
-from .._namespace import Array, array_namespace
+from .._namespace import Array, array_namespace, device_of
+from .._random import place
 from ._batch import Batch, bracket
 from ._draw import poisson, probabilities
 from ._lewis import lewis_weights
@@ -21,6 +22,8 @@ ROUGH = 0.5
 EXACT_WORK = 2e10
 # Rows of that coreset for each unit of d log d, enough for a factor of some ten percent.
 CORESET_ROWS = 40
+# Probability that bounds of groups are above the sensitivities of all rows.
+SURE = 0.99
 
 
 class Basis(NamedTuple):
@@ -38,6 +41,21 @@ class Brackets(NamedTuple):
 
     lower: Array
     upper: Array
+    n_solves: int
+    nit: int
+
+    def difference(self) -> float:
+        """Return the largest relative difference of two bounds, 0 if there are none."""
+        xp = array_namespace(self.upper)
+        whole = xp.where(self.upper > 0, self.upper, xp.ones_like(self.upper))
+        return float(xp.max((self.upper - self.lower) / whole)) if self.upper.shape[0] else 0.0
+
+
+class Shared(NamedTuple):
+    """Upper bounds (n,) that rows share, how exactly they were computed, and the work."""
+
+    upper: Array
+    residual: float
     n_solves: int
     nit: int
 
@@ -60,6 +78,30 @@ def constraint_rows(
         return rows.times(basis.P)
     sample = poisson(probabilities(basis.weights, size), rng)
     return (rows.take(sample.index) @ basis.P) * (sample.weights ** (1 / p))[:, None]
+
+
+def grouped(
+    C: Array, images: Array, p: float, size: int, rng: np.random.Generator, **budget: Any
+) -> Shared:
+    """Return bounds (n,) that rows (n, rank) share in groups of `size` (Padmanabhan et al. 2023).
+
+    A combination of the rows of a group with random signs has, with a probability of a half or
+    more, at least the share of any one of them, and never more than ``size^p`` times the largest;
+    the largest of many draws is above all of them with probability `SURE`.
+    """
+    xp, (n, rank) = array_namespace(images), images.shape
+    count = -(-n // size)
+    padding = xp.zeros((count * size - n, rank), dtype=images.dtype, device=device_of(images))
+    groups = xp.reshape(xp.concat([images, padding], axis=0), (count, size, rank))
+    draws = math.ceil(math.log2(n / (1 - SURE)))
+    upper, residual, solves, nit = 0 * groups[:, 0, 0], 0.0, 0, 0
+    for _ in range(draws):
+        signs = place(2.0 * rng.integers(2, size=(count, 1, size)) - 1, images)
+        found = brackets(C, xp.matmul(signs, groups)[:, 0, :], p, **budget)
+        upper, residual = xp.maximum(upper, found.upper), max(residual, found.difference())
+        solves, nit = solves + found.n_solves, nit + found.nit
+    shared = xp.reshape(xp.broadcast_to(upper[:, None], (count, size)), (-1,))[:n]
+    return Shared(shared, residual, solves, nit)
 
 
 def brackets(C: Array, asked: Array, p: float, *, tol: float, maxiter: int) -> Brackets:

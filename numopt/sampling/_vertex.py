@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from .._namespace import Array, array_namespace
+from ._certificate import Loss
 from ._interior import BoxProblem, BoxState
+from ._rows import Rows
 
 # Two rounds: the second removes the rounding errors of the first.
 ROUNDS = 2
+# Share of the width of the box from which on a dual variable has room for rounding errors.
+INSIDE = 1e-3
 
 
 def on_face(problem: BoxProblem, state: BoxState) -> tuple[Array, Array]:
@@ -34,6 +38,14 @@ def on_face(problem: BoxProblem, state: BoxState) -> tuple[Array, Array]:
         missing = pull - rows.transposed_times(y)
         y = y + mask * rows.times(xp.matmul(inverse, missing))
     return x, y
+
+
+def balanced(rows: Rows, y: Array, loss: Loss, off: Array) -> Array:
+    """Return y (n,) with ``A'y`` less by `off` (d,), changed only where it is inside the box."""
+    xp = rows.xp
+    room = xp.minimum(loss.up - y, y + loss.down)
+    mask = xp.astype(room > INSIDE * (loss.up + loss.down), y.dtype)
+    return y - mask * rows.times(xp.matmul(_pseudo_inverse(rows.gram(mask)), off))
 
 
 def _pseudo_inverse(gram: Array) -> Array:

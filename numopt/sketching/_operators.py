@@ -34,7 +34,7 @@ class Sketch:
     shape: tuple[int, int]
 
     def __init__(self, m: Any, n: Any) -> None:
-        self.shape = (_positive_count("m", m), _positive_count("n", n))
+        self.shape = (_validate.at_least_one("m", m), _validate.at_least_one("n", n))
 
     def apply(self, A: Array) -> Array:
         """Return ``S @ A`` for an array A of shape (n,) or (n, d)."""
@@ -197,7 +197,7 @@ class SparseSign(Sketch):
 
     def __init__(self, m: int, n: int, *, rng: Rng = None, nnz: int = 8) -> None:
         super().__init__(m, n)
-        nnz = _positive_count("nnz", nnz)
+        nnz = _validate.at_least_one("nnz", nnz)
         m, n = self.shape
         if nnz > m:
             raise ValueError(f"`nnz` must be at most `m` = {m}, got {nnz}.")
@@ -353,13 +353,6 @@ class Gaussian(Sketch):
         count = -(-self.shape[1] // self.BLOCK)
         parts = [xp.matmul(place(self._columns(block), Y).T, Y) for block in range(count)]
         return xp.concat(parts, axis=0)[: self.shape[1], :]
-
-
-def _positive_count(name: str, value: Any) -> int:
-    number = _validate.count(name, value)
-    if number == 0:
-        raise ValueError(f"`{name}` must be positive, got 0.")
-    return number
 
 
 def _operand(name: str, x: Any, length: int, of: str) -> Array:

@@ -11,7 +11,7 @@ from .. import _validate
 from .._kernels import sketching as kernels
 from .._namespace import Array, array_namespace, device_of
 from .._random import generator, place
-from ._operators import Rng, Sketch, _index_dtype, _operand, _positive_count
+from ._operators import Rng, Sketch, _index_dtype, _operand
 
 
 class TensorSRHT(Sketch):
@@ -66,7 +66,7 @@ class TensorSRHT(Sketch):
     def __init__(self, m: int, dims: Sequence[int], *, rng: Rng = None) -> None:
         if not isinstance(dims, Sequence) or not dims:
             raise TypeError(f"`dims` must be a sequence of integers, got {dims!r}.")
-        self.dims = tuple(_positive_count("dims", n) for n in dims)
+        self.dims = tuple(_validate.at_least_one("dims", n) for n in dims)
         super().__init__(m, math.prod(self.dims))
         draw = generator(rng)
         self.signs, self.rows = [], []
