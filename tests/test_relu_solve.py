@@ -292,3 +292,27 @@ def test_unusual_data(X, y, bias):
 def test_number_of_patterns():
     assert numopt.n_patterns_for(20, psi=0.2, xi=0.05) == 240
     assert numopt.n_patterns_for(1, psi=1.0, xi=1.0) == 4
+
+
+@pytest.mark.parametrize("method", ["interior", "cholesky", "sylvester"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_more_features_than_samples(loss, method):
+    """The optimum is in the span of the samples: as from a rotation of them to n features."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(12, 40))
+    y = np.where(X[:, 0] > 0, 1.0, -1.0)
+    gates = rng.normal(size=(40, 5))
+    options = {"beta": 0.3, "loss": loss, "fit_intercept": False, "method": method}
+    wide = numopt.convex_relu(X, y, patterns=gates, **options)
+    Q = np.linalg.qr(X.T)[0]
+    narrow = numopt.convex_relu(X @ Q, y, patterns=Q.T @ gates, **options)
+    assert wide.success
+    assert narrow.success
+    assert wide.coef_pos.shape == (40, 5)
+    assert wide.fun == pytest.approx(narrow.fun, rel=2e-3)
+    assert wide.dual <= narrow.fun * (1 + 1e-9)
+    assert narrow.dual <= wide.fun * (1 + 1e-9)
+    assert wide.infeas == 0
+    np.testing.assert_allclose(Q @ (Q.T @ wide.coef_pos), wide.coef_pos, atol=1e-9)
+    again = numopt.convex_relu(X, y, patterns=gates, x0=wide, **options)
+    assert again.success

@@ -153,7 +153,41 @@ def chosen_method(problem: Problem, settings: Settings) -> str:
 def solve(
     problem: Problem, settings: Settings, start: tuple[Array, Array | None] | None
 ) -> Outcome:
-    """Return the outcome of the method asked for; `start` are neurons and multipliers, or None."""
+    """Return the outcome of the method asked for; `start` are neurons and multipliers, or None.
+
+    With more features than samples all neurons are in the span of the samples: what is orthogonal
+    to it changes no response and makes a norm larger. Coordinates of that span take the place of
+    the features, unless they are perturbed one by one.
+    """
+    n, d, _ = problem.shape
+    if d <= n or problem.eps is not None:
+        return _solved(problem, settings, start)
+    xp = array_namespace(problem.X)
+    Q, R = xp.linalg.qr(widened(problem).X.T, mode="reduced")
+    gates = xp.matmul(xp.astype(problem.gates, Q.dtype), Q)
+    small = problem._replace(X=_as(problem, R.T), gates=_as(problem, gates))
+    if start is not None:
+        start = _mapped(start[0], Q), start[1]
+    found = _solved(small, settings, start)
+    upper = found.upper._replace(V=_mapped(found.upper.V, Q.T))
+    return found._replace(upper=upper, V=_mapped(found.V, Q.T))
+
+
+def _as(problem: Problem, x: Array) -> Array:
+    return array_namespace(x).astype(x, problem.X.dtype, copy=False)
+
+
+def _mapped(V: Array, Q: Array) -> Array:
+    """Return ``V Q`` (..., k) for neurons (..., d), in the dtype of Q (d, k)."""
+    xp = array_namespace(V)
+    V = xp.astype(V, Q.dtype, copy=False)
+    flat = xp.matmul(xp.reshape(V, (-1, V.shape[-1])), Q)
+    return xp.reshape(flat, (*V.shape[:-1], Q.shape[1]))
+
+
+def _solved(
+    problem: Problem, settings: Settings, start: tuple[Array, Array | None] | None
+) -> Outcome:
     zero = None if problem.eps is not None else _zero_network(problem, settings)
     if zero is not None:
         return zero
