@@ -1,7 +1,8 @@
 """Measure numopt's convex ReLU training against other solvers; print and store the table.
 
     python asv_bench/relu_report.py                                   every case and peer
-    python asv_bench/relu_report.py --cases breast-cancer-squared-20 --peers numopt Clarabel
+    python asv_bench/relu_report.py --tables relu_speed --peers numopt Clarabel adelie
+    python asv_bench/relu_report.py --tables relu_robust              accuracy under attack
 
 Every solver gets the same patterns, and every value is evaluated here from the neurons returned,
 after a projection onto their cones that is not the library's. Times are wall times of one call in
@@ -15,9 +16,16 @@ import platform
 import time
 from pathlib import Path
 
-from benchmarks.relu_cases import CASES, PEERS, case_of, evaluated
+from benchmarks.relu_cases import (
+    CASES,
+    PEERS,
+    Network,
+    case_of,
+    evaluated,
+    network_objective,
+)
 
-FIGURES = Path(__file__).parents[1] / "docs" / "figures" / "relu_speed.json"
+FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 
 
 def rows_of(name, peers, repeats, tol):
@@ -32,8 +40,15 @@ def rows_of(name, peers, repeats, tol):
             begin = time.perf_counter()
             found = PEERS[peer].solve(case, tol)
             seconds.append(time.perf_counter() - begin)
-        judged = evaluated(case, *found)
-        best = min(seconds) if peer == "numopt" else best
+        if found is None:
+            continue
+        if isinstance(found, Network):
+            value, infeasibility = network_objective(case, *found), ""
+        else:
+            judged = evaluated(case, *found)
+            value, infeasibility = judged.feasible_value, f"{judged.infeasibility:.0e}"
+        if peer == "numopt":
+            best, case = min(seconds), case._replace(target=value)
         n, d = case.X.shape
         yield {
             "case": name,
@@ -41,34 +56,55 @@ def rows_of(name, peers, repeats, tol):
             "solver": peer,
             "time": f"{min(seconds):.2f}",
             "ratio": "" if best is None or peer == "numopt" else f"{min(seconds) / best:.1f}",
-            "value": f"{judged.feasible_value:.5f}",
-            "infeasibility": f"{judged.infeasibility:.0e}",
+            "value": f"{value:.5f}",
+            "infeasibility": infeasibility,
         }
+
+
+def speed_rows(options):
+    """Yield the rows of the table of times, with what tells them apart."""
+    for name in options.cases:
+        for row in rows_of(name, options.peers, options.repeats, options.tol):
+            yield ("case", "solver"), row
+
+
+def robust_rows(_options):
+    """Yield the rows of the table of accuracies under attack."""
+    from benchmarks import relu_robust
+
+    for row in relu_robust.rows():
+        yield ("data", "radius", "training"), row
+
+
+TABLES = {"relu_speed": speed_rows, "relu_robust": robust_rows}
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--tables", nargs="*", choices=list(TABLES), default=list(TABLES))
     parser.add_argument("--cases", nargs="*", default=[c for c in CASES if c != "small"])
     parser.add_argument("--peers", nargs="*", default=list(PEERS))
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--tol", type=float, default=1e-3)
     parser.add_argument("--dry", action="store_true", help="write no file")
     options = parser.parse_args()
-    record = {"rows": []}
-    if FIGURES.exists():
-        record = json.loads(FIGURES.read_text())
-    for name in options.cases:
-        for row in rows_of(name, options.peers, options.repeats, options.tol):
-            print(row, flush=True)
-            key = row["case"], row["solver"]
-            kept = [r for r in record["rows"] if (r["case"], r["solver"]) != key]
-            record["rows"] = [*kept, row]
-    threads = os.environ.get("OMP_NUM_THREADS", "all")
-    record["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, {threads} thread(s)"
-    if not options.dry:
-        FIGURES.write_text(json.dumps(record, indent=1) + "\n")
+    for table in options.tables:
+        publish(FIGURES / f"{table}.json", TABLES[table](options), options.dry)
+
+
+def publish(path, rows, dry):
+    """Print rows as they come and store them; rows of other cases stay."""
+    record = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    for names, row in rows:
+        print(row, flush=True)
+        kept = [old for old in record["rows"] if any(old[name] != row[name] for name in names)]
+        record["rows"] = [*kept, row]
+        threads = os.environ.get("OMP_NUM_THREADS", "all")
+        record["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, {threads} thread(s)"
+        if not dry:
+            path.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -100,6 +100,17 @@ RELU = {
     "infeasibility": "Infeasibility",
 }
 
+RELU_ROBUST = {
+    "data": "Data",
+    "radius": "Radius",
+    "training": "Training",
+    "units": "Units",
+    "clean": "Clean",
+    "FGSM": "FGSM",
+    "PGD": "PGD",
+    "proved": "Proved",
+}
+
 # What each library of the tests is and what it catches; the names are those of tests/conftest.py.
 LIBRARIES = {
     "numpy": ("NumPy, small arrays", "errors in the references"),
@@ -194,6 +205,7 @@ def write(folder):
         "sampling_sizes": measured("sampling_sizes", SIZES),
         "sampling_speed": measured("sampling_speed", LP_SPEED),
         "relu_speed": measured("relu_speed", RELU),
+        "relu_robust": measured("relu_robust", RELU_ROBUST),
     }
     constrained_tables.write(folder, list_table)
     for name, lines in tables.items():

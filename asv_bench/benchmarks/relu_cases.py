@@ -6,6 +6,7 @@ been projected onto them.
 """
 
 import importlib.util
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,10 +23,19 @@ class Case(NamedTuple):
     beta: float
     loss: str
     gates: np.ndarray
+    # What descent on a network has to reach.
+    target: float = 0.0
 
     @property
     def patterns(self):
         return self.X @ self.gates >= 0
+
+
+class Network(NamedTuple):
+    """Hidden weights (d, m) and output weights (m,) of what was not trained by the program."""
+
+    W1: np.ndarray
+    w2: np.ndarray
 
 
 class Judged(NamedTuple):
@@ -88,6 +98,12 @@ def objective(case, V, W):
     return losses(z, case.y, case.loss).sum() + case.beta * norms
 
 
+def network_objective(case, W1, w2):
+    """Return the loss of a network with half the weight decay on all weights."""
+    z = np.maximum(case.X @ W1, 0) @ w2
+    return losses(z, case.y, case.loss).sum() + 0.5 * case.beta * ((W1**2).sum() + (w2**2).sum())
+
+
 def evaluated(case, V, W):
     """Return the judgment on neurons, made without the solver they come from."""
     from scipy.optimize import nnls
@@ -143,8 +159,150 @@ def by_cvxpy(case, tol, solver="CLARABEL"):
     return V.value, W.value
 
 
+def by_scnn(case, tol):
+    """Return the neurons of the augmented Lagrangian method of Mishkin, Sahiner and Pilanci."""
+    from scnn.metrics import Metrics
+    from scnn.models import ConvexReLU
+    from scnn.optimize import optimize_model
+    from scnn.regularizers import NeuronGL1
+    from scnn.solvers import AL
+
+    if case.loss != "squared":
+        return None
+    model = ConvexReLU(case.gates)
+    found, _ = optimize_model(
+        model,
+        # Its tolerances are not relative gaps; at a tenth of ours it is off by ten percent.
+        AL(model, tol=1e-3 * tol, constraint_tol=1e-3 * tol),
+        Metrics(),
+        case.X,
+        case.y[:, None],
+        regularizer=NeuronGL1(case.beta / len(case.y)),
+        return_convex=True,
+        unitize_data=False,
+        dtype="float64",
+    )
+    # It sorts the gates.
+    order = [int(np.argmin(np.abs(found.G - g[:, None]).sum(axis=0))) for g in case.gates.T]
+    return [part[0].T[:, order] for part in found.parameters]
+
+
+def by_adelie(case, tol):
+    """Return the neurons of block coordinate descent with linear constraints on each group."""
+    import adelie
+
+    if case.loss == "hinge":
+        return None
+    n, d = case.X.shape
+    patterns = np.asfortranarray(case.patterns)
+    families = {"squared": adelie.glm.gaussian, "logistic": adelie.glm.binomial}
+    targets = case.y if case.loss == "squared" else (case.y + 1) / 2
+    cones = [np.ascontiguousarray(sign[:, None] * case.X) for sign in 2.0 * patterns.T - 1]
+    # Its tolerance is on the change of the fit, of which far less is left than of the gap.
+    found = adelie.grpnet(
+        X=adelie.matrix.convex_relu(np.asfortranarray(case.X), patterns),
+        glm=families[case.loss](targets),
+        groups=np.arange(0, 2 * patterns.shape[1] * d, d),
+        penalty=np.ones(2 * patterns.shape[1]),
+        constraints=[
+            adelie.constraint.linear(cone, np.zeros(n), np.full(n, 1e30)) for cone in 2 * cones
+        ],
+        intercept=False,
+        lmda_path=[case.beta / n],
+        early_exit=False,
+        progress_bar=False,
+        tol=1e-5 * tol,
+    )
+    V, W = np.reshape(found.betas.toarray(), (2, patterns.shape[1], d))
+    return V.T, W.T
+
+
+def by_adam(case, tol, rates=(1e-3, 1e-2, 1e-1), steps=4000):
+    """Return a network with as many units, trained until it is as good as the convex one.
+
+    Each rate gets its steps in turn, and the first that gets there ends it. The patterns of the
+    network are free: it may become better than any with those of the program.
+    """
+    import torch
+
+    X, y = torch.from_numpy(case.X), torch.from_numpy(case.y)
+    best = None
+    for rate in rates:
+        torch.manual_seed(0)
+        shape = X.shape[1], 2 * case.gates.shape[1]
+        W1 = (torch.randn(shape, dtype=X.dtype) / shape[0] ** 0.5).requires_grad_()
+        w2 = (torch.randn(shape[1], dtype=X.dtype) / shape[1] ** 0.5).requires_grad_()
+        optimizer = torch.optim.Adam([W1, w2], lr=rate)
+        for _ in range(steps):
+            z = torch.relu(X @ W1) @ w2
+            fit = {
+                "squared": lambda z: 0.5 * ((z - y) ** 2).sum(),
+                "logistic": lambda z: torch.nn.functional.softplus(-y * z).sum(),
+                "hinge": lambda z: torch.relu(1 - y * z).sum(),
+            }[case.loss](z)
+            value = fit + 0.5 * case.beta * ((W1**2).sum() + (w2**2).sum())
+            if best is None or value.item() < best[0]:
+                best = value.item(), Network(W1.detach().numpy().copy(), w2.detach().numpy().copy())
+            if best[0] <= (1 + tol) * case.target:
+                return best[1]
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+    return best[1]
+
+
+def by_mlp(case, tol):
+    """Return a network trained by scikit-learn with its own stopping rule, squared loss only."""
+    from sklearn.neural_network import MLPRegressor
+
+    if case.loss != "squared":
+        return None
+    units = 2 * case.gates.shape[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = MLPRegressor(
+            hidden_layer_sizes=units, solver="lbfgs", alpha=case.beta, max_iter=5000, tol=tol
+        )
+        model.set_params(random_state=0).fit(case.X[:, :-1], case.y)
+    W1 = np.concatenate([model.coefs_[0], model.intercepts_[0][None, :]])
+    # The constant of the output is a unit that is always on.
+    always = np.zeros((len(W1), 1))
+    always[-1] = 1.0
+    return Network(
+        np.concatenate([W1, always], axis=1), np.append(model.coefs_[1], model.intercepts_[1])
+    )
+
+
+def by_more_patterns(case, tol, patterns=None, refine=0):
+    """Return the network of convex_relu for better patterns than those of the case."""
+    result = numopt.convex_relu(
+        case.X,
+        case.y,
+        beta=case.beta,
+        loss=case.loss,
+        patterns=case.gates if patterns is None else patterns,
+        refine=refine,
+        fit_intercept=False,
+        tol=10 * tol,
+        rng=0,
+    )
+    return Network(result.W1, result.w2)
+
+
+def from_mlp(case, tol):
+    """Return the optimum over the patterns that another library's network has."""
+    found = by_mlp(case, tol)
+    return None if found is None else by_more_patterns(case, tol, found.W1)
+
+
 PEERS = {
     "numopt": Peer("numopt", by_numopt),
+    "numopt, refine=3": Peer("numopt", lambda case, tol: by_more_patterns(case, tol, refine=3)),
+    "numopt on the patterns of MLPRegressor": Peer("sklearn", from_mlp),
     "Clarabel": Peer("clarabel", by_cvxpy),
     "SCS": Peer("scs", lambda case, tol: by_cvxpy(case, tol, "SCS")),
+    "pyscnn": Peer("scnn", by_scnn),
+    "adelie": Peer("adelie", by_adelie),
+    "Adam": Peer("torch", by_adam),
+    "MLPRegressor": Peer("sklearn", by_mlp),
 }
