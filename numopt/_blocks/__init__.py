@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ._matrix import BLOCK_ENTRIES as BLOCK_ENTRIES
+from ._cluster import Cluster as Cluster
+from ._cluster import beside_like as beside_like
 from ._matrix import RowBlocks as RowBlocks
+from ._passes import Passes as Passes
+from ._passes import below as below
 from ._source import RowSource as RowSource
 from ._source import row_blocks as row_blocks
+from ._stores import is_dask as is_dask

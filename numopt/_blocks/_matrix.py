@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
 from .. import _validate
-from .._namespace import Array, array_namespace
-from ._source import RowSource, row_blocks
+from .._namespace import Array
+from ._cluster import Cluster
+from ._passes import Merge, Passes, Summary, Work
+from ._source import RowSource, dask_array, limits_of, row_blocks
 from ._stores import is_dask, is_stored, whole_rows
 
-# Entries of a block that is copied: small enough for the cache, large enough for BLAS.
-BLOCK_ENTRIES = 1 << 18
 
-
-class RowBlocks:
+class RowBlocks(Passes):
     """A tall matrix that is gone through by blocks of rows, as often as one likes.
 
     Attributes
@@ -30,6 +29,8 @@ class RowBlocks:
         Of the blocks that `blocks` yields.
     in_memory : bool
         Whether the matrix is one array, so that a random row can be had.
+    cluster : Cluster or None
+        What goes through the chunks of a Dask array.
     """
 
     def __init__(self, name: str, source: Any, dtype: Any = None) -> None:
@@ -44,11 +45,11 @@ class RowBlocks:
             _matrix(name, self._source.shape)
             self.shape = _shape(self._source)
             self.like = self._source
-        elif is_dask(source):
-            self._source = source = whole_rows(name, source)
-            _matrix(name, source.shape)
-            self.shape = _shape(source)
-            self.like = source._meta
+        elif (chunked := dask_array(source)) is not None:
+            self._source = whole_rows(name, chunked)
+            _matrix(name, chunked.shape)
+            self.shape, self.like = _shape(chunked), chunked._meta
+            self.cluster = Cluster(name, self._source, limits_of(source))
         else:
             self.shape, self.like = self._known() or self._count()
         own = _validate.common_float(**{name: self.like})
@@ -94,7 +95,7 @@ class RowBlocks:
 
     def _raw(self) -> Iterator[Array]:
         """Yield the blocks as they come from the source."""
-        if is_dask(self._source):
+        if self.cluster is not None:
             yield from row_blocks(self._source)
         elif callable(self._source):
             yield from self._source()
@@ -103,11 +104,8 @@ class RowBlocks:
         else:
             yield from self._source
 
-    def blocks(self) -> Iterator[tuple[slice, Array]]:
-        """Yield ranges of rows, each with its rows in C order in the dtype asked for.
-
-        What is in memory in that form already is one block; other arrays are copied in pieces.
-        """
+    def parts(self) -> Iterator[tuple[slice, Array]]:
+        """Yield ranges of rows with their blocks, as they come from the source."""
         start = 0
         for block in self._raw():
             stop = start + block.shape[0]
@@ -115,11 +113,21 @@ class RowBlocks:
                 continue
             if stop > self.shape[0] or block.shape[1] != self.shape[1]:
                 self._refuse(f"more than {stop - 1}", block.shape[1])
-            for rows, piece in _pieces(block, self.dtype):
-                yield slice(start + rows.start, start + rows.stop), piece
+            yield slice(start, stop), block
             start = stop
         if start != self.shape[0]:
             self._refuse(start, self.shape[1])
+
+    def _fold(self, work: Work, merge: Merge, beside: tuple[Array | None, ...]) -> Summary:
+        if self.cluster is None:
+            return super()._fold(work, merge, beside)
+        return self.cluster.fold(work, merge, beside)
+
+    def each(self, function: Callable[..., Summary], *beside: Array | None) -> Summary:
+        """Return ``function(block, rows, *parts)`` for all rows, the blocks below one another."""
+        if self.cluster is None:
+            return super().each(function, *beside)
+        return self.cluster.each(self.work(function), beside)
 
     def _refuse(self, rows: Any, columns: int) -> None:
         raise ValueError(
@@ -142,23 +150,3 @@ def _matrix(name: str, shape: tuple[Any, ...]) -> None:
         raise ValueError(f"`{name}` must be a matrix, got shape {tuple(shape)}.")
     if 0 in shape:
         raise ValueError(f"`{name}` must not be empty, got shape {tuple(shape)}.")
-
-
-def _pieces(block: Array, dtype: Any) -> Iterator[tuple[slice, Array]]:
-    """Yield a block whole if nothing about it has to change, else in converted pieces."""
-    n, d = block.shape
-    xp = array_namespace(block)
-    if block.dtype == dtype and _in_order(block):
-        yield slice(0, n), block
-        return
-    height = max(1, BLOCK_ENTRIES // d)
-    for start in range(0, n, height):
-        rows = slice(start, min(n, start + height))
-        yield rows, _validate.contiguous(xp.astype(block[rows, :], dtype, copy=False))
-
-
-def _in_order(x: Array) -> bool:
-    flags = getattr(x, "flags", None)
-    if flags is not None and hasattr(flags, "c_contiguous"):
-        return bool(flags.c_contiguous)
-    return bool(x.is_contiguous()) if hasattr(x, "is_contiguous") else True

@@ -9,8 +9,9 @@ import numpy as np
 
 from .. import _validate
 from .._namespace import Array
+from ._cluster import Limits
 from ._readahead import read_ahead
-from ._stores import Store, open_store
+from ._stores import Store, is_dask, open_store
 
 PAGE = 4096
 
@@ -49,12 +50,13 @@ class RowSource:
     _store: Store
     _rows: int | None
     _readahead: int
+    _limits: Limits
     _started: bool
 
     @classmethod
-    def _of(cls, store: Store, rows: int | None, readahead: int) -> RowSource:
+    def _of(cls, store: Store, rows: int | None, readahead: int, limits: Limits) -> RowSource:
         made = cls()
-        made._store, made._rows, made._readahead = store, rows, readahead
+        made._store, made._rows, made._readahead, made._limits = store, rows, readahead, limits
         made.shape, made.dtype, made.again = store.shape, store.dtype, store.again
         made._started = False
         return made
@@ -92,7 +94,26 @@ def _touched(ranges: Iterator[tuple[slice, Array]]) -> Iterator[tuple[slice, Arr
         del block
 
 
-def row_blocks(source: Any, *, rows: int | None = None, readahead: int = 1) -> RowSource:
+def dask_array(source: Any) -> Any:
+    """Return the Dask array that a source is or was made of, None for any other."""
+    if is_dask(source):
+        return source
+    return getattr(source._store, "dask_array", None) if isinstance(source, RowSource) else None
+
+
+def limits_of(source: Any) -> Limits:
+    """Return the limits that come with a source."""
+    return source._limits if isinstance(source, RowSource) else Limits()
+
+
+def row_blocks(
+    source: Any,
+    *,
+    rows: int | None = None,
+    readahead: int = 1,
+    max_retries: int = 3,
+    max_bytes: float = 1e9,
+) -> RowSource:
     r"""Go through the rows of a matrix in blocks, wherever it lies.
 
     .. math:: A = \begin{pmatrix} A_1 \\ \vdots \\ A_q \end{pmatrix}, \qquad
@@ -115,6 +136,12 @@ def row_blocks(source: Any, *, rows: int | None = None, readahead: int = 1) -> R
     readahead : int, default 1
         Blocks read before they are due, in a thread. 0 reads in the thread of the caller, which
         some iterators need.
+    max_retries : int, default 3
+        For solvers on a Dask array: how often all passes together may be repeated after the
+        cluster lost workers and could not recover by itself.
+    max_bytes : float, default 1000000000.0
+        For solvers on a Dask array: the largest array that they may gather in this process, such as
+        one number for each row.
 
     Returns
     -------
@@ -161,6 +188,9 @@ def row_blocks(source: Any, *, rows: int | None = None, readahead: int = 1) -> R
     if rows is not None and _validate.count("rows", rows) == 0:
         raise ValueError("`rows` must be positive, got 0.")
     readahead = _validate.count("readahead", readahead)
+    limits = Limits(
+        _validate.count("max_retries", max_retries), _validate.positive("max_bytes", max_bytes)
+    )
     if isinstance(source, RowSource):
-        return RowSource._of(source._store, rows or source._rows, readahead)
-    return RowSource._of(open_store(source), rows, readahead)
+        return RowSource._of(source._store, rows or source._rows, readahead, limits)
+    return RowSource._of(open_store(source), rows, readahead, limits)

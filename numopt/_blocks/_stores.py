@@ -45,6 +45,7 @@ class Parts:
 
     again = True
     shape: tuple[int | None, int | None]
+    dask_array: Any = None
 
     def __init__(self, parts: list[Part], columns: int, dtype: Any, step: int | None) -> None:
         self.shape = sum(part.size for part in parts), columns
@@ -259,7 +260,9 @@ def _dask(source: Any) -> Parts:
     rows = whole_rows("source", source)
     sizes = [int(n) for n in rows.chunks[0]]
     parts = [Part(n, partial(_computed, rows, k)) for k, n in enumerate(sizes)]
-    return Parts(parts, int(rows.shape[1]), rows.dtype, None)
+    store = Parts(parts, int(rows.shape[1]), rows.dtype, None)
+    store.dask_array = rows
+    return store
 
 
 def _computed(rows: Any, k: int) -> Array:

@@ -54,9 +54,13 @@ def sample_rows(problem: Regression, tau: Array, size: float, rng: np.random.Gen
     return poisson(probabilities(tau ** min(1.0, problem.loss.p / 2), size), rng)
 
 
-def default_sample(n: int, d: int) -> int:
-    """Return the size of a first sample: its solution and what is left then cost about the same."""
-    return int(max(20 * d, (n * d) ** (2 / 3)))
+def default_sample(n: int, d: int, in_memory: bool) -> int:
+    """Return the size of a first sample: its solution and what is left then cost about the same.
+
+    Where only a part of the rows fits memory, the size for which sample and rest are smallest: of
+    the n rows about ``n sqrt(d / size)`` have residuals that are next to the error of a sample.
+    """
+    return int(max(20 * d, (n * d) ** (2 / 3) if in_memory else (n * n * d) ** (1 / 3)))
 
 
 def solve_reduced(
@@ -64,7 +68,7 @@ def solve_reduced(
 ) -> Point:
     """Return the certified solution on all rows, most of the work being done on a part of them."""
     n, d = problem.rows.n, problem.rows.d
-    size = default_sample(n, d)
+    size = default_sample(n, d, problem.rows.in_memory)
     if n < LEAST_ROWS or size > TOO_MANY * n:
         return solve_exact(problem, x, budget)
     tau = leverages(problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator that draws the coreset
@@ -60,6 +61,20 @@ def constraint_rows(
         return rows.times(basis.P)
     sample = poisson(probabilities(basis.weights, size), rng)
     return (rows.take(sample.index) @ basis.P) * (sample.weights ** (1 / p))[:, None]
+
+
+def all_brackets(rows: Rows, C: Array, P: Array, p: float, tol: float, maxiter: int) -> Brackets:
+    """Return the bounds of all rows: each block asks for its own."""
+    lower, upper, nit = rows.each(partial(_of_block, C, P, p, tol, maxiter))
+    return Brackets(lower, upper, rows.n, int(rows.xp.sum(nit)))
+
+
+def _of_block(
+    C: Array, P: Array, p: float, tol: float, maxiter: int, block: Array, _rows: slice
+) -> tuple[Array, Array, Array]:
+    xp = array_namespace(block)
+    found = brackets(C, xp.matmul(block, P), p, tol=tol, maxiter=maxiter)
+    return found.lower, found.upper, xp.full_like(found.lower[:1], found.nit)
 
 
 def brackets(C: Array, asked: Array, p: float, *, tol: float, maxiter: int) -> Brackets:
