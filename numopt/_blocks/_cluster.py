@@ -38,10 +38,11 @@ class Cluster:
         self.n_retries = 0
         sizes = [int(n) for n in source.chunks[0]]
         ends = np.cumsum([0, *sizes]).tolist()
-        chunks = source.to_delayed().ravel().tolist()
-        # Chunks without rows have nothing to say.
+        # Number, first and last row, and task; chunks without rows have nothing to say.
         self._chunks = [
-            (k, ends[k], ends[k + 1], chunk) for k, chunk in enumerate(chunks) if sizes[k]
+            (k, ends[k], ends[k + 1], chunk)
+            for k, chunk in enumerate(_chunks_of(source))
+            if sizes[k]
         ]
         self.n_blocks = len(self._chunks)
 
@@ -73,7 +74,7 @@ class Cluster:
         if x is None:
             return lambda _k, _start, _stop: None
         if is_dask(x):
-            parts = x.to_delayed().ravel().tolist()
+            parts = _chunks_of(x)
             return lambda k, _start, _stop: parts[k]
         return lambda _k, start, stop: x[start:stop]
 
@@ -168,7 +169,7 @@ class Cluster:
         while True:
             try:
                 with _without_advice(), _threads_shared(self.source):
-                    return function(*nodes)
+                    return function(*nodes, optimize_graph=False)
             except Exception as error:
                 self._consider(error)
                 self.n_retries += 1
@@ -218,6 +219,16 @@ def active_client() -> Any:
     except ValueError:
         return None
     return client if client.status == "running" else None
+
+
+def _chunks_of(x: Any) -> list[Any]:
+    """Return the tasks of the chunks of an array.
+
+    Not optimized: fused tasks have names of their own, so that what two arrays are made of would be
+    loaded twice, or one name stand for two tasks.
+    """
+    tasks: list[Any] = x.to_delayed(optimize_graph=False).ravel().tolist()
+    return tasks
 
 
 def _delayed(function: Any) -> Any:
