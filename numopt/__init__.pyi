@@ -28,6 +28,9 @@ from .sampling import lp_coreset as lp_coreset
 from .sampling import lp_regression as lp_regression
 from .sampling import lp_scores as lp_scores
 from .sampling import total_sensitivity as total_sensitivity
+from .streaming import EigenvectorResult as EigenvectorResult
+from .streaming import StreamingEigenvector as StreamingEigenvector
+from .streaming import top_eigenvector as top_eigenvector
 from .transport import DivergenceResult as DivergenceResult
 from .transport import PointCloudCost as PointCloudCost
 from .transport import TransportBatch as TransportBatch
@@ -41,6 +44,7 @@ __all__ = [
     "ConvexReLUResult",
     "CoresetResult",
     "DivergenceResult",
+    "EigenvectorResult",
     "EqualityResult",
     "KronResult",
     "LpResult",
@@ -51,6 +55,7 @@ __all__ = [
     "Result",
     "SampledReLUResult",
     "ScoresResult",
+    "StreamingEigenvector",
     "TransportBatch",
     "TransportResult",
     "__version__",
@@ -71,5 +76,6 @@ __all__ = [
     "plotting",
     "sinkhorn_divergence",
     "sketching",
+    "top_eigenvector",
     "total_sensitivity",
 ]
