@@ -11,6 +11,9 @@ from ._rows import Rows, host_list
 # are long; more of them count as this many.
 REMEMBERED = 64
 
+# Two rows with a squared cosine above this are kept as one where there is no room for both.
+PARALLEL = 0.98
+
 
 class Heavy(NamedTuple):
     """Rows kept exactly, and what is known of those that found no room."""
@@ -48,16 +51,22 @@ def divided(
     for index, size in enumerate(sizes):
         if size == 0.0:
             continue
-        if len(kept) == capacity and size <= min(kept, key=_square)[0]:
-            overflow.append(size)
-            continue
-        out = None
+        row = rows.part(index, index + 1).dense()
         if len(kept) == capacity:
+            twin = _parallel(kept, row, size)
             least = min(range(capacity), key=lambda i: kept[i][0])
-            square, out = kept.pop(least)
+            if twin is not None:
+                kept[twin] = _merged(kept[twin], row, size)
+                changes[index] = None
+                continue
+            if size <= kept[least][0]:
+                overflow.append(size)
+                continue
+            square, changes[index] = kept.pop(least)
             overflow.append(square)
-        kept.append((size, xp.asarray(rows.part(index, index + 1).dense(), copy=True)))
-        changes[index] = out
+        else:
+            changes[index] = None
+        kept.append((size, xp.asarray(row, copy=True)))
         seen += 1
     if changes:
         rows = rows.replaced(changes)
@@ -66,8 +75,23 @@ def divided(
     return Heavy(stored, tuple(square for square, _ in kept), merged, seen), rows
 
 
-def _square(item: tuple[float, Array]) -> float:
-    return item[0]
+def _parallel(kept: list[tuple[float, Array]], row: Array, size: float) -> int | None:
+    """Return which of the rows that are kept has nearly the direction of another, if one has."""
+    xp = array_namespace(row)
+    images = host_list(xp.matmul(xp.concat([item for _, item in kept]), row[0, :]))
+    cosines = [
+        image * image / (square * size) for image, (square, _) in zip(images, kept, strict=True)
+    ]
+    best = max(range(len(kept)), key=cosines.__getitem__)
+    return best if cosines[best] >= PARALLEL else None
+
+
+def _merged(item: tuple[float, Array], row: Array, size: float) -> tuple[float, Array]:
+    """Return one row for two that are nearly parallel: the leading part of both."""
+    xp, (square, kept) = array_namespace(row), item
+    pair = xp.concat([kept, row])
+    values, U = xp.linalg.eigh(xp.matmul(pair, pair.T))
+    return min(float(values[1]), square + size), xp.matmul(U[:, 1:].T, pair)
 
 
 def _overflown(heavy: Heavy, squares: Array, long: Array, any_room: bool) -> Heavy:

@@ -204,11 +204,23 @@ def welch(first: Sums, second: Sums) -> float | None:
     return 2 * float(stdtr(freedom, -difference / math.sqrt(spread)))
 
 
+def _ahead(evidence: Evidence, j: int) -> bool:
+    """Tell whether a track is better than T beyond doubt: by its quotient, or by its residual.
+
+    The residual tells good vectors apart long before the quotient does, but is as small for the
+    wrong eigenvector: it counts only where the quotient does not contradict.
+    """
+    if evidence.z[j] < -LEAD:
+        return True
+    doubt = math.hypot(evidence.stderr[0], evidence.stderr[j])
+    return evidence.z[j] < 0 and evidence.residual2[0] - evidence.residual2[j] > LEAD * doubt
+
+
 def leader(evidence: Evidence, order: Order, present: tuple[bool, bool, bool]) -> int:
     """Return which of T, P and O to trust."""
     if not present[0]:
         return 1
     if evidence.light == 0 or order.pvalue < ORDER_LEVEL:
         return 0
-    ahead = [j for j in (1, 2) if present[j] and evidence.z[j] < -LEAD]
+    ahead = [j for j in (1, 2) if present[j] and _ahead(evidence, j)]
     return max(ahead, key=lambda j: evidence.quotients[j]) if ahead else 0

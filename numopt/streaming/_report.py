@@ -99,6 +99,14 @@ def _exact(gram: Array, k: int, frobenius2: float) -> Certificate:
     )
 
 
+def _power_gap(values: list[float], k: int, frobenius2: float) -> float:
+    """Return the gap that track P sees; with a single column, what the sum of squares leaves."""
+    if len(values) > k:
+        return _ratio(values, k)
+    rest = frobenius2 - sum(values)
+    return max(values[-1] / rest, 1.0) if rest > 0 else math.inf
+
+
 def _ratio(values: list[float], k: int) -> float:
     following = values[k] if len(values) > k else 0.0
     if values[k - 1] <= 0:
@@ -183,7 +191,7 @@ def _answer(
         return _of_factor(plan, proven, evidence)
     k = plan.settings.k
     values, vectors = _power_answer(stream)
-    ratio = _ratio(host_list(values), k)
+    ratio = _power_gap(host_list(values), k, state.frobenius2)
     if chosen == 2:
         vectors = stream.oja[:, None]
         values = values[:1] * 0 + evidence.quotients[2]
