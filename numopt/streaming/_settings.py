@@ -97,8 +97,8 @@ def _at_least_one(name: str, value: Any) -> float:
     return number
 
 
-def layout(settings: Settings) -> Layout:
-    """Return how the memory is shared out."""
+def layout(settings: Settings, d: int) -> Layout:
+    """Return how the memory is shared out for rows of d numbers."""
     k, m = settings.k, settings.memory_rows - (2 if settings.center else 0)
     if settings.method == "fd":
         size = max(k + 1, (m + 1) // 2)
@@ -106,19 +106,20 @@ def layout(settings: Settings) -> Layout:
     if settings.method == "oja":
         return Layout(rates=min(16, m))
     if settings.method == "block-power":
-        return _power_only(k, m, settings.blocks)
+        return _power_only(k, m, d, settings.blocks)
     if settings.method == "auto":
         found = _race_layout(k, m)
-        if found is not None:
+        # A factor of d rows loses nothing, and needs no other track.
+        if found is not None and found.factor < d:
             return found
     size = max(k + 1, (m + 1) // 2)
     return Layout(factor=size, panel=m - size + 1)
 
 
-def _power_only(k: int, m: int, blocks: str) -> Layout:
+def _power_only(k: int, m: int, d: int, blocks: str) -> Layout:
     """Return the layout of the block power method: as published, or with spare columns."""
-    power = k if blocks == "uniform" else max(k + 1, m // 4)
-    return Layout(power=power, heavy=m - 2 * power, fresh=blocks == "growing")
+    power = k if blocks == "uniform" else min(max(k + 1, m // 4), d)
+    return Layout(power=power, heavy=m - 2 * power, fresh=power > k)
 
 
 def _race_layout(k: int, m: int) -> Layout | None:

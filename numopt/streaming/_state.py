@@ -64,7 +64,9 @@ def plan_for(settings: Settings, d: int) -> Plan:
             f"`gram_limit` must be at least the number of columns for method 'gram', "
             f"got {settings.gram_limit} for {d} columns."
         )
-    held = Layout() if settings.method == "gram" else layout(settings)
+    if settings.k > d:
+        raise ValueError(f"`k` must be at most the number of columns, got {settings.k} for {d}.")
+    held = Layout() if settings.method == "gram" else layout(settings, d)
     shape = Shape(held.panel, settings.method == "fd", settings.center)
     # log(d) is 1.6 at least, so that a row is not long because there are few columns.
     logarithm = math.log(max(d, 5))
