@@ -1,5 +1,7 @@
 from . import plotting as plotting
 from . import sketching as sketching
+from ._blocks import RowSource as RowSource
+from ._blocks import row_blocks as row_blocks
 from ._result import Result as Result
 from ._version import __version__ as __version__
 from .constrained import EqualityResult as EqualityResult
@@ -53,6 +55,7 @@ __all__ = [
     "PointCloudCost",
     "ProgressBar",
     "Result",
+    "RowSource",
     "SampledReLUResult",
     "ScoresResult",
     "StreamingEigenvector",
@@ -74,6 +77,7 @@ __all__ = [
     "n_patterns_for",
     "network_attack",
     "plotting",
+    "row_blocks",
     "sinkhorn_divergence",
     "sketching",
     "top_eigenvector",

@@ -61,7 +61,9 @@ def merged_streams(first: Stream, second: Stream, plan: Sequence, row: int, leas
         heavy=both,
         light=longer.light + shorter.light,
         values=longer.values * ratio,
-        evidence=evidence._replace(quotients=tuple(ratio * q for q in evidence.quotients)),
+        evidence=evidence._replace(
+            quotients=tuple(ratio * q for q in evidence.quotients), merged=True
+        ),
         order=longer.order._replace(
             tests=longer.order.tests + shorter.order.tests,
             least=min(longer.order.least, shorter.order.least),

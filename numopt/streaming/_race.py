@@ -44,6 +44,7 @@ class Evidence(NamedTuple):
     z: tuple[float, ...]  # gain of T over each, in standard errors
     residual2: tuple[float, ...]  # estimates of ||(I - c c') A'A c||^2 / ||A c||^4
     stderr: tuple[float, ...]
+    merged: bool = False  # whether it is about one part only of what was merged
 
 
 NO_EVIDENCE = Evidence(0, (0.0,) * 3, (0.0,) * 3, (math.inf,) * 3, (math.inf,) * 3)

@@ -185,7 +185,7 @@ def _answer(
     if stream is None:
         return _of_factor(plan, proven, NO_EVIDENCE)
     chosen = leader(evidence, order, _present(plan))
-    if chosen and proven.vectors is not None and proven.lower > evidence.quotients[chosen]:
+    if evidence.merged and chosen and proven.lower > evidence.quotients[chosen]:
         chosen = 0  # what T is certain of is more than what the other is estimated at
     if chosen == 0:
         return _of_factor(plan, proven, evidence)

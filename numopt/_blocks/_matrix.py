@@ -1,4 +1,4 @@
-"""Tall matrices as blocks of rows: in memory, mapped from disk, chunked, or made on the fly."""
+"""What solvers see of a tall matrix: its shape, and its rows in blocks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from . import _validate
-from ._namespace import Array, array_namespace
+from .. import _validate
+from .._namespace import Array, array_namespace
+from ._source import RowSource, row_blocks
+from ._stores import is_dask, is_stored, whole_rows
 
 # Entries of a block that is copied: small enough for the cache, large enough for BLAS.
 BLOCK_ENTRIES = 1 << 18
@@ -33,25 +35,43 @@ class RowBlocks:
     def __init__(self, name: str, source: Any, dtype: Any = None) -> None:
         self._name = name
         self._source = source
-        self.in_memory = array_api_compat.is_array_api_obj(source) and not _is_dask(source)
+        self.in_memory = array_api_compat.is_array_api_obj(source) and not is_dask(source)
+        if is_stored(source):
+            source = self._source = row_blocks(source)
         if self.in_memory:
             # A memory map is read like any array; its class would only confuse the libraries.
             self._source = np.asarray(source) if isinstance(source, np.memmap) else source
-            _matrix(name, self._source)
+            _matrix(name, self._source.shape)
             self.shape = _shape(self._source)
             self.like = self._source
-        elif _is_dask(source):
-            _matrix(name, source)
+        elif is_dask(source):
+            self._source = source = whole_rows(name, source)
+            _matrix(name, source.shape)
             self.shape = _shape(source)
-            self.like = np.zeros((0, self.shape[1]), dtype=source.dtype)
+            self.like = source._meta
         else:
-            if not (callable(source) or isinstance(source, Iterable)):
-                raise TypeError(
-                    f"`{name}` must be an array or blocks of its rows, got {type(source).__name__}."
-                )
-            self.shape, self.like = self._count()
+            self.shape, self.like = self._known() or self._count()
         own = _validate.common_float(**{name: self.like})
         self.dtype = own if dtype is None else dtype
+
+    def _known(self) -> tuple[tuple[int, int], Array] | None:
+        """Return the shape of a source that tells it; raise where it cannot be gone through."""
+        source = self._source
+        if not (callable(source) or isinstance(source, Iterable)):
+            raise TypeError(
+                f"`{self._name}` must be an array or blocks of its rows, got "
+                f"{type(source).__name__}."
+            )
+        if isinstance(source, Iterator) or not getattr(source, "again", True):
+            raise TypeError(
+                f"`{self._name}` must be re-iterable, since it is gone through several times, got "
+                f"{type(source).__name__}; give a callable that returns a new iterator."
+            )
+        if not isinstance(source, RowSource) or source.dtype is None:
+            return None
+        _matrix(self._name, source.shape)
+        shape = _shape(source)
+        return shape, np.zeros((0, shape[1]), dtype=source.dtype)
 
     def _count(self) -> tuple[tuple[int, int], Array]:
         """Return the shape of a matrix given as blocks, by going through it once."""
@@ -59,7 +79,7 @@ class RowBlocks:
         for block in self._raw():
             known = block if like is None else like
             _validate.common_namespace(**{self._name: known, "block": block})
-            _matrix(self._name, block)
+            _matrix(self._name, block.shape)
             if like is None:
                 like = block
             elif block.shape[1] != like.shape[1]:
@@ -74,10 +94,8 @@ class RowBlocks:
 
     def _raw(self) -> Iterator[Array]:
         """Yield the blocks as they come from the source."""
-        if _is_dask(self._source):
-            whole_rows = self._source.rechunk({1: -1})
-            for index in range(whole_rows.numblocks[0]):
-                yield np.asarray(whole_rows.blocks[index, 0].compute())
+        if is_dask(self._source):
+            yield from row_blocks(self._source)
         elif callable(self._source):
             yield from self._source()
         elif self.in_memory:
@@ -93,6 +111,8 @@ class RowBlocks:
         start = 0
         for block in self._raw():
             stop = start + block.shape[0]
+            if block.shape[0] == 0:
+                continue
             if stop > self.shape[0] or block.shape[1] != self.shape[1]:
                 self._refuse(f"more than {stop - 1}", block.shape[1])
             for rows, piece in _pieces(block, self.dtype):
@@ -113,19 +133,15 @@ class RowBlocks:
         return _validate.as_array(self._name, self._source[::step, :], ndim=2, dtype=self.dtype)
 
 
-def _is_dask(x: Any) -> bool:
-    return bool(array_api_compat.is_dask_array(x))
-
-
 def _shape(x: Any) -> tuple[int, int]:
     return int(x.shape[0]), int(x.shape[1])
 
 
-def _matrix(name: str, x: Array) -> None:
-    if x.ndim != 2:
-        raise ValueError(f"`{name}` must be a matrix, got shape {tuple(x.shape)}.")
-    if 0 in x.shape:
-        raise ValueError(f"`{name}` must not be empty, got shape {tuple(x.shape)}.")
+def _matrix(name: str, shape: tuple[Any, ...]) -> None:
+    if len(shape) != 2:
+        raise ValueError(f"`{name}` must be a matrix, got shape {tuple(shape)}.")
+    if 0 in shape:
+        raise ValueError(f"`{name}` must not be empty, got shape {tuple(shape)}.")
 
 
 def _pieces(block: Array, dtype: Any) -> Iterator[tuple[slice, Array]]:
