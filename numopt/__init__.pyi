@@ -30,6 +30,9 @@ from .sampling import lp_coreset as lp_coreset
 from .sampling import lp_regression as lp_regression
 from .sampling import lp_scores as lp_scores
 from .sampling import total_sensitivity as total_sensitivity
+from .streaming import EigenvectorResult as EigenvectorResult
+from .streaming import StreamingEigenvector as StreamingEigenvector
+from .streaming import top_eigenvector as top_eigenvector
 from .transport import DivergenceResult as DivergenceResult
 from .transport import PointCloudCost as PointCloudCost
 from .transport import TransportBatch as TransportBatch
@@ -43,6 +46,7 @@ __all__ = [
     "ConvexReLUResult",
     "CoresetResult",
     "DivergenceResult",
+    "EigenvectorResult",
     "EqualityResult",
     "KronResult",
     "LpResult",
@@ -54,6 +58,7 @@ __all__ = [
     "RowSource",
     "SampledReLUResult",
     "ScoresResult",
+    "StreamingEigenvector",
     "TransportBatch",
     "TransportResult",
     "__version__",
@@ -75,5 +80,6 @@ __all__ = [
     "row_blocks",
     "sinkhorn_divergence",
     "sketching",
+    "top_eigenvector",
     "total_sensitivity",
 ]
