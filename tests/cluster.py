@@ -70,7 +70,14 @@ def iterative(A, b):
     return numopt.lp_regression(A, b, 1.5, method="exact", maxiter=6)
 
 
+def eigenvector(A, _):
+    import numopt
+
+    return numopt.top_eigenvector(A, rng=0)
+
+
 SOLVERS = {
+    "eigenvector": eigenvector,
     "sketch": sketch,
     "refined": refined,
     "triangle": triangle,
@@ -166,11 +173,22 @@ def oversized(limit):
         return {"error": None}
 
 
-def peak_memory():
-    """Return the largest number of bytes that this process has held."""
-    with open("/proc/self/status") as status:
-        kilobytes = next(line.split()[1] for line in status if line.startswith("VmHWM"))
-    return 1024 * int(kilobytes)
+def watch_memory(dask_worker):
+    """Note the largest number of bytes of its own, without files, that a worker holds."""
+    dask_worker.peak = 0
+
+    def watch():
+        while True:
+            with open("/proc/self/status") as status:
+                kilobytes = next(line.split()[1] for line in status if line.startswith("RssAnon"))
+            dask_worker.peak = max(dask_worker.peak, 1024 * int(kilobytes))
+            time.sleep(0.005)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def peak_memory(dask_worker):
+    return dask_worker.peak
 
 
 def ceiling(name, rows, columns, limit):
@@ -185,6 +203,7 @@ def ceiling(name, rows, columns, limit):
         ) as cluster,
         Client(cluster) as client,
     ):
+        client.run(watch_memory)
         result = SOLVERS[name](A, A.sum(axis=1))
         peaks = list(client.run(peak_memory).values())
         return {"success": bool(result.success), "peaks": peaks}

@@ -246,6 +246,43 @@ def test_lp_regression_on_a_part_of_the_rows():
     assert result.n_passes < 60
 
 
+def stretched(n, d):
+    rng = np.random.default_rng(8)
+    A = rng.standard_normal((n, d)) * np.linspace(0.1, 1.0, d)
+    A[:, 0] *= 25
+    return A @ np.linalg.qr(rng.standard_normal((d, d)))[0]
+
+
+@pytest.mark.parametrize("sizes", [(6000,), (1, 1999, 4000), (2000, 0, 2000, 2000), (300,) * 20])
+def test_top_eigenvector_of_chunks(sizes, counted):
+    A = stretched(6000, 12)
+    exact = np.linalg.eigh(A.T @ A)[1][:, -1]
+    found = [numopt.top_eigenvector(chunked(A, sizes), rng=0) for _ in range(2)]
+    assert 1 - (found[0].x @ exact) ** 2 <= 1e-3
+    assert found[0].n_rows == 6000
+    assert_array_equal(found[0].x, found[1].x)
+    assert len(counted) == 2  # one barrier each
+    low, high = found[0].lambda1_bounds
+    largest = np.linalg.eigvalsh(A.T @ A)[-1]
+    assert low * (1 - 1e-10) <= largest <= high * (1 + 1e-10)
+    sine2 = 1 - min(1.0, abs(found[0].x @ exact)) ** 2
+    assert sine2 <= found[0].sin2_bound + 1e-10
+
+
+def test_top_eigenvector_of_one_chunk_is_that_of_the_matrix():
+    A = stretched(3000, 12)
+    x = numopt.top_eigenvector(chunked(A, (3000,)), method="truncate").x
+    assert_allclose(x, numopt.top_eigenvector(A, method="truncate").x, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "options", [{"shuffle": True}, {"callback": print}, {"checkpoint": "run.npz"}]
+)
+def test_options_that_need_an_order_of_the_rows(options):
+    with pytest.raises(ValueError, match="the chunks of a Dask array are read side by side"):
+        numopt.top_eigenvector(da.ones((10, 2)), **options)
+
+
 def test_more_than_may_be_gathered_is_refused(problem):
     A, b = problem
     small = numopt.row_blocks(chunked(A, CHUNKS["even"]), max_bytes=20_000)

@@ -50,6 +50,7 @@ def clean():
         ("triangle", 3),
         ("scores", 3),
         ("iterative", 12),
+        ("eigenvector", 1),
     ],
 )
 def test_a_killed_worker_changes_nothing(solver, barrier, clean):

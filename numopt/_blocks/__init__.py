@@ -8,5 +8,6 @@ from ._matrix import RowBlocks as RowBlocks
 from ._passes import Passes as Passes
 from ._passes import below as below
 from ._source import RowSource as RowSource
+from ._source import dask_array as dask_array
 from ._source import row_blocks as row_blocks
 from ._stores import is_dask as is_dask

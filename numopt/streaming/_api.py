@@ -9,11 +9,13 @@ from typing import Any
 
 import array_api_compat
 
+from .._blocks import dask_array
 from .._iterate import Callback, closing
 from .._random import generator
 from .._result import STOPPED_BY_CALLBACK, Result
 from .._validate import optional_callable
 from ._checkpoint import Checkpoint
+from ._chunked import summary_of_chunks
 from ._estimator import StreamingEigenvector
 from ._inputs import is_sparse
 from ._result import EigenvectorResult
@@ -113,6 +115,14 @@ def top_eigenvector(
     optional_callable("callback", callback)
     if chunk_rows is not None:
         chunk_rows = at_least("chunk_rows", chunk_rows, 1)
+    if dask_array(source) is not None:
+        if shuffle or callback is not None or checkpoint is not None:
+            raise ValueError(
+                "`shuffle`, `callback` and `checkpoint` are for a pass from the first row to the "
+                "last; the chunks of a Dask array are read side by side."
+            )
+        rows = chunk_rows or max(1, CHUNK_ENTRIES // max(1, dask_array(source).shape[-1]))
+        return summary_of_chunks(source, k, options, rows).result()
     seed = int(generator(options.get("rng")).integers(2**62)) if shuffle else 0
     saved = Checkpoint(checkpoint, checkpoint_every, chunk_rows or 0)
     model, done, seed = saved.resumed(model, seed)
