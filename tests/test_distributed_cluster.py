@@ -58,7 +58,7 @@ def test_a_killed_worker_changes_nothing(solver, barrier, clean):
     killed = script("run", solver, barrier)
     assert undisturbed["killed"] == 0
     assert killed["killed"] >= 1
-    assert killed["barriers"] > barrier
+    assert killed["barriers"] >= barrier
     assert killed["x"] == undisturbed["x"]  # to the last bit
     assert killed["success"] == undisturbed["success"]
 

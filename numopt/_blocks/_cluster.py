@@ -35,7 +35,7 @@ class Cluster:
 
     def __init__(self, name: str, source: Any, limits: Limits) -> None:
         self.name, self.source, self.limits = name, source, limits
-        self.n_retries = 0
+        self.n_retries, self._memory = 0, np.inf
         sizes = [int(n) for n in source.chunks[0]]
         ends = np.cumsum([0, *sizes]).tolist()
         # Number, first and last row, and task; chunks without rows have nothing to say.
@@ -166,6 +166,12 @@ class Cluster:
         return kept
 
     def _repeated(self, function: Callable[..., Any], nodes: list[Any]) -> Any:
+        client = active_client()
+        if client is not None and np.isinf(self._memory):
+            # Asked while there are workers: those that are killed are gone when it matters.
+            workers = client.scheduler_info()["workers"].values()
+            limits = [worker["memory_limit"] or np.inf for worker in workers]
+            self._memory = min(limits, default=np.inf)
         while True:
             try:
                 with _without_advice(), _threads_shared(self.source):
@@ -182,19 +188,18 @@ class Cluster:
         if not lost or (client is None and "CancelledError" not in kinds):
             raise error
         if "KilledWorker" in kinds:
-            self._check_chunks(client, error)
+            self._check_chunks(error)
         if client is None or self.n_retries >= self.limits.max_retries:
             raise RuntimeError(
                 f"The cluster that holds `{self.name}` failed {self.n_retries + 1} times, or was "
                 f"closed: {type(error).__name__}: {error}"
             ) from error
 
-    def _check_chunks(self, client: Any, error: Exception) -> None:
+    def _check_chunks(self, error: Exception) -> None:
         """Raise what says that the chunks are too large for the workers, if they are."""
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
-        limit = min((worker["memory_limit"] or np.inf for worker in workers), default=np.inf)
         row = self.source.shape[1] * self.source.dtype.itemsize
         size = max(stop - start for _, start, stop, _ in self._chunks) * row
+        limit = self._memory
         if size > limit / ROOM:
             raise ValueError(
                 f"Workers were killed: the largest chunk of `{self.name}` takes {size / 1e6:.0f} "

@@ -29,6 +29,8 @@ class RowBlocks(Passes):
         Of the blocks that `blocks` yields.
     in_memory : bool
         Whether the matrix is one array, so that a random row can be had.
+    mapped : bool
+        Whether that array is a file, which may be larger than memory.
     cluster : Cluster or None
         What goes through the chunks of a Dask array.
     """
@@ -39,9 +41,10 @@ class RowBlocks(Passes):
         self.in_memory = array_api_compat.is_array_api_obj(source) and not is_dask(source)
         if is_stored(source):
             source = self._source = row_blocks(source)
+        self.mapped = isinstance(source, np.memmap)
         if self.in_memory:
             # A memory map is read like any array; its class would only confuse the libraries.
-            self._source = np.asarray(source) if isinstance(source, np.memmap) else source
+            self._source = np.asarray(source) if self.mapped else source
             _matrix(name, self._source.shape)
             self.shape = _shape(self._source)
             self.like = self._source

@@ -79,15 +79,16 @@ def solve_reduced(
     if problem.loss.up is None:
         first = solve_exact(part, x, budget._replace(callback=None))
         return solve_exact(problem, first.x, budget)
-    return _solve_frozen(problem, tau, sample, part, x, budget)
+    first = solve_exact(part, x, Budget(SAMPLE_TOL, budget.maxiter, None))
+    del part  # its rows, before those that stay free are read
+    return _solve_frozen(problem, tau, sample, first, budget)
 
 
 def _solve_frozen(
     problem: Regression,
     tau: Array,
     sample: Sample,
-    part: Regression,
-    x: Array | None,
+    first: Point,
     budget: Budget,
 ) -> Point:
     """Return the solution with most residuals' signs fixed in advance (Portnoy and Koenker 1997).
@@ -97,7 +98,6 @@ def _solve_frozen(
     they were put, it solves the whole problem, and its dual variables certify that.
     """
     xp = problem.rows.xp
-    first = solve_exact(part, x, Budget(SAMPLE_TOL, budget.maxiter, None))
     spread = xp.where(tau > 0, xp.sqrt(tau), xp.ones_like(tau))
     residual = problem.b - problem.rows.times(first.x)
     distance = xp.abs(residual) / spread

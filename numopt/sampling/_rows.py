@@ -20,7 +20,7 @@ BLOCK_ENTRIES = 1 << 20
 class SparseBlocks(Passes):
     """A sparse matrix as a source of dense blocks of rows."""
 
-    in_memory = False
+    in_memory = mapped = False
 
     def __init__(self, matrix: Any, dtype: Any) -> None:
         self._matrix, self.dtype = matrix.tocsr(), dtype
@@ -82,8 +82,8 @@ class Rows:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the matrix is one array."""
-        return bool(self._source.in_memory)
+        """Whether the matrix is one array, and not one mapped from a file."""
+        return bool(self._source.in_memory and not self._source.mapped)
 
     @property
     def cluster(self) -> Any:
@@ -154,8 +154,26 @@ class Rows:
     def take(self, index: Array) -> Array:
         """Return the rows of a sorted index array, as a matrix."""
         self._check_size(int(index.shape[0]) * self.d)
-        taken = self._source.each(partial(_taken, index))
+        taken = (
+            self._taken(index)
+            if self.cluster is None
+            else self._source.each(partial(_taken, index))
+        )
         return _changed(taken, self._scale, self._basis, *(_at(x, index) for x in self._beside()))
+
+    def _taken(self, index: Array) -> Array:
+        """Return the rows of a source of blocks, put where they are to be one by one."""
+        xp, m = self.xp, int(index.shape[0])
+        out, first = None, 0
+        for rows, block in self._source.blocks():
+            part = _taken(index, block, rows)
+            if part.shape[0] == m:
+                return part
+            if out is None:
+                out = xp.empty((m, block.shape[1]), dtype=self.dtype, device=self.device)
+            out[first : first + part.shape[0], :] = part
+            first += part.shape[0]
+        return out
 
     def _beside(self) -> tuple[Array | None, Array | None]:
         return self._b, self._factors
