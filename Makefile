@@ -16,7 +16,7 @@ lint: .venv/lint.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/numpydoc lint $(wildcard numopt/*.py numopt/[a-z]*/*.py)
+	$(BIN)/numpydoc lint $(wildcard numopt/*.py numopt/[a-z]*/*.py numopt/_blocks/*.py)
 	$(BIN)/codespell
 docs: .venv/docs.stamp
 	$(BIN)/python -m sphinx -W -n --keep-going docs docs/_build/html

@@ -1,5 +1,7 @@
 from . import plotting as plotting
 from . import sketching as sketching
+from ._blocks import RowSource as RowSource
+from ._blocks import row_blocks as row_blocks
 from ._result import Result as Result
 from ._version import __version__ as __version__
 from .constrained import EqualityResult as EqualityResult
@@ -29,6 +31,9 @@ from .sampling import lp_coreset as lp_coreset
 from .sampling import lp_regression as lp_regression
 from .sampling import lp_scores as lp_scores
 from .sampling import total_sensitivity as total_sensitivity
+from .streaming import EigenvectorResult as EigenvectorResult
+from .streaming import StreamingEigenvector as StreamingEigenvector
+from .streaming import top_eigenvector as top_eigenvector
 from .transport import DivergenceResult as DivergenceResult
 from .transport import PointCloudCost as PointCloudCost
 from .transport import TransportBatch as TransportBatch
@@ -42,6 +47,7 @@ __all__ = [
     "ConvexReLUResult",
     "CoresetResult",
     "DivergenceResult",
+    "EigenvectorResult",
     "EqualityResult",
     "KronResult",
     "LpResult",
@@ -50,9 +56,11 @@ __all__ = [
     "PointCloudCost",
     "ProgressBar",
     "Result",
+    "RowSource",
     "SampledReLUResult",
     "ScoresResult",
     "StreamingCoreset",
+    "StreamingEigenvector",
     "TransportBatch",
     "TransportResult",
     "__version__",
@@ -71,7 +79,9 @@ __all__ = [
     "n_patterns_for",
     "network_attack",
     "plotting",
+    "row_blocks",
     "sinkhorn_divergence",
     "sketching",
+    "top_eigenvector",
     "total_sensitivity",
 ]

@@ -5,6 +5,7 @@ Every message names the argument, the requirement and what came.
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
 from typing import Any
@@ -43,8 +44,27 @@ def _is_array(name: str, x: Any) -> None:
     """Raise unless `x` is an array; NumPy's scalars and masked arrays only pass for arrays."""
     if not array_api_compat.is_array_api_obj(x) or isinstance(x, np.generic):
         raise TypeError(f"`{name}` must be an array, got {type(x).__name__}.")
+    in_memory(name, x)
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"`{name}` must not be a masked array; fill what is masked first.")
+
+
+def in_memory(name: str, x: Any) -> None:
+    """Raise if `x` is a Dask array, which is never gathered without being asked for."""
+    if array_api_compat.is_dask_array(x):
+        raise TypeError(
+            f"`{name}` of {_public_name()} must be in memory, got a Dask array of "
+            f"{x.nbytes / 1e9:.3g} GB; call .compute() first."
+        )
+
+
+def _public_name() -> str:
+    """Return the name of the public function or method that is running."""
+    frame, name = inspect.currentframe(), ""
+    package = __name__.partition(".")[0]
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        name, frame = frame.f_code.co_qualname, frame.f_back
+    return name
 
 
 def common_float(**arrays: Any) -> Any:

@@ -21,6 +21,7 @@ from definitions_relu import (  # noqa: F401
     reflect_slacks,
 )
 from definitions_sampling import *  # noqa: F403 - the definitions of another family
+from definitions_streaming import *  # noqa: F403 - and of one more
 from kernel_cases_kaczmarz import kaczmarz_sweep  # noqa: F401
 
 

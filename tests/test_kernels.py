@@ -18,6 +18,7 @@ from conftest import LIBRARIES, ROOT, to_numpy
 from definitions import dense_cost
 from kernel_cases_kaczmarz import kaczmarz_cases, large_kaczmarz
 from kernel_cases_relu import large_relu_arguments, relu_cases
+from kernel_cases_streaming import large_streaming_arguments, streaming_cases
 from scipy.sparse import csr_array
 from structure import parameters, public_functions, reference_kernels
 
@@ -203,9 +204,12 @@ def cases():
         yield Case("relu", name, label, arguments)
 
 
-CASES = list(cases())
+CASES = [*cases(), *(Case("streaming", *item) for item in streaming_cases())]
 # These return indices or take them.
-INDEXING = {"sparsify_count", "sparsify_fill", "schur_cg", "sparse_embedding_apply_csr"}
+INDEXING = {"sparsify_count", "sparsify_fill", "schur_cg", "sparse_embedding_apply_csr"} | {
+    "csr_gram_product",
+    "merge_truncate",
+}
 # Where the reference is all there is.
 REFERENCES = {"residual_gradient_extended"}
 COMPILED = [case for case in CASES if case.name not in REFERENCES]
@@ -305,6 +309,7 @@ def large_arguments():
     yield "schur", "dense_schur_cg", (plan, a, c, 0.05, rhs, 1e-8, 50)
     yield "transport", "plan_gradient", tuple(near)
     yield from (("relu", *item) for item in large_relu_arguments())
+    yield from (("streaming", *item) for item in large_streaming_arguments())
     for case in (dense, near):
         cost, u, v, inverse_reg = case
         yield "transport", "semidual_pass", semidual_arguments(case, rng)

@@ -530,7 +530,8 @@ def test_ill_conditioned_operator():
     result = numopt.lstsq(aslinearoperator(A), b, rng=0)
     assert result.success
     assert result.rank == 12
-    np.testing.assert_allclose(result.x, np.linalg.lstsq(A.toarray(), b)[0], rtol=1e-9)
+    # A backward error of one rounding unit, times the condition number of 1e9.
+    np.testing.assert_allclose(result.x, np.linalg.lstsq(A.toarray(), b)[0], rtol=1e-6)
 
 
 def test_result_prints_its_fields():

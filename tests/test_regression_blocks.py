@@ -52,10 +52,10 @@ SOURCES = {
 def test_blocks_are_the_matrix(source, method, weighted, tmp_path):
     A, b = conditioned(5000, 9, 1e3, 1.0, seed=0)
     options = {"weights": np.random.default_rng(1).random(5000), "ridge": 0.1} if weighted else {}
-    whole = numopt.lstsq(A, b, method=method, rng=2, **options)
+    whole = numopt.lstsq(A, b, method=method, rng=3, **options)
     if source is SOURCES["rows"] and method in ("iterative", "direct"):
         pytest.skip("five thousand blocks, many times")
-    result = numopt.lstsq(source(A, tmp_path), b, method=method, rng=2, **options)
+    result = numopt.lstsq(source(A, tmp_path), b, method=method, rng=3, **options)
     scale = np.abs(whole.x).max()
     np.testing.assert_allclose(result.x, whole.x, rtol=0, atol=1e-9 * scale)
     assert result.success
@@ -140,7 +140,7 @@ def test_rows_that_change_between_passes(passes, method, change, match):
 
 def test_an_iterator_cannot_be_read_twice():
     A, b = random_problem(5000, 6, seed=9)
-    with pytest.raises(ValueError, match=r"must be the same each time .* 5000 rows of 6, then 0"):
+    with pytest.raises(TypeError, match=r"`A` must be re-iterable, .*; give a callable"):
         numopt.lstsq(iter(pieces(A)), b)
 
 

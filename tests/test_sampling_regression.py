@@ -224,7 +224,7 @@ def test_reduce_is_exact(name, quantile, monkeypatch):
     from numopt.sampling import _reduce
 
     monkeypatch.setattr(_reduce, "LEAST_ROWS", 1000)
-    monkeypatch.setattr(_reduce, "default_sample", lambda _, d: 20 * d)
+    monkeypatch.setattr(_reduce, "default_sample", lambda _n, d, _in_memory: 20 * d)
     A, b = lp_problems.REGRESSIONS[name](3000)
     reduced = SOLVE(A, b, quantile=quantile, method="reduce", rng=0)
     exact = SOLVE(A, b, quantile=quantile, method="exact")

@@ -8,7 +8,7 @@ import array_api_compat
 import array_api_compat.numpy as host
 
 from .. import _validate
-from .._blocks import RowBlocks
+from .._blocks import Cluster, RowBlocks, beside_like, is_dask
 from .._iterate import Callback, closing
 from .._linalg import quiet
 from .._namespace import Array, array_namespace, device_of, widest_float
@@ -195,7 +195,7 @@ def lstsq(
     options = _checked_against(options, design)
     columns = _right_hand_sides("b", b, design.shape[0], design)
     start = None if x0 is None else _right_hand_sides("x0", x0, design.shape[1], design, like=b)
-    request = _request(tol, maxiter, options, out, b, callback, _extended(precision, design))
+    request = _request(tol, maxiter, options, design, out, b.ndim, callback, precision)
     with closing(callback):
         return solve(design, factorize(design, columns, options), columns, start, request)
 
@@ -240,15 +240,15 @@ class LstsqFactor:
     _factor: Factor
     _options: Options
     _dtype: Any
-    _settle: bool
+    _precision: str
 
     @classmethod
     def _of(
-        cls, design: Design, factor: Factor, options: Options, dtype: Any, settle: bool
+        cls, design: Design, factor: Factor, options: Options, dtype: Any, precision: str
     ) -> LstsqFactor:
         made = cls()
         made._design, made._factor, made._options = design, factor, options
-        made._dtype, made._settle = dtype, settle
+        made._dtype, made._precision = dtype, precision
         made.shape, made.method = design.shape, factor.method
         made.rank, made.cond_estimate = factor.preconditioner.rank, factor.preconditioner.cond
         return made
@@ -267,7 +267,8 @@ class LstsqFactor:
         design = self._design
         columns = _right_hand_sides("b", b, design.shape[0], design)
         start = None if x0 is None else _right_hand_sides("x0", x0, design.shape[1], design, like=b)
-        request = _request(tol, maxiter, self._options, self._dtype, b, callback, self._settle)
+        options, out = self._options, self._dtype
+        request = _request(tol, maxiter, options, design, out, b.ndim, callback, self._precision)
         with closing(callback):
             return solve(design, self._factor, columns, start, request)
 
@@ -356,7 +357,7 @@ def lstsq_factor(
     xp = array_namespace(design.like)
     nothing = xp.zeros((design.shape[0], 0), dtype=design.dtype, device=device_of(design.like))
     factor = factorize(design, nothing, options)
-    return LstsqFactor._of(design, factor, options, out, _extended(precision, design))
+    return LstsqFactor._of(design, factor, options, out, precision)
 
 
 def _options(
@@ -416,15 +417,13 @@ def _design(
     precision = _validate.choice("precision", precision, PRECISIONS)
     blocks = None if _is_operator(A) else RowBlocks("A", A)
     like = _operator_like(A, b, weights) if blocks is None else blocks.like
-    arrays = {"A": like, "b": b, "weights": weights}
+    cluster = None if blocks is None else blocks.cluster
+    arrays = {"A": like, "b": beside_like(cluster, b), "weights": beside_like(cluster, weights)}
     _validate.common_namespace(**arrays)
     out = _validate.common_float(**arrays)
     n = int(A.shape[0]) if blocks is None else blocks.shape[0]
     if weights is not None:
-        weights = _validate.as_array("weights", weights, ndim=1, dtype=widest_float(like))
-        _validate.same_shape("weights", _validate.non_negative("weights", weights), (n,), "A")
-        if not bool(array_namespace(weights).any(weights > 0)):
-            raise ValueError("`weights` must not be zero everywhere.")
+        weights = _weights(weights, n, widest_float(like), cluster)
     if blocks is None:
         if precision == "extended":
             raise ValueError("`precision` 'extended' needs the entries of `A` as dense arrays.")
@@ -432,6 +431,22 @@ def _design(
     wide = widest_float(array_namespace(like).astype(like[:0, :], out))
     blocks.dtype = wide
     return Rows(blocks, weights, ridge, _wants_extended(precision, blocks.shape)), out
+
+
+def _weights(weights: Array, n: int, dtype: Any, cluster: Cluster | None) -> Array:
+    """Return weights (n,), checked, in the dtype of the work."""
+    if cluster is not None and is_dask(weights):
+        weights = cluster.beside("weights", weights, dtype)
+        low, high = cluster.extremes("weights", weights)
+        if low < 0:
+            raise ValueError(f"`weights` must be non-negative, got {low}.")
+    else:
+        weights = _validate.as_array("weights", weights, ndim=1, dtype=dtype)
+        _validate.same_shape("weights", _validate.non_negative("weights", weights), (n,), "A")
+        high = float(array_namespace(weights).max(weights))
+    if high == 0:
+        raise ValueError("`weights` must not be zero everywhere.")
+    return weights
 
 
 def _wants_extended(precision: str, shape: tuple[int, ...]) -> bool:
@@ -464,6 +479,8 @@ def _operator_like(A: Any, b: Array | None, weights: Array | None) -> Array:
 
 def _right_hand_sides(name: str, b: Array, rows: int, design: Design, like: Any = None) -> Array:
     """Return b (n,) or (n, k), or a start shaped like it, as columns in the dtype of the work."""
+    if like is None and design.cluster is not None and is_dask(b):
+        return _chunked_right_hand_sides(b, design, design.cluster)
     _validate.common_namespace(**{"A": design.like, name: b})
     _validate.common_float(**{name: b})
     b_array = _validate.as_array(name, b, ndim=(1, 2), dtype=design.dtype)
@@ -478,14 +495,30 @@ def _right_hand_sides(name: str, b: Array, rows: int, design: Design, like: Any 
     return columns
 
 
+def _chunked_right_hand_sides(b: Any, design: Design, cluster: Cluster) -> Any:
+    """Return a Dask array (n,) or (n, k) as columns in chunks that match the rows of A."""
+    _validate.common_float(b=b._meta)
+    b = cluster.beside("b", b, design.dtype)
+    columns = b if b.ndim == 2 else b[:, None]
+    low, high = cluster.extremes("b", columns)
+    largest = array_namespace(design.like).asarray([max(high, -low)], dtype=design.dtype)
+    _check_norms(design.norms(columns), largest)
+    return columns
+
+
 def _check_size(b: Array) -> None:
     """Raise where the squares of a right-hand side, or of its residual, overflow or vanish."""
     xp = array_namespace(b)
     with quiet():
         norms = xp.linalg.vector_norm(b, axis=0)
-    usable = xp.isfinite(norms) & (norms > smallest_norm(b, b.dtype))
+    _check_norms(norms, xp.max(xp.abs(b), axis=0))
+
+
+def _check_norms(norms: Array, largest: Array) -> None:
+    """Raise where the norms (k,) of columns with these largest entries are of no use."""
+    xp = array_namespace(norms)
+    usable = xp.isfinite(norms) & (norms > smallest_norm(norms, norms.dtype))
     if not bool(xp.all(usable)):
-        largest = xp.max(xp.abs(b), axis=0)
         wrong = xp.where(usable, xp.zeros_like(largest), largest)
         if bool(xp.any(wrong > 0)):
             raise ValueError(
@@ -498,18 +531,19 @@ def _request(
     tol: Any,
     maxiter: Any,
     options: Options,
+    design: Design,
     out: Any,
-    b: Array,
+    ndim: int,
     callback: Callback | None,
-    settle: bool,
+    precision: str,
 ) -> Request:
-    eps = float(array_namespace(b).finfo(out).eps)
+    eps = float(array_namespace(design.like).finfo(out).eps)
     return Request(
         tol=eps if tol is None else _validate.positive("tol", tol),
         maxiter=_validate.count("maxiter", maxiter),
         delta=options.delta,
-        settle=settle,
+        settle=_extended(precision, design),
         dtype=out,
-        single=b.ndim == 1,
+        single=ndim == 1,
         callback=callback,
     )

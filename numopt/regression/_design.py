@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Protocol
 
 from .. import _validate
-from .._blocks import RowBlocks
+from .._blocks import Cluster, RowBlocks, below, is_dask
 from .._kernels import least_squares as kernels
+from .._linalg import upper_factor
 from .._namespace import Array, array_namespace, device_of, widest_float
 from ..sketching import Sketch, SparseSign
+
+# Entries of a matrix from which a triangle is made at a time, unless 8 rows a column are more.
+TRIANGLE_ENTRIES = 1 << 20
 
 
 class Design(Protocol):
@@ -24,6 +29,8 @@ class Design(Protocol):
     dense: bool
     in_memory: bool
     n_passes: int
+    cluster: Cluster | None
+    n_blocks: int
 
     def gradient(self, b: Array | None, x: Array) -> tuple[Array, Array]:
         """Return ``A' W (b - A x) - ridge x`` (d, k) and the sums of squares (k,), b None for 0."""
@@ -34,8 +41,11 @@ class Design(Protocol):
     def sketch(self, S: Sketch, b: Array) -> Array:
         """Return ``[S sqrt(W) A, S sqrt(W) b; sqrt(ridge) I, 0]``."""
 
-    def rows(self, size: int | None = None) -> tuple[Array, Array | None]:
-        """Return rows of A, and their weights: all, or about `size` evenly spaced ones."""
+    def sample(self, size: int) -> tuple[Array, Array | None]:
+        """Return about `size` evenly spaced rows of A, and their weights."""
+
+    def reduced(self, b: Array) -> Array:
+        """Return ``sqrt(W) [A b]``, or the triangle of its QR decomposition if not in memory."""
 
     def norms(self, b: Array) -> Array:
         """Return the norms of the columns of ``sqrt(W) b``."""
@@ -52,7 +62,8 @@ class Rows:
     ) -> None:
         self.shape, self.like, self.dtype = blocks.shape, blocks.like, blocks.dtype
         self.ridge, self.dense, self.in_memory, self.n_passes = ridge, True, blocks.in_memory, 0
-        self._blocks, self._weights = blocks, weights
+        self._blocks, self._weights, self.cluster = blocks, weights, blocks.cluster
+        self.n_blocks = blocks.n_blocks
         self._gradient = (
             kernels.residual_gradient_extended if extended else kernels.residual_gradient
         )
@@ -60,22 +71,16 @@ class Rows:
     def gradient(self, b: Array | None, x: Array) -> tuple[Array, Array]:
         """Return ``A' W (b - A x) - ridge x`` (d, k) and the sums of squares (k,), b None for 0."""
         self.n_passes += 1
-        gradient: Any = 0.0
-        squares: Any = 0.0
-        for rows, block in self._blocks.blocks():
-            part = self._gradient(
-                block, None if b is None else b[rows, :], x, self._weights_of(rows)
-            )
-            gradient, squares = gradient + part[0], squares + part[1]
+        gradient, squares = self._blocks.fold(
+            partial(_gradient, self._gradient, x), b, self._weights
+        )
         return with_ridge(gradient, squares, self.ridge, x)
 
     def gram(self, factor: Array | None = None) -> Array:
         """Return ``F' (A' W A + ridge I) F``, None for the identity."""
         xp = array_namespace(self.like)
         self.n_passes += 1
-        total = 0.0
-        for rows, block in self._blocks.blocks():
-            total = total + kernels.gram(block, self._weights_of(rows), factor)
+        total = self._blocks.fold(partial(_gram, factor), self._weights)
         if self.ridge:
             d = self.shape[1]
             identity = xp.eye(d, dtype=self.dtype, device=device_of(self.like))
@@ -84,42 +89,84 @@ class Rows:
 
     def sketch(self, S: Sketch, b: Array) -> Array:
         """Return ``[S sqrt(W) A, S sqrt(W) b; sqrt(ridge) I, 0]``."""
-        xp = array_namespace(b)
         self.n_passes += 1
-        total = 0.0
-        for rows, block in self._blocks.blocks():
-            weights = self._weights_of(rows)
-            scale = None if weights is None else xp.sqrt(weights)
-            total = total + S.partial(block, b[rows, :], scale, rows.start)
+        total = self._blocks.fold(partial(_sketch, S), b, self._weights)
         return with_ridge_rows(total, self.ridge, self.shape[1])
 
-    def rows(self, size: int | None = None) -> tuple[Array, Array | None]:
-        """Return rows of A, and their weights: all, or about `size` evenly spaced ones."""
-        if size is not None:
-            step = max(1, self.shape[0] // size)
-            sample = self._blocks.sample(size)
-            return sample, None if self._weights is None else self._weights[::step]
+    def sample(self, size: int) -> tuple[Array, Array | None]:
+        """Return about `size` evenly spaced rows of A, and their weights."""
+        step = max(1, self.shape[0] // size)
+        sample = self._blocks.sample(size)
+        return sample, None if self._weights is None else self._weights[::step]
+
+    def reduced(self, b: Array) -> Array:
+        """Return ``sqrt(W) [A b]``, or the triangle of its QR decomposition if not in memory."""
         self.n_passes += 1
-        blocks = [block for _, block in self._blocks.blocks()]
-        whole = blocks[0] if len(blocks) == 1 else array_namespace(self.like).concat(blocks, axis=0)
-        return whole, self._weights
+        merge = below if self.in_memory else _stacked
+        rows: Array = self._blocks.fold(
+            weighted_rows if self.in_memory else _triangle, b, self._weights, merge=merge
+        )
+        return rows
 
     def norms(self, b: Array) -> Array:
         """Return the norms of the columns of ``sqrt(W) b``."""
+        if self.cluster is not None and (is_dask(b) or is_dask(self._weights)):
+            return self.cluster.norms(b, self._weights)
         return weighted_norms(b, self._weights)
 
     def largest_entry(self) -> float:
         """Return the largest absolute entry of A; raise ValueError if one is not finite."""
-        xp = array_namespace(self.like)
-        largest = 0.0
-        for rows, block in self._blocks.blocks():
-            whole = block.shape[0] == self.shape[0]
-            name = "A" if whole else f"A[{rows.start}:{rows.stop}]"
-            largest = max(largest, float(xp.max(xp.abs(_validate.finite(name, block)))))
-        return largest
+        return float(self._blocks.fold(partial(_largest, self.shape[0]), merge=max))
 
-    def _weights_of(self, rows: slice) -> Array | None:
-        return None if self._weights is None else self._weights[rows]
+
+def _gradient(
+    kernel: Any, x: Array, block: Array, _rows: slice, b: Array | None, weights: Array | None
+) -> Any:
+    return kernel(block, b, x, weights)
+
+
+def _gram(factor: Array | None, block: Array, _rows: slice, weights: Array | None) -> Array:
+    return kernels.gram(block, weights, factor)
+
+
+def _sketch(S: Sketch, block: Array, rows: slice, b: Array, weights: Array | None) -> Array:
+    scale = None if weights is None else array_namespace(block).sqrt(weights)
+    return S.partial(block, b, scale, rows.start)
+
+
+def _triangle(block: Array, rows: slice, b: Array, weights: Array | None) -> Array:
+    """Return the triangle of ``sqrt(W) [A b]`` of a block, some rows at a time.
+
+    Reflections of a piece stay in the cache: twice as fast as of 20000 rows of 256 columns, and
+    without a copy of the block.
+    """
+    columns, triangle = block.shape[1] + b.shape[1], None
+    for part in kernels.row_ranges(
+        block.shape[0], 1, max(8 * columns, TRIANGLE_ENTRIES // columns)
+    ):
+        w = None if weights is None else weights[part]
+        piece = weighted_rows(block[part, :], rows, b[part, :], w)
+        triangle = upper_factor(piece if triangle is None else below(triangle, piece))
+    return triangle
+
+
+def _stacked(R: Array, S: Array) -> Array:
+    """Return the triangle of two triangles, one below the other."""
+    return upper_factor(below(R, S))
+
+
+def _largest(n: int, block: Array, rows: slice) -> float:
+    """Return the largest absolute entry of a block of A, having checked that all are finite."""
+    xp = array_namespace(block)
+    name = "A" if block.shape[0] == n else f"A[{rows.start}:{rows.stop}]"
+    return float(xp.max(xp.abs(_validate.finite(name, block))))
+
+
+def weighted_rows(A: Array, _rows: slice, b: Array, weights: Array | None) -> Array:
+    """Return ``sqrt(W) [A b]``, a copy."""
+    xp = array_namespace(A)
+    whole = xp.concat((A, b), axis=1)
+    return whole if weights is None else whole * xp.sqrt(weights)[:, None]
 
 
 class Products:
@@ -129,6 +176,8 @@ class Products:
         self.shape = (int(A.shape[0]), int(A.shape[1]))
         self.like, self.dtype = like, widest_float(like)
         self.ridge, self.dense, self.in_memory, self.n_passes = ridge, False, False, 0
+        self.cluster: Cluster | None = None
+        self.n_blocks = 1
         self._A, self._adjoint, self._weights = A, A.T, weights
 
     def gradient(self, b: Array | None, x: Array) -> tuple[Array, Array]:
@@ -177,14 +226,18 @@ class Products:
             parts.append((self._adjoint @ (image if scale is None else image * scale)).T)
         return xp.concat(parts, axis=0)
 
-    def rows(self, size: int | None = None) -> tuple[Array, Array | None]:
-        """Return all rows of A, and their weights."""
-        if size is not None:
-            raise NotImplementedError("A linear operator has no rows to sample.")
+    def sample(self, size: int) -> tuple[Array, Array | None]:
+        """Raise: the rows of an operator cannot be had one by one."""
+        raise NotImplementedError("A linear operator has no rows to sample.")
+
+    def reduced(self, b: Array) -> Array:
+        """Return ``sqrt(W) [A b]``."""
+        return weighted_rows(self._dense(), slice(0, self.shape[0]), b, self._weights)
+
+    def _dense(self) -> Array:
         xp = array_namespace(self.like)
         self.n_passes += 1
-        identity = xp.eye(self.shape[1], dtype=self.dtype, device=device_of(self.like))
-        return self._A @ identity, self._weights
+        return self._A @ xp.eye(self.shape[1], dtype=self.dtype, device=device_of(self.like))
 
     def norms(self, b: Array) -> Array:
         """Return the norms of the columns of ``sqrt(W) b``."""
@@ -193,7 +246,7 @@ class Products:
     def largest_entry(self) -> float:
         """Return the largest absolute entry of A; raise ValueError if one is not finite."""
         xp = array_namespace(self.like)
-        entries = self._A.data if hasattr(self._A, "tocsr") else self.rows()[0]
+        entries = self._A.data if hasattr(self._A, "tocsr") else self._dense()
         return float(xp.max(xp.abs(_validate.finite("A", entries)))) if entries.size else 0.0
 
 

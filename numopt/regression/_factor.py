@@ -171,12 +171,12 @@ def solve(
     """Return the certified solution for right-hand sides b (n, k), from a factorized design."""
     started = time.perf_counter()
     preconditioner = factor.preconditioner
-    with one_blas_thread(b), quiet():
+    with one_blas_thread(design.like), quiet():
         run = refine(
             design,
             preconditioner,
             b,
-            _start(preconditioner, x0, b),
+            _start(design, preconditioner, x0, b.shape[1]),
             tol=request.tol,
             maxiter=0 if factor.method == "sketch" else request.maxiter,
             settle=request.settle,
@@ -206,9 +206,9 @@ def _rounded(
     return run.state, run.history[0]
 
 
-def _start(preconditioner: Preconditioner, x0: Array | None, b: Array) -> Array:
+def _start(design: Design, preconditioner: Preconditioner, x0: Array | None, k: int) -> Array:
     """Return where the refinement starts: the user's point, the sketched solution, or zero."""
-    xp = array_namespace(b)
+    xp = array_namespace(design.like)
     if x0 is not None:
         if preconditioner.rank == preconditioner.P.shape[0]:
             return x0
@@ -216,7 +216,7 @@ def _start(preconditioner: Preconditioner, x0: Array | None, b: Array) -> Array:
         Q, _ = xp.linalg.qr(preconditioner.P)
         return xp.matmul(Q, xp.matmul(Q.T, x0))
     start = preconditioner.start
-    if start is not None and start.shape[1] == b.shape[1]:
+    if start is not None and start.shape[1] == k:
         return start
-    shape = (preconditioner.P.shape[0], b.shape[1])
-    return xp.zeros(shape, dtype=b.dtype, device=device_of(b))
+    shape = (preconditioner.P.shape[0], k)
+    return xp.zeros(shape, dtype=design.dtype, device=device_of(design.like))

@@ -66,7 +66,7 @@ def gram_looks_safe(design: Design) -> bool:
     d = design.shape[1]
     if not design.in_memory or design.shape[0] < 64 * d:
         return True
-    sample, weights = design.rows(16 * d)
+    sample, weights = design.sample(16 * d)
     if weights is not None:
         sample = sample * xp.sqrt(weights)[:, None]
     G = xp.matmul(sample.T, sample)
@@ -94,7 +94,7 @@ def _unit_inverse(G: Array, diagonal: Array, limit: float) -> tuple[Array, float
 
 def by_sketch(design: Design, S: Sketch, b: Array, rcond: float) -> Preconditioner:
     """Return the preconditioner of a sketch; its start is the sketched solution."""
-    xp = array_namespace(b)
+    xp = array_namespace(design.like)
     d = design.shape[1]
     sketch = design.sketch(S, b)
     norms = xp.linalg.vector_norm(sketch[:, :d], axis=0)
@@ -119,17 +119,13 @@ def reorthonormalized(design: Design, sketched: Preconditioner) -> Preconditione
 
 def directly(design: Design, b: Array, rcond: float) -> Preconditioner:
     """Return the preconditioner of a QR or a singular value decomposition of the matrix itself."""
-    xp = array_namespace(b)
-    A, weights = design.rows()
-    d = design.shape[1]
-    norm = float(xp.linalg.vector_norm(A))
+    xp = array_namespace(design.like)
+    whole, d = design.reduced(b), design.shape[1]
+    norm = float(xp.linalg.vector_norm(whole[:, :d]))
     if not math.isfinite(norm):
-        return _unusable(A, norm)
-    whole = xp.concat((A, b), axis=1)
-    if weights is not None:
-        whole = whole * xp.sqrt(weights)[:, None]
+        return _unusable(whole[:, :d], norm)
     if design.ridge:
-        below = xp.eye(d, whole.shape[1], dtype=A.dtype, device=device_of(A))
+        below = xp.eye(d, whole.shape[1], dtype=whole.dtype, device=device_of(whole))
         whole = xp.concat((whole, design.ridge**0.5 * below), axis=0)
     if whole.shape[0] < d:
         return _wide(whole[:, :d], whole[:, d:], rcond)

@@ -70,13 +70,13 @@ def refine(
 
     With `settle` it goes on until every coordinate, too, changes by at most `tol` of itself.
     """
-    xp = array_namespace(b)
+    xp = array_namespace(design.like)
     norm_b = design.norms(b)
     norm_b = xp.where(norm_b > 0, norm_b, xp.ones_like(norm_b))
     P = preconditioner.P
     # The largest that a coordinate can be is |e_j' A+| |b|; what is eps times that counts as zero.
     reach = xp.sqrt(xp.sum(P * P, axis=1))
-    floor = float(xp.finfo(b.dtype).eps) * reach[:, None] * norm_b[None, :]
+    floor = float(xp.finfo(x.dtype).eps) * reach[:, None] * norm_b[None, :]
     # What a sketch alone makes of a gradient may be larger by the condition number.
     ahead = preconditioner.exact or (settle and maxiter > 0)
     seen: list[float] = []

@@ -71,6 +71,8 @@ class LstsqResult(Result):
         What happened and, where it failed, what to try.
     nit, n_passes : int
         Corrections, and reads of A including factorization and certificate.
+    n_blocks, n_retries : int
+        For a Dask array its chunks, and how often a pass was repeated; otherwise 1 and 0.
     method : str
         The method used: "sketch", "cholqr", "iterative", "gram" or "direct".
     sketch, sketch_size : str and int
@@ -236,6 +238,8 @@ def report(
         message=_message(design, factor, outcome, request, status),
         nit=run.nit,
         n_passes=design.n_passes,
+        n_blocks=design.n_blocks,
+        n_retries=0 if design.cluster is None else design.cluster.n_retries,
         method=factor.method,
         sketch=None if sketch is None else type(sketch).__name__,
         sketch_size=0 if sketch is None else sketch.shape[0],

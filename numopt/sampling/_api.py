@@ -279,6 +279,7 @@ def _on_coreset(
     result.fun = value + (settings.ridge * inner(result.x, result.x) if settings.ridge else 0.0)
     result.norm = value ** (1 / settings.p)
     result.n_passes = data.rows.n_passes + coreset.n_passes
+    result.n_blocks, result.n_retries = data.rows.n_blocks, data.rows.n_retries
     if result.success:
         result.status = ENLARGED if coreset.status == ENLARGED else result.status
         result.message = (
@@ -318,10 +319,12 @@ def _report(
         nit=point.nit,
         history=point.history,
         norm=scaled,
-        dual=dual,
+        dual=data.rows.as_given(dual),
         gap=gap,
-        active=fitted,
+        active=data.rows.as_given(fitted),
         n_passes=data.rows.n_passes,
+        n_blocks=data.rows.n_blocks,
+        n_retries=data.rows.n_retries,
     )
 
 

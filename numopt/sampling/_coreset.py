@@ -15,7 +15,7 @@ from ._inputs import Data, exponent, nonzero_rows, validated
 from ._leverage import leverage, whiten
 from ._result import CoresetResult
 from ._rows import Rows, in_memory
-from ._sensitivity import brackets, constraint_rows, lewis_basis
+from ._sensitivity import all_brackets, constraint_rows, lewis_basis
 
 SCHEMES = ("auto", "uniform", "leverage", "root_leverage", "lewis", "sensitivity", "combined")
 # Rows for a distortion eps: this many times d log(2 / delta) / eps^2 (times S / d for p > 2).
@@ -167,6 +167,8 @@ def lp_coreset(
 
 def _given(scores: Any, data: Data) -> Array:
     """Return the scores of the caller, checked."""
+    if data.rows.cluster is not None:
+        scores = data.rows.cluster.gather("scores", scores)
     _validate.common_namespace(A=data.like, scores=scores)
     scores = _validate.as_array("scores", scores, ndim=1, dtype=data.rows.dtype)
     _validate.non_negative("scores", _validate.same_shape("scores", scores, (data.rows.n,), "A"))
@@ -200,8 +202,7 @@ def scores_for(
     if scheme == "lewis":
         return basis.weights, scheme, basis.rank
     C = constraint_rows(rows, p, basis, "coreset", rows.n, rng)
-    asked = rows.times(basis.P)
-    found = brackets(C, asked, p, tol=ROUGH_SENSITIVITY, maxiter=ROUGH_STEPS)
+    found = all_brackets(rows, C, basis.P, p, ROUGH_SENSITIVITY, ROUGH_STEPS)
     values = xp.minimum(found.upper, 2 * found.lower)
     return (values if scheme == "sensitivity" else values + leverage(rows)[0]), scheme, basis.rank
 
@@ -314,7 +315,9 @@ def _report(data: Data, rows: Rows, drawn: Drawn, scores: Array, scheme: str) ->
         b=None if data.b is None else xp.take(data.b, index, axis=0) / data.scale_b,
         size=size,
         expected_size=drawn.expected,
-        scores=scores,
+        scores=rows.as_given(scores),
         scheme=scheme,
         n_passes=rows.n_passes,
+        n_blocks=rows.n_blocks,
+        n_retries=rows.n_retries,
     )

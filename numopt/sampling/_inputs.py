@@ -38,11 +38,11 @@ def validated(
     """
     sparse = hasattr(A, "tocsr")
     source = SparseBlocks(A, None) if sparse else RowBlocks("A", A)
+    if source.cluster is not None:
+        b, weights = source.cluster.gather("b", b), source.cluster.gather("weights", weights)
     _validate.common_namespace(A=source.like, b=b, weights=weights)
     source.dtype = dtype = _validate.common_float(A=source.like, b=b, weights=weights)
-    largest = 0.0
-    for rows, block in source.blocks():
-        largest = max(largest, _largest_entry(block, rows.start))
+    largest = source.fold(_largest_entry, merge=max)
     n, xp = source.shape[0], array_namespace(source.like)
     scale_b = 1.0
     if b is not None:
@@ -62,7 +62,7 @@ def validated(
     return Data(Rows(source, scale=scale), b, weights, scale, scale_b)
 
 
-def _largest_entry(block: Array, offset: int) -> float:
+def _largest_entry(block: Array, rows: slice) -> float:
     """Return the largest absolute entry of a block of A, having checked that all are finite."""
     xp = array_namespace(block)
     # Both ends, since the absolute values would be a copy of the block.
@@ -70,9 +70,8 @@ def _largest_entry(block: Array, offset: int) -> float:
     if not math.isfinite(largest):
         bad = xp.argmax(xp.reshape(xp.astype(~xp.isfinite(block), block.dtype), (-1,)))
         row, column = divmod(int(bad), int(block.shape[1]))
-        raise ValueError(
-            f"`A` must be finite, got {float(block[row, column])} at [{offset + row}, {column}]."
-        )
+        value, row = float(block[row, column]), rows.start + row
+        raise ValueError(f"`A` must be finite, got {value} at [{row}, {column}].")
     return largest
 
 

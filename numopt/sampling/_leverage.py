@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the sketch
 
+from .._kernels.sampling import row_quadform
 from .._namespace import Array, array_namespace
 from .._random import place
 from ..sketching import SparseSign
@@ -87,24 +89,33 @@ SKETCH_ROWS = 20
 SKETCH_SIGNS = 4
 
 
-def sketched_leverage(rows: Rows, rng: np.random.Generator) -> tuple[Array, int]:
-    """Return leverage scores (n,) within about a factor of two, and the rank.
+def _sketch(sketch: SparseSign, block: Array, rows: slice) -> Array:
+    return sketch.partial(block, block[:, :0], None, rows.start)
+
+
+def coordinates(rows: Rows, method: str, rng: np.random.Generator) -> tuple[Array, int]:
+    """Return P (d, k) for which the squared norms of the rows of A P are leverage; and the rank.
+
+    For "sketch" they are that within about a factor of two.
 
     Coordinates come from a sketch of the rows, norms from a few random combinations of them
     (Drineas, Magdon-Ismail, Mahoney and Woodruff 2012).
     """
-    xp = rows.xp
     m = SKETCH_ROWS * rows.d
-    if m >= rows.n:
-        tau, whitening = leverage(rows)
-        return tau, whitening.rank
+    if method != "sketch" or m >= rows.n:
+        whitening = whiten(rows)
+        return whitening.P, whitening.rank
     sketch = SparseSign(m, rows.n, rng=rng, nnz=SKETCH_SIGNS)
-    total: Any = 0
-    for part, block in rows.blocks():
-        total = total + sketch.partial(block, block[:, :0], None, part.start)
-    P, rank, _ = whiten(in_memory(total))
+    P, rank, _ = whiten(in_memory(rows.fold(partial(_sketch, sketch))))
     k = min(ESTIMATE_COLUMNS, rank)
     if k < rank:
         mixing = place(rng.normal(size=(rank, k)) / k**0.5, P)
-        P = xp.matmul(P, mixing)
-    return xp.minimum(rows.quadform(P), rows.ones()), rank
+        P = rows.xp.matmul(P, mixing)
+    return P, rank
+
+
+def power_of_leverage(P: Array, power: float, block: Array, _rows: slice) -> Array:
+    """Return powers of the leverage scores of the rows of a block, from coordinates."""
+    tau = row_quadform(block, P)
+    tau = array_namespace(block).minimum(tau, array_namespace(block).ones_like(tau))
+    return tau if power == 1.0 else tau**power

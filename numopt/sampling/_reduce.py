@@ -57,9 +57,13 @@ def sample_rows(problem: Regression, tau: Array, size: float, rng: np.random.Gen
     return poisson(probabilities(tau ** min(1.0, problem.loss.p / 2), size), rng)
 
 
-def default_sample(n: int, d: int) -> int:
-    """Return the size of a first sample: its solution and what is left then cost about the same."""
-    return int(max(20 * d, (n * d) ** (2 / 3)))
+def default_sample(n: int, d: int, in_memory: bool) -> int:
+    """Return the size of a first sample: its solution and what is left then cost about the same.
+
+    Where only a part of the rows fits memory, the size for which sample and rest are smallest: of
+    the n rows about ``n sqrt(d / size)`` have residuals that are next to the error of a sample.
+    """
+    return int(max(20 * d, (n * d) ** (2 / 3) if in_memory else (n * n * d) ** (1 / 3)))
 
 
 def solve_reduced(
@@ -67,7 +71,7 @@ def solve_reduced(
 ) -> Point:
     """Return the certified solution on all rows, most of the work being done on a part of them."""
     n, d = problem.rows.n, problem.rows.d
-    size = default_sample(n, d)
+    size = default_sample(n, d, problem.rows.in_memory)
     if n < LEAST_ROWS or size > TOO_MANY * n:
         return solve_exact(problem, x, budget)
     tau = leverages(problem)
@@ -78,15 +82,16 @@ def solve_reduced(
     if problem.loss.up is None:
         first = solve_exact(part, x, budget._replace(callback=None))
         return solve_exact(problem, first.x, budget)
-    return _solve_frozen(problem, tau, sample, part, x, budget)
+    first = solve_exact(part, x, Budget(SAMPLE_TOL, budget.maxiter, None))
+    del part  # its rows, before those that stay free are read
+    return _solve_frozen(problem, tau, sample, first, budget)
 
 
 def _solve_frozen(
     problem: Regression,
     tau: Array,
     sample: Sample,
-    part: Regression,
-    x: Array | None,
+    first: Point,
     budget: Budget,
 ) -> Point:
     """Return the solution with most residuals' signs fixed in advance (Portnoy and Koenker 1997).
@@ -96,7 +101,6 @@ def _solve_frozen(
     they were put, it solves the whole problem, and its dual variables certify that.
     """
     xp = problem.rows.xp
-    first = solve_exact(part, x, Budget(SAMPLE_TOL, budget.maxiter, None))
     spread = xp.where(tau > 0, xp.sqrt(tau), xp.ones_like(tau))
     residual = problem.b - problem.rows.times(first.x)
     distance = xp.abs(residual) / spread

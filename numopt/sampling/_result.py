@@ -40,6 +40,8 @@ class ScoresResult(Result):
         Optimization problems solved.
     n_passes : int
         Passes over the matrix.
+    n_blocks, n_retries : int
+        For a Dask array its chunks, and how often a pass was repeated; otherwise 1 and 0.
     x : array
         The same as `scores`.
     fun : float
@@ -96,6 +98,8 @@ class CoresetResult(Result):
         Scheme that was used.
     n_passes : int
         Passes over the matrix.
+    n_blocks, n_retries : int
+        For a Dask array its chunks, and how often a pass was repeated; otherwise 1 and 0.
     x : array
         The same as `weights`.
     fun : float
@@ -153,6 +157,8 @@ class LpResult(Result):
         Iterations on all problems that were solved on the way.
     n_passes : int
         Passes over the matrix.
+    n_blocks, n_retries : int
+        For a Dask array its chunks, and how often a pass was repeated; otherwise 1 and 0.
     success : bool
         Whether `gap` is at most the tolerance.
     status : int

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the draws
 
 from .. import _validate
+from .._blocks import is_dask
 from .._iterate import Record
 from .._namespace import Array
 from .._random import place
 from .._result import CONVERGED, ITERATION_LIMIT
 from ._draw import own_generator
 from ._inputs import exponent, index_array, nonzero_rows, tolerance, validated
-from ._leverage import leverage, sketched_leverage
+from ._leverage import coordinates, leverage, power_of_leverage
 from ._lewis import lewis_weights
 from ._result import NORMAL, ScoresResult
 from ._rows import Rows
-from ._sensitivity import Basis, brackets, constraint_rows, grouped, lewis_basis
+from ._sensitivity import Basis, all_brackets, brackets, constraint_rows, grouped, lewis_basis
 
 KINDS = ("leverage", "root_leverage", "lewis", "sensitivity", "combined")
 METHODS = ("auto", "exact", "sketch", "coreset", "grouped")
@@ -225,12 +227,9 @@ def _settings(
 
 
 def _leverage(rows: Rows, settings: Settings) -> Scored:
-    if settings.method == "sketch":
-        tau, rank = sketched_leverage(rows, settings.rng)
-    else:
-        tau, whitening = leverage(rows)
-        rank = whitening.rank
-    return Scored(tau if settings.kind == "leverage" else tau ** (settings.p / 2), rank)
+    P, rank = coordinates(rows, settings.method, settings.rng)
+    power = 1.0 if settings.kind == "leverage" else settings.p / 2
+    return Scored(rows.lazily(partial(power_of_leverage, P, power)), rank)
 
 
 def _lewis(rows: Rows, settings: Settings) -> Scored:
@@ -258,11 +257,11 @@ def _sensitivity(rows: Rows, settings: Settings) -> Scored:
     wanted = rows.n if index is None else int(index.shape[0])
     C = constraint_rows(rows, p, basis, settings.method, wanted, settings.rng)
     if index is None:
-        asked = rows.times(basis.P)
+        found = all_brackets(rows, C, basis.P, p, settings.tol, settings.maxiter)
     else:
         order = xp.argsort(index)
         asked = xp.take(rows.take(xp.take(index, order)) @ basis.P, xp.argsort(order), axis=0)
-    found = brackets(C, asked, p, tol=settings.tol, maxiter=settings.maxiter)
+        found = brackets(C, asked, p, tol=settings.tol, maxiter=settings.maxiter)
     exact = C.shape[0] == rows.n
     lower, upper = found.lower, found.upper
     scores = lower if exact else xp.minimum(upper, xp.ones_like(upper))
@@ -328,24 +327,28 @@ def _report(rows: Rows, scored: Scored, settings: Settings) -> ScoresResult:
     elif scored.rank < rows.d:
         status = RANK_DEFICIENT
         message = f"{message[:-1]} of a matrix of rank {scored.rank} with {rows.d} columns."
-    total = float(xp.sum(scored.scores))
+    lazy = rows.cluster is not None and is_dask(scored.scores)
+    total = rows.cluster.total(scored.scores) if lazy else float(xp.sum(scored.scores))
+    scores = scored.scores if lazy else rows.as_given(scored.scores)
     return ScoresResult(
-        x=scored.scores,
+        x=scores,
         fun=total,
         success=solved,
         status=status,
         message=message,
         nit=scored.nit,
         history=list(scored.history),
-        scores=scored.scores,
-        lower=scored.lower,
-        upper=scored.upper,
+        scores=scores,
+        lower=rows.as_given(scored.lower),
+        upper=rows.as_given(scored.upper),
         total=total,
         stderr=0.0,
         rank=scored.rank,
         residual=scored.residual,
         n_solves=scored.n_solves,
         n_passes=rows.n_passes,
+        n_blocks=rows.n_blocks,
+        n_retries=rows.n_retries,
     )
 
 
@@ -418,6 +421,7 @@ def total_sensitivity(
     >>> result.n_solves < 500, result.total < 25
     (True, True)
     """
+    _validate.in_memory("A", A)
     data, p = validated(A), exponent(p)
     eps, delta = _validate.fraction("eps", eps), _validate.fraction("delta", delta)
     return _estimated_total(data.rows, p, eps, delta, own_generator(rng))
@@ -474,4 +478,6 @@ def _estimated_total(
         residual=error,
         n_solves=solves,
         n_passes=rows.n_passes,
+        n_blocks=rows.n_blocks,
+        n_retries=rows.n_retries,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator that draws the coreset
@@ -102,6 +103,20 @@ def grouped(
         solves, nit = solves + found.n_solves, nit + found.nit
     shared = xp.reshape(xp.broadcast_to(upper[:, None], (count, size)), (-1,))[:n]
     return Shared(shared, residual, solves, nit)
+
+
+def all_brackets(rows: Rows, C: Array, P: Array, p: float, tol: float, maxiter: int) -> Brackets:
+    """Return the bounds of all rows: each block asks for its own."""
+    lower, upper, nit = rows.each(partial(_of_block, C, P, p, tol, maxiter))
+    return Brackets(lower, upper, rows.n, int(rows.xp.sum(nit)))
+
+
+def _of_block(
+    C: Array, P: Array, p: float, tol: float, maxiter: int, block: Array, _rows: slice
+) -> tuple[Array, Array, Array]:
+    xp = array_namespace(block)
+    found = brackets(C, xp.matmul(block, P), p, tol=tol, maxiter=maxiter)
+    return found.lower, found.upper, xp.full_like(found.lower[:1], found.nit)
 
 
 def brackets(C: Array, asked: Array, p: float, *, tol: float, maxiter: int) -> Brackets:

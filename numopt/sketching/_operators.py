@@ -61,7 +61,51 @@ class Sketch:
         raise NotImplementedError
 
 
-class SRHT(Sketch):
+class _KeyedSketch(Sketch):
+    """A sketch with some random numbers for each row of what is sketched.
+
+    They are drawn for `PIECE` rows at a time, by a generator of its own for each piece, whenever
+    they are needed: the same ones however the rows come in blocks and on whichever machine, and
+    without memory that grows with n.
+    """
+
+    PIECE = 1 << 16
+
+    def __init__(self, m: Any, n: Any, draw: Any) -> None:
+        super().__init__(m, n)
+        self._seed = [int(k) for k in draw.integers(2**32, size=4)]
+        self._last: tuple[int, Any] = (-1, None)
+
+    def _draw(self, generator: Any, size: int) -> tuple[Any, ...]:
+        """Return what one piece needs, as host arrays of `size` rows."""
+        raise NotImplementedError
+
+    def _drawn(self, rows: slice) -> tuple[Any, ...]:
+        """Return the numbers of a range of rows."""
+        found = []
+        for index in range(rows.start // self.PIECE, -(-rows.stop // self.PIECE)):
+            first = index * self.PIECE
+            low, high = max(rows.start - first, 0), min(rows.stop - first, self.PIECE)
+            found.append([numbers[low:high] for numbers in self._piece(index)])
+        return tuple(
+            parts[0] if len(parts) == 1 else host.concat(parts)
+            for parts in zip(*found, strict=True)
+        )
+
+    def _piece(self, index: int) -> Any:
+        last, numbers = self._last
+        if last != index:
+            size = min(self.PIECE, self.shape[1] - index * self.PIECE)
+            numbers = self._draw(host.random.default_rng([*self._seed, index]), size)
+            self._last = index, numbers
+        return numbers
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent to another process: keys, not numbers."""
+        return {**self.__dict__, "_last": (-1, None)}
+
+
+class SRHT(_KeyedSketch):
     r"""Subsampled randomized Hadamard transform.
 
     .. math:: S = \frac{1}{\sqrt m} R H D,
@@ -121,7 +165,8 @@ class SRHT(Sketch):
     """
 
     def __init__(self, m: int, n: int, *, rng: Rng = None, replace: bool = True) -> None:
-        super().__init__(m, n)
+        draw = generator(rng)
+        super().__init__(m, n, draw)
         m, n = self.shape
         self._length = 1 << (n - 1).bit_length()
         if not replace and m > self._length:
@@ -129,16 +174,22 @@ class SRHT(Sketch):
                 f"`m` must be at most {self._length} without replacement, got {m}: the transform "
                 f"of {n} rows has no more."
             )
-        draw = generator(rng)
-        self.signs = (2 * draw.integers(2, size=n, dtype="int8") - 1).astype("int8")
         if replace:
             self.rows = draw.integers(self._length, size=m)
         else:
             self.rows = draw.permutation(self._length)[:m]
 
+    def _draw(self, generator: Any, size: int) -> tuple[Any, ...]:
+        return (_signs(generator, size),)
+
+    @property
+    def signs(self) -> Any:
+        """The diagonal of D."""
+        return self._drawn(slice(0, self.shape[1]))[0]
+
     def partial(self, A: Array, B: Array, scale: Array | None, offset: int) -> Array:
-        n = A.shape[0]
-        factors = place(self.signs[offset : offset + n] / math.sqrt(self.shape[0]), A)
+        (signs,) = self._drawn(slice(offset, offset + A.shape[0]))
+        factors = place(signs / math.sqrt(self.shape[0]), A)
         if scale is not None:
             factors = factors * scale
         rows = place(self.rows, A, _index_dtype(A))
@@ -153,7 +204,7 @@ class SRHT(Sketch):
         return kernels.fwht_rows(spread)[:n, :] * signs[:, None]
 
 
-class SparseSign(Sketch):
+class SparseSign(_KeyedSketch):
     r"""Sparse sign embedding: `nnz` random signs over ``sqrt(nnz)`` in every column of S.
 
     Parameters
@@ -196,14 +247,24 @@ class SparseSign(Sketch):
     """
 
     def __init__(self, m: int, n: int, *, rng: Rng = None, nnz: int = 8) -> None:
-        super().__init__(m, n)
-        nnz = _validate.at_least_one("nnz", nnz)
-        m, n = self.shape
-        if nnz > m:
-            raise ValueError(f"`nnz` must be at most `m` = {m}, got {nnz}.")
-        draw = generator(rng)
-        self.buckets = draw.integers(m, size=(n, nnz))
-        self.signs = (2 * draw.integers(2, size=(n, nnz), dtype="int8") - 1).astype("int8")
+        super().__init__(m, n, generator(rng))
+        self._nnz = _validate.at_least_one("nnz", nnz)
+        if self._nnz > self.shape[0]:
+            raise ValueError(f"`nnz` must be at most `m` = {self.shape[0]}, got {nnz}.")
+
+    def _draw(self, generator: Any, size: int) -> tuple[Any, ...]:
+        shape = size, self._nnz
+        return generator.integers(self.shape[0], size=shape), _signs(generator, shape)
+
+    @property
+    def buckets(self) -> Any:
+        """Rows of S in which the entries of each column are."""
+        return self._drawn(slice(0, self.shape[1]))[0]
+
+    @property
+    def signs(self) -> Any:
+        """The signs of the entries of each column."""
+        return self._drawn(slice(0, self.shape[1]))[1]
 
     def apply(self, A: Array) -> Array:
         """Return ``S @ A`` for an array, or a sparse matrix, of shape (n, d), or a vector (n,).
@@ -221,25 +282,27 @@ class SparseSign(Sketch):
             )
         A = A.tocsr()
         data = A.data
-        buckets = place(self.buckets, data, _index_dtype(data))
-        values = place(self.signs / math.sqrt(self.signs.shape[1]), data)
+        drawn, signs = self._drawn(slice(0, self.shape[1]))
+        buckets = place(drawn, data, _index_dtype(data))
+        values = place(signs / math.sqrt(self._nnz), data)
         m, d = self.shape[0], int(A.shape[1])
         return kernels.sparse_embedding_apply_csr(data, A.indices, A.indptr, buckets, values, m, d)
 
     def partial(self, A: Array, B: Array, scale: Array | None, offset: int) -> Array:
-        part = slice(offset, offset + A.shape[0])
-        values = place(self.signs[part] / math.sqrt(self.signs.shape[1]), A)
+        drawn, signs = self._drawn(slice(offset, offset + A.shape[0]))
+        values = place(signs / math.sqrt(self._nnz), A)
         if scale is not None:
             values = values * scale[:, None]
-        buckets = place(self.buckets[part], A, _index_dtype(A))
+        buckets = place(drawn, A, _index_dtype(A))
         return kernels.sparse_embedding_apply(A, B, buckets, values, self.shape[0])
 
     def _adjoint(self, Y: Array) -> Array:
         xp = array_namespace(Y)
         total = xp.zeros((self.shape[1], Y.shape[1]), dtype=Y.dtype, device=device_of(Y))
-        for z in range(self.signs.shape[1]):
-            index = place(self.buckets[:, z], Y, _index_dtype(Y))
-            values = place(self.signs[:, z] / math.sqrt(self.signs.shape[1]), Y)
+        buckets, signs = self._drawn(slice(0, self.shape[1]))
+        for z in range(self._nnz):
+            index = place(buckets[:, z], Y, _index_dtype(Y))
+            values = place(signs[:, z] / math.sqrt(self._nnz), Y)
             total = total + xp.take(Y, index, axis=0) * values[:, None]
         return total
 
@@ -353,6 +416,11 @@ class Gaussian(Sketch):
         count = -(-self.shape[1] // self.BLOCK)
         parts = [xp.matmul(place(self._columns(block), Y).T, Y) for block in range(count)]
         return xp.concat(parts, axis=0)[: self.shape[1], :]
+
+
+def _signs(generator: Any, shape: Any) -> Any:
+    """Return random signs as int8."""
+    return (2 * generator.integers(2, size=shape, dtype="int8") - 1).astype("int8")
 
 
 def _operand(name: str, x: Any, length: int, of: str) -> Array:

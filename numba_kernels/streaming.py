@@ -1,0 +1,219 @@
+"""Passes over the rows of a stream, compiled.
+
+They are serial: a chunk that fits into the cache is done before threads have woken up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._jit import jit
+
+# Rows whose images are computed before they are used: they stay in the first level of the cache.
+PANEL = 8
+
+
+@jit(reorder=True)
+def _images(row, ZT, j):
+    """Return the products of a row with four rows of ZT."""
+    s0 = s1 = s2 = s3 = row[0] * 0
+    for c in range(row.shape[0]):
+        x = row[c]
+        s0 += x * ZT[j, c]
+        s1 += x * ZT[j + 1, c]
+        s2 += x * ZT[j + 2, c]
+        s3 += x * ZT[j + 3, c]
+    return s0, s1, s2, s3
+
+
+@jit(reorder=True)
+def _dot(x, y):
+    total = x[0] * y[0] * 0
+    for j in range(x.shape[0]):
+        total += x[j] * y[j]
+    return total
+
+
+@jit(reorder=True)
+def _norm2(x):
+    total = x[0] * 0
+    for j in range(x.shape[0]):
+        total += x[j] * x[j]
+    return total
+
+
+@jit()
+def _add_panel(YT, X, C, start, j):
+    """Add ``C[r, j] X[r]`` to row j of YT for eight rows r."""
+    y = YT[j]
+    a, b, c, d = C[start, j], C[start + 1, j], C[start + 2, j], C[start + 3, j]
+    e, f, g, h = C[start + 4, j], C[start + 5, j], C[start + 6, j], C[start + 7, j]
+    p, q, r, s = X[start], X[start + 1], X[start + 2], X[start + 3]
+    t, u, v, w = X[start + 4], X[start + 5], X[start + 6], X[start + 7]
+    for k in range(y.shape[0]):
+        y[k] += (a * p[k] + b * q[k] + c * r[k] + d * s[k]) + (
+            e * t[k] + f * u[k] + g * v[k] + h * w[k]
+        )
+
+
+@jit()
+def _add_row(y, row, factor):
+    for k in range(y.shape[0]):
+        y[k] += factor * row[k]
+
+
+@jit()
+def _gram_product(X, Z):
+    n, d = X.shape
+    k = Z.shape[1]
+    padded = (k + 3) // 4 * 4
+    ZT, YT = np.zeros((padded, d), X.dtype), np.zeros((k, d), X.dtype)
+    ZT[:k] = Z.T
+    C = np.empty((n, padded), X.dtype)
+    for start in range(0, n, PANEL):
+        stop = min(n, start + PANEL)
+        for i in range(start, stop):
+            for j in range(0, padded, 4):
+                C[i, j], C[i, j + 1], C[i, j + 2], C[i, j + 3] = _images(X[i], ZT, j)
+        for j in range(k):
+            if stop - start == PANEL:
+                _add_panel(YT, X, C, start, j)
+            else:
+                for i in range(start, stop):
+                    _add_row(YT[j], X[i], C[i, j])
+    return YT.T.copy(), C[:, :k].copy()
+
+
+@jit()
+def _gram_product_one(X, z):
+    n, d = X.shape
+    y, images = np.zeros(d, X.dtype), np.empty(n, X.dtype)
+    for i in range(n):
+        images[i] = _dot(X[i], z)
+        _add_row(y, X[i], images[i])
+    return y, images
+
+
+def gram_product(X, Z):
+    if Z.shape[1] == 1:
+        y, images = _gram_product_one(X, np.ascontiguousarray(Z[:, 0]))
+        return y[:, None], images[:, None]
+    return _gram_product(X, Z)
+
+
+@jit(reorder=True)
+def _gram_corner(W, G, first, last):
+    """Fill the rows and columns of ``W W'`` from `first` to `last`, a pair of rows at a time."""
+    d = W.shape[1]
+    for i in range(first, last):
+        for j in range(0, i + 1, 4):
+            top = min(i, j + 1), min(i, j + 2), min(i, j + 3)
+            s0 = s1 = s2 = s3 = W[0, 0] * 0
+            for c in range(d):
+                x = W[i, c]
+                s0 += x * W[j, c]
+                s1 += x * W[top[0], c]
+                s2 += x * W[top[1], c]
+                s3 += x * W[top[2], c]
+            G[i, j] = G[j, i] = s0
+            G[i, top[0]] = G[top[0], i] = s1
+            G[i, top[1]] = G[top[1], i] = s2
+            G[i, top[2]] = G[top[2], i] = s3
+
+
+@jit()
+def _rotate(U, W, B, size):
+    """Replace B by the leading combinations of the first `size` rows of W, the largest first."""
+    for i in range(B.shape[0]):
+        column = size - 1 - i
+        b = B[i]
+        b[:] = 0
+        largest = 0
+        for r in range(size):
+            if abs(U[r, column]) > abs(U[largest, column]):
+                largest = r
+        if U[largest, column] < 0:
+            U[:, column] = -U[:, column]
+        r = 0
+        while r + 4 <= size:
+            p, q, s, t = U[r, column], U[r + 1, column], U[r + 2, column], U[r + 3, column]
+            w, x, y, z = W[r], W[r + 1], W[r + 2], W[r + 3]
+            for c in range(b.shape[0]):
+                b[c] += p * w[c] + q * x[c] + s * y[c] + t * z[c]
+            r += 4
+        while r < size:
+            _add_row(b, W[r], U[r, column])
+            r += 1
+
+
+@jit()
+def merge_truncate(B, X, panel, shrink):
+    k, d = B.shape
+    B = B.copy()
+    W, lost = np.zeros((k + panel, d), B.dtype), np.zeros(2, B.dtype)
+    for start in range(0, X.shape[0], panel):
+        rows = min(panel, X.shape[0] - start)
+        size = k + rows
+        W[:k] = B
+        W[k:size] = X[start : start + rows]
+        G = np.empty((size, size), B.dtype)
+        _gram_corner(W, G, 0, size)
+        values, U = np.linalg.eigh(G)
+        level = max(values[rows if shrink else rows - 1], B.dtype.type(0))
+        for i in range(rows):
+            lost[0] += max(values[i], B.dtype.type(0))
+        lost[1] += level
+        _rotate(U, W, B, size)
+        if shrink:
+            lost[0] += k * level
+            for i in range(k):
+                value = values[size - 1 - i]
+                B[i] *= np.sqrt(max(1 - level / value, 0.0)) if value > 0 else 0.0
+    return B, lost
+
+
+@jit()
+def adaoja_pass(X, v, s):
+    v, total = v.copy(), s[0]
+    for i in range(X.shape[0]):
+        row = X[i]
+        image = _dot(row, v)
+        total += image * image * _norm2(row)
+        if total > 0:
+            _add_row(v, row, image / np.sqrt(total))
+            v /= np.sqrt(_norm2(v))
+    return v, np.full(1, total, s.dtype)
+
+
+@jit()
+def _oja_pass(X, VT, rates, logs):
+    for i in range(X.shape[0]):
+        row = X[i]
+        for j in range(rates.shape[0]):
+            v = VT[j]
+            _add_row(v, row, rates[j] * _dot(row, v))
+            length = np.sqrt(_norm2(v))
+            v /= length
+            logs[j] += np.log(length)
+    return VT, logs
+
+
+def oja_pass(X, V, rates, logs):
+    VT, logs = _oja_pass(X, np.ascontiguousarray(V.T), rates, logs.copy())
+    return np.ascontiguousarray(VT.T), logs
+
+
+@jit()
+def csr_gram_product(data, indices, indptr, Z):
+    n, k = indptr.shape[0] - 1, Z.shape[1]
+    Y, images = np.zeros(Z.shape, data.dtype), np.zeros((n, k), data.dtype)
+    for i in range(n):
+        for at in range(indptr[i], indptr[i + 1]):
+            row, x = indices[at], data[at]
+            for j in range(k):
+                images[i, j] += x * Z[row, j]
+        for at in range(indptr[i], indptr[i + 1]):
+            row, x = indices[at], data[at]
+            for j in range(k):
+                Y[row, j] += x * images[i, j]
+    return Y, images

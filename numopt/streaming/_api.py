@@ -1,0 +1,202 @@
+"""The top eigenvector of a whole source, in one call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import array_api_compat
+
+from .._blocks import dask_array
+from .._iterate import Callback, closing
+from .._random import generator
+from .._result import STOPPED_BY_CALLBACK, Result
+from .._validate import optional_callable
+from ._checkpoint import Checkpoint
+from ._chunked import summary_of_chunks
+from ._estimator import StreamingEigenvector
+from ._inputs import is_sparse
+from ._result import EigenvectorResult
+from ._settings import at_least
+
+# Entries of a chunk that is cut from an array: it stays in the cache while the tracks read it.
+CHUNK_ENTRIES = 1 << 17
+# Rows that stay together where a source in memory is read in random order.
+SHUFFLED_ROWS = 64
+
+
+def top_eigenvector(
+    source: Any,
+    k: int = 1,
+    *,
+    chunk_rows: int | None = None,
+    shuffle: bool = False,
+    callback: Callback | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
+    **options: Any,
+) -> EigenvectorResult:
+    r"""Find the top eigenvector of A'A in one pass over the rows of A, with few rows of memory.
+
+    .. math::
+
+        \max_{\|x\| = 1} \; \|A x\|_2^2
+
+    Parameters
+    ----------
+    source : array, sparse matrix or iterable
+        The matrix A (n, d), or an iterable of chunks of its rows.
+    k : int, default 1
+        Number of leading eigenvectors.
+    chunk_rows : int, optional
+        Rows to read at once from a matrix. Default: about 131072 entries.
+    shuffle : bool, default False
+        Read a matrix in memory in a random order of groups of 64 rows.
+    callback : callable, optional
+        Called as ``callback(intermediate_result)`` after every chunk, with ``nit``, the blocks
+        finished, ``error``, the estimate at the last of them, and ``n_rows``; `StopIteration`
+        ends the pass. See `ProgressBar`.
+    checkpoint : path, optional
+        File (.npz) to write the summary to as the pass goes on. If it is there already, the pass
+        goes on from it, and the result is bit for bit that of an unbroken one.
+    checkpoint_every : int, optional
+        Chunks between checkpoints. Default 100.
+    **options
+        Parameters of `StreamingEigenvector`: ``memory_rows``, ``method``, ``tol``, ``center``,
+        ``rng`` and so on.
+
+    Returns
+    -------
+    EigenvectorResult
+        The unit vector ``x``, ``fun``, ``lambda1_bounds``, the certificate ``sin2_bound``, the
+        estimate ``sin2_estimate`` and ``order_pvalue``.
+
+    Raises
+    ------
+    TypeError
+        If the source is neither a matrix nor an iterable of real arrays.
+    ValueError
+        If a shape, a range or an option is wrong, a number is not finite, or a checkpoint is
+        damaged or of another call.
+
+    See Also
+    --------
+    StreamingEigenvector : the summary itself, to feed, merge and save.
+
+    Notes
+    -----
+    Three tracks read the rows side by side, and rows that none of them has seen tell which to
+    trust; see `StreamingEigenvector`. The published algorithm [1]_ is
+    ``method="block-power", blocks="uniform"``: for rows in random order and a ratio R of the
+    two largest eigenvalues above a constant, its correlation with the eigenvector is
+    ``1 - O(1 / sqrt(R))``. For rows in any order `sin2_bound` holds.
+
+    The pass takes O(n d memory_rows) time. Runs on NumPy (compiled by Numba above some size),
+    CuPy, PyTorch and any other Array API library, with float64 or float32.
+
+    References
+    ----------
+    .. [1] P. Kacham, D. P. Woodruff, "Approximating the Top Eigenvector in Random Order
+       Streams", NeurIPS 2024, arXiv:2412.11963.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numopt
+    >>> A = np.random.default_rng(0).normal(size=(3000, 10)) * np.arange(1, 11)
+    >>> result = numopt.top_eigenvector(A, rng=0)
+    >>> exact = np.linalg.eigh(A.T @ A)[1][:, -1]
+    >>> bool(1 - (result.x @ exact) ** 2 < 1e-3)
+    True
+    """
+    model = StreamingEigenvector(k, **options)
+    optional_callable("callback", callback)
+    if chunk_rows is not None:
+        chunk_rows = at_least("chunk_rows", chunk_rows, 1)
+    if dask_array(source) is not None:
+        if shuffle or callback is not None or checkpoint is not None:
+            raise ValueError(
+                "`shuffle`, `callback` and `checkpoint` are for a pass from the first row to the "
+                "last; the chunks of a Dask array are read side by side."
+            )
+        rows = chunk_rows or max(1, CHUNK_ENTRIES // max(1, dask_array(source).shape[-1]))
+        return summary_of_chunks(source, k, options, rows).result()
+    seed = int(generator(options.get("rng")).integers(2**62)) if shuffle else 0
+    saved = Checkpoint(checkpoint, checkpoint_every, chunk_rows or 0)
+    model, done, seed = saved.resumed(model, seed)
+    stopped = False
+    with closing(callback):
+        for index, chunk in enumerate(_chunks(source, chunk_rows, seed, done), done + 1):
+            model.partial_fit(chunk)
+            saved.written(model, index, seed)
+            if callback is not None and _stops(callback, model):
+                stopped = True
+                break
+    if not model.__sklearn_is_fitted__():
+        raise ValueError("`source` must not be empty, got no chunks.")
+    result = model.result()
+    if stopped and not result.success:
+        result.status = STOPPED_BY_CALLBACK
+        result.message = f"Stopped by the callback after {result.n_rows} rows."
+    return result
+
+
+def _chunks(source: Any, chunk_rows: int | None, seed: int, done: int) -> Iterator[Any]:
+    """Yield the chunks of a source from the one numbered `done` on."""
+    if not (is_sparse(source) or array_api_compat.is_array_api_obj(source)):
+        if not hasattr(source, "__iter__"):
+            raise TypeError(
+                f"`source` must be a matrix or an iterable of chunks, got {type(source).__name__}."
+            )
+        if seed:
+            raise ValueError("`shuffle` goes with a matrix in memory only.")
+        yield from islice(source, done, None)
+        return
+    matrix = source.tocsr() if is_sparse(source) else source
+    if len(matrix.shape) != 2:
+        raise ValueError(f"`source` must be a matrix, got shape {tuple(matrix.shape)}.")
+    n, d = matrix.shape
+    height = chunk_rows or max(1, CHUNK_ENTRIES // max(1, d))
+    if n == 0:
+        yield matrix
+    if seed:
+        yield from _shuffled(matrix, max(1, height // SHUFFLED_ROWS), seed, done)
+        return
+    for start in range(done * height, n, height):
+        yield matrix[start : start + height, :]
+
+
+def _shuffled(matrix: Any, groups: int, seed: int, done: int) -> Iterator[Any]:
+    """Yield chunks of some groups of rows each, in a random order."""
+    count = -(-matrix.shape[0] // SHUFFLED_ROWS)
+    order = generator(seed).permutation(count)
+    for start in range(done * groups, count, groups):
+        parts = [
+            matrix[int(g) * SHUFFLED_ROWS : (int(g) + 1) * SHUFFLED_ROWS, :]
+            for g in order[start : start + groups]
+        ]
+        yield _stacked(parts)
+
+
+def _stacked(parts: list[Any]) -> Any:
+    if is_sparse(parts[0]):
+        from scipy.sparse import vstack
+
+        return vstack(parts, format="csr")
+    return array_api_compat.array_namespace(parts[0]).concat(parts)
+
+
+def _stops(callback: Callback, model: StreamingEigenvector) -> bool:
+    record = model._state.history[-1] if model._state and model._state.history else {}
+    report = {
+        "nit": record.get("nit", 0),
+        "error": record.get("error", 1.0),
+        "n_rows": model._state.n if model._state else 0,
+    }
+    try:
+        callback(Result(report))
+    except StopIteration:
+        return True
+    return False

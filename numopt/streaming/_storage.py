@@ -1,0 +1,154 @@
+"""Summaries as flat dictionaries and as files, without pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import array_api_compat
+import numpy as np
+
+from .._namespace import array_namespace
+from ._factor import Factor
+from ._grid import Grid
+from ._heavy import Heavy
+from ._power import Block
+from ._race import Evidence, Order
+from ._state import State, plan_for
+from ._stream import Stream
+
+FORMAT = "numopt.StreamingEigenvector"
+VERSION = 1
+# The parts of a state that have parts of their own.
+NESTED = {
+    "factor": Factor, "stream": Stream, "grid": Grid, "block": Block, "heavy": Heavy,
+    "evidence": Evidence, "order": Order,
+}  # fmt: skip
+
+
+def packed(summary: Any) -> dict[str, Any]:
+    """Return the dictionary of a summary: arrays by dotted names, the rest as JSON text."""
+    params = summary.get_params()
+    params["rng"] = None
+    dtype = params["dtype"]
+    params["dtype"] = None if dtype is None else str(np.dtype(_dtype_name(dtype)))
+    facts = {
+        "format": FORMAT,
+        "version": VERSION,
+        "params": params,
+        "random": summary._random.bit_generator.state,
+        "values": {},
+    }
+    arrays: dict[str, Any] = {}
+    if summary._state is not None:
+        _flatten("state", summary._state, arrays, facts["values"])
+    return {**arrays, "facts": json.dumps(facts)}
+
+
+def _dtype_name(dtype: Any) -> str:
+    return dtype.__name__ if isinstance(dtype, type) else str(dtype).rpartition(".")[2]
+
+
+def _flatten(name: str, value: Any, arrays: dict[str, Any], values: dict[str, Any]) -> None:
+    if hasattr(value, "_fields"):
+        values[name] = "parts"
+        for field in value._fields:
+            _flatten(f"{name}.{field}", getattr(value, field), arrays, values)
+    elif array_api_compat.is_array_api_obj(value):
+        arrays[name] = value
+    else:
+        values[name] = value
+
+
+def unpacked(cls: Any, state: dict[str, Any]) -> Any:
+    """Return the summary of a dictionary from `packed`."""
+    if not isinstance(state, dict) or not isinstance(state.get("facts"), str):
+        raise ValueError("`state` must be a dictionary from `state_dict`.")
+    facts = json.loads(state["facts"])
+    if facts.get("format") != FORMAT or facts.get("version") != VERSION:
+        raise ValueError(
+            f"`state` must be of {FORMAT} in version {VERSION}, got {facts.get('format')} in "
+            f"version {facts.get('version')}."
+        )
+    summary = cls(**facts["params"])
+    summary._random.bit_generator.state = facts["random"]
+    if "state" in facts["values"]:
+        summary._state = _built("state", State, state, facts["values"])
+        summary._plan = plan_for(summary._settings, int(summary._state.like.shape[1]))
+    return summary
+
+
+def _built(name: str, kind: Any, arrays: dict[str, Any], values: dict[str, Any]) -> Any:
+    fields = {}
+    for field in get_type_hints(kind):
+        inner = f"{name}.{field}"
+        if inner in arrays:
+            fields[field] = arrays[inner]
+        elif values[inner] == "parts":
+            fields[field] = _built(inner, NESTED[field], arrays, values)
+        else:
+            value = values[inner]
+            fields[field] = tuple(value) if isinstance(value, list) else value
+    return kind(**fields)
+
+
+def write_file(path: str | os.PathLike[str], state: dict[str, Any], **extra: int) -> None:
+    """Write a dictionary to a file, which other processes see whole or not at all."""
+    path = Path(path)
+    arrays = {name: _on_host(x) for name, x in state.items() if name != "facts"}
+    facts = json.loads(state["facts"]) | extra
+    arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
+    arrays["digest"] = np.frombuffer(_digest(arrays), dtype=np.uint8)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the dictionary in a file; raise ValueError where a byte of it is wrong."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        digest = arrays.pop("digest").tobytes()
+        if digest != _digest(arrays):
+            raise ValueError("the digest does not match")
+        facts = json.loads(arrays.pop("facts").tobytes().decode())
+    except FileNotFoundError:
+        raise
+    except (
+        ValueError, KeyError, OSError, EOFError, AttributeError, NotImplementedError, RuntimeError,
+        TypeError, zipfile.BadZipFile, zlib.error, MemoryError, SyntaxError, OverflowError,
+    ) as error:  # fmt: skip
+        raise ValueError(f"`path` must be an undamaged summary, got {path}: {error}.") from error
+    return {**arrays, "facts": json.dumps(facts)}
+
+
+def _on_host(x: Any) -> Any:
+    if array_api_compat.is_numpy_array(x):
+        return x
+    if array_api_compat.is_cupy_array(x):
+        return x.get()
+    if array_api_compat.is_torch_array(x):
+        return x.cpu().numpy()
+    xp = array_namespace(x)
+    return np.asarray(xp.asarray(x, device="cpu") if hasattr(x, "to_device") is False else x)
+
+
+def _digest(arrays: dict[str, Any]) -> bytes:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        x = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {x.dtype.str} {x.shape} ".encode())
+        digest.update(x.tobytes())
+    return digest.digest()
