@@ -1,0 +1,329 @@
+"""The course of a robust principal component solve: sweeps, ranks, starts, verification."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+from .._iterate import Callback, Record, Run, iterate
+from .._namespace import Array, array_namespace
+from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
+from ._entries import Entries, Layout, there_of
+from ._factors import Factors, degrees_of_freedom, frame_of
+from ._scale import CONSENSUS
+from ._sweeps import Rule, Sweep, clipped_start, median, sweep, truncated
+
+NOISE_FLOOR = 2
+# Internal reasons to leave the loop for a moment.
+STALLED = -1
+CUT = -2
+
+# Sweeps without a fall of the scale by a tenth after which an attempt has stalled.
+PATIENCE = 12
+# A gap in the spectrum from which on what follows is not part of the matrix, once the residual is
+# small next to what comes before; and once it stalls.
+GAP = 0.1
+STALLED_GAP = 0.3
+SMALL = 1e-2
+# Sweeps before a spectrum is looked at.
+SETTLED = 3
+# Share of a component in one row from which on that row is checked without it.
+LOCALIZED = 0.3
+RESETTLE = 8
+WIDER = 4.0
+
+
+class PcaSettings(NamedTuple):
+    """Validated options of `robust_pca`."""
+
+    rank: int
+    rule: Rule
+    prune: bool
+    noise: bool
+    tol: float
+    floor: float  # smallest scale of a weight, relative to the entries
+    maxiter: int
+    generator: Any
+    callback: Callback | None
+
+
+@dataclass
+class PcaSearch:
+    """A solve under way; entries are scaled to a robust size of one."""
+
+    entries: Entries
+    settings: PcaSettings
+    rule: Rule
+    history: list[Record] = field(default_factory=list)
+    ranks: list[int] = field(default_factory=list)
+    lowest: float = math.inf
+    idle: int = 0
+    since: int = 0
+    last: Sweep | None = None  # where the last attempt ended
+
+
+class Verdict(NamedTuple):
+    """How exactly factors agree with the entries."""
+
+    agreed: int  # entries that agree
+    surplus: int  # how many more than there are unknowns, 0 if too few to mean anything
+    poor_rows: Array  # which rows have many entries, of which next to none agree
+    poor_columns: Array
+    clean: bool  # whether there are enough and no row or column is poor
+
+
+class PcaOutcome(NamedTuple):
+    """How a solve ended."""
+
+    state: Sweep
+    status: int
+    nit: int
+    history: list[Record]
+    ranks: list[int]
+
+
+def pca_search(entries: Entries, settings: PcaSettings, warm: Factors | None) -> PcaOutcome:
+    """Return the factors of a solve: the first attempt without a doubt, else the best one.
+
+    Attempts that agree exactly with entries are compared by how many, others by their scale.
+    """
+    search = PcaSearch(entries, settings, settings.rule)
+    best, best_key, status, nit = None, (0, -math.inf), NOISE_FLOOR, 0
+    for rule, start in _attempts(search, warm):
+        search.rule, search.lowest, search.idle, search.since = rule, math.inf, 0, 0
+        state, status, nit = _attempt(search, start, nit)
+        search.last = state
+        key, clean = (0, -_typical(state)), False
+        if status == CONVERGED:
+            state, verdict, nit = _settled(search, state, nit)
+            key, clean = (verdict.surplus, 0.0), verdict.clean
+        if best is None or key > best_key:
+            best, best_key = state, key
+        if clean or status in (STOPPED_BY_CALLBACK, NON_FINITE) or nit >= settings.maxiter:
+            break
+        if settings.noise and status == STALLED:
+            break
+    if best_key[0] > 0:
+        status = CONVERGED
+    elif status == STALLED:
+        status = NOISE_FLOOR
+    return _outcome(search, best, status, nit)
+
+
+def _settled(search: PcaSearch, state: Sweep, nit: int) -> tuple[Sweep, Verdict, int]:
+    """Return a converged state after another look at what may be wrong in it.
+
+    Rows next to none of whose entries agree are fitted anew. A component that lies in one row fits
+    a few corrupted entries of it at the cost of the others; it is left out where that explains
+    about as many entries with fewer unknowns.
+    """
+    state, nit = sweep(search.entries, search.rule, search.settings.floor, state), nit + 1
+    verdict = verdict_of(search.entries, state, search.settings.tol)
+    for _ in range(state.factors.rank):
+        if not verdict.clean:
+            trial = _without_rows(state, verdict)
+        elif search.settings.prune and state.factors.rank > 1 and _localized(state):
+            trial = truncated(state, state.factors.rank - 1)
+        else:
+            break
+        trial, nit = _resettled(search, trial, nit)
+        other = verdict_of(search.entries, trial, search.settings.tol)
+        if not other.surplus > verdict.surplus:
+            break
+        state, verdict = trial, other
+        search.ranks.append(state.factors.rank)
+    return state, verdict, nit
+
+
+def _without_rows(state: Sweep, verdict: Verdict) -> Sweep:
+    """Return the state with zeros in the poor rows and columns."""
+    xp, (left, right) = array_namespace(state.factors.left), state.factors
+    left = xp.where(verdict.poor_rows[:, None], 0 * left, left)
+    right = xp.where(verdict.poor_columns[:, None], 0 * right, right)
+    return state._replace(factors=Factors(left, right))
+
+
+def _resettled(search: PcaSearch, state: Sweep, nit: int) -> tuple[Sweep, int]:
+    """Return the state after a few sweeps, the first with wide weights for rows to move."""
+    settings, rule = search.settings, search.rule
+    state = sweep(search.entries, rule._replace(width=WIDER * rule.width), settings.floor, state)
+    for _ in range(RESETTLE):
+        state, nit = sweep(search.entries, rule, settings.floor, state), nit + 1
+        if _typical(state) <= settings.tol / 10:
+            break
+    return state, nit + 1
+
+
+def _localized(state: Sweep) -> bool:
+    """Return whether the last component lies in a single row or column."""
+    frame = frame_of(state.factors)
+    xp = array_namespace(frame.values)
+    return any(float(xp.max(side[:, -1] ** 2)) > LOCALIZED for side in (frame.left, frame.right))
+
+
+def verdict_of(entries: Entries, state: Sweep, tol: float) -> Verdict:
+    """Return how many entries factors agree with exactly, and whether all rows are explained."""
+    xp, factors = array_namespace(state.factors.left), state.factors
+    by_rows = entries.residual(factors)
+    rows = _agreeing(entries.rows, by_rows, tol)
+    if entries.full:
+        columns = _agreeing(entries.columns, by_rows.T, tol)
+    else:
+        transposed = entries._replace(rows=entries.columns, columns=entries.rows)
+        by_columns = transposed.residual(Factors(factors.right, factors.left))
+        columns = _agreeing(entries.columns, by_columns, tol)
+    poor_rows = is_poor(entries.rows.counts, rows, factors.rank)
+    poor_columns = is_poor(entries.columns.counts, columns, factors.rank)
+    clean = not bool(xp.any(poor_rows) | xp.any(poor_columns))
+    dof = degrees_of_freedom(entries.shape, factors.rank, False)
+    agreed = int(xp.sum(rows))
+    enough = agreed >= CONSENSUS * dof
+    surplus = agreed - dof if enough else 0
+    return Verdict(agreed, surplus, poor_rows, poor_columns, clean and enough)
+
+
+def _agreeing(layout: Layout, residual: Array, tol: float) -> Array:
+    """Return how many entries of each row have a residual of at most `tol`."""
+    xp = array_namespace(residual)
+    within = (xp.abs(residual) <= tol) & there_of(layout)
+    return xp.sum(xp.astype(within, layout.counts.dtype), axis=1)
+
+
+def is_poor(counts: Array, agreeing: Array, rank: int) -> Array:
+    """Return which rows could be verified by their number of entries, and are not."""
+    enough = 2 * rank + 2
+    return (counts >= 2 * enough) & (agreeing < enough)
+
+
+def _outcome(search: PcaSearch, state: Sweep, status: int, nit: int) -> PcaOutcome:
+    return PcaOutcome(state, status, nit, search.history, search.ranks)
+
+
+def _attempts(search: PcaSearch, warm: Factors | None) -> Any:
+    """Yield rules with starts: as asked for, with narrower weights, then at lower ranks.
+
+    An attempt at the true rank hardly ever fails, one above it may: ranks are tried in the order
+    of the gaps in the spectrum that the last attempt left.
+    """
+    settings, entries = search.settings, search.entries
+    if warm is not None:
+        yield settings.rule, _state_of(entries, warm)
+        return
+    start = _start(search, settings.rank)
+    yield settings.rule, start
+    if settings.rule.method != "reweighted" or not settings.prune:
+        return
+    yield settings.rule._replace(q=max(0.4, settings.rule.q), width=1.0), start
+    for rank in _ranks_by_gap(search.last, settings.rank):
+        yield settings.rule, _start(search, rank)
+
+
+def _ranks_by_gap(state: Sweep, below: int) -> list[int]:
+    """Return the ranks below one, those before wide gaps of a spectrum first."""
+    values = [float(value) for value in frame_of(state.factors).values]
+    values = values + [0.0] * (below - len(values))
+    least = 1e-3 * values[0] if values[0] > 0 else 1.0
+    ratios = {k: max(values[k], least) / max(values[k - 1], least) for k in range(1, below)}
+    return sorted(ratios, key=lambda k: (ratios[k], -k))
+
+
+def _state_of(entries: Entries, factors: Factors) -> Sweep:
+    from ._sweeps import zero_state
+
+    return zero_state(entries)._replace(factors=factors)
+
+
+def _start(search: PcaSearch, rank: int) -> Sweep:
+    """Return the start, around zero or around the median of the entries, that fits better."""
+    entries, settings = search.entries, search.settings
+    there = there_of(entries.rows)
+    center = median(entries.rows.values, there)
+    size = median(array_namespace(entries.rows.values).abs(entries.rows.values), there)
+    centers = [0.0] if abs(center) < 0.05 * size else [0.0, center]
+    states = []
+    for value in centers:
+        state = clipped_start(entries, rank, value, settings.generator)
+        if len(centers) > 1:
+            for _ in range(SETTLED):
+                state = sweep(entries, settings.rule, settings.floor, state)
+        states.append(state)
+    return min(states, key=_typical) if len(states) > 1 else states[0]
+
+
+def _attempt(search: PcaSearch, start: Sweep, nit: int) -> tuple[Sweep, int, int]:
+    """Return where sweeps from a start lead to, the rank cut on the way, and why they ended."""
+    state = start
+    while True:
+        run = _sweep_on(search, state, nit)
+        nit = run.nit
+        if run.status == CUT or (run.status == STALLED and _gap(run.state, STALLED_GAP)):
+            if not search.settings.prune:
+                return run.best, STALLED, nit
+            state = truncated(run.state, _gap(run.state, STALLED_GAP if run.status == STALLED else GAP))
+            search.ranks.append(state.factors.rank)
+            search.lowest, search.idle, search.since = math.inf, 0, 0
+            continue
+        return (run.best if run.status != CONVERGED else run.state), run.status, nit
+
+
+def _sweep_on(search: PcaSearch, state: Sweep, nit: int) -> Run[Sweep]:
+    if search.history:
+        search.history.pop()
+    settings = search.settings
+    return iterate(
+        state,
+        partial(sweep, search.entries, search.rule, settings.floor),
+        _measure,
+        tol=settings.tol,
+        maxiter=settings.maxiter,
+        callback=settings.callback,
+        give_up=partial(_leave, search),
+        history=search.history,
+        nit=nit,
+    )
+
+
+def _measure(state: Sweep) -> dict[str, Any]:
+    """Return the record of a state: typical scale of the residual of a column."""
+    scale = _typical(state)
+    return {"error": scale, "scale": scale, "rank": state.factors.rank}
+
+
+def _typical(state: Sweep) -> float:
+    """Return the root mean square of the scales of the columns, the worst tenth left out."""
+    xp, scales = array_namespace(state.column_scales), state.column_scales
+    kept = xp.sort(scales)[: max(1, scales.shape[0] - scales.shape[0] // 10)]
+    return math.sqrt(float(xp.mean(kept * kept)))
+
+
+def _leave(search: PcaSearch, state: Sweep) -> int | None:
+    """Return why to leave the loop for a moment, None to stay."""
+    scale = _typical(state)
+    search.since += 1
+    search.idle = 0 if scale < 0.9 * search.lowest else search.idle + 1
+    search.lowest = min(search.lowest, scale)
+    if search.idle >= PATIENCE:
+        return STALLED
+    if search.since > SETTLED and search.settings.prune and state.factors.rank > 1:
+        k = _gap(state, GAP)
+        if k and scale < SMALL * _size(state, k):
+            return CUT
+    return None
+
+
+def _gap(state: Sweep, ratio: float) -> int:
+    """Return the rank in front of the widest gap of the spectrum, 0 if none is wide."""
+    values = [float(value) for value in frame_of(state.factors).values]
+    if len(values) < 2 or values[0] == 0:
+        return 0
+    ratios = [low / high if high > 0 else 1.0 for high, low in zip(values, values[1:])]
+    k = ratios.index(min(ratios)) + 1
+    return k if ratios[k - 1] < ratio else 0
+
+
+def _size(state: Sweep, rank: int) -> float:
+    """Return the typical entry of the last component before a gap."""
+    n, d = state.factors.left.shape[0], state.factors.right.shape[0]
+    return float(frame_of(state.factors).values[rank - 1]) / math.sqrt(n * d)
