@@ -1,10 +1,15 @@
 from . import plotting as plotting
+from . import recovery as recovery
 from . import sketching as sketching
 from ._result import Result as Result
 from ._version import __version__ as __version__
 from .constrained import EqualityResult as EqualityResult
 from .constrained import minimize_equality as minimize_equality
 from .progress import ProgressBar as ProgressBar
+from .recovery import RecoveryResult as RecoveryResult
+from .recovery import RobustPCAResult as RobustPCAResult
+from .recovery import robust_low_rank_recovery as robust_low_rank_recovery
+from .recovery import robust_pca as robust_pca
 from .regression import KronResult as KronResult
 from .regression import LstsqFactor as LstsqFactor
 from .regression import LstsqResult as LstsqResult
@@ -48,7 +53,9 @@ __all__ = [
     "LstsqResult",
     "PointCloudCost",
     "ProgressBar",
+    "RecoveryResult",
     "Result",
+    "RobustPCAResult",
     "SampledReLUResult",
     "ScoresResult",
     "TransportBatch",
@@ -69,6 +76,9 @@ __all__ = [
     "n_patterns_for",
     "network_attack",
     "plotting",
+    "recovery",
+    "robust_low_rank_recovery",
+    "robust_pca",
     "sinkhorn_divergence",
     "sketching",
     "total_sensitivity",

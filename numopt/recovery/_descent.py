@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -35,16 +36,13 @@ class State(NamedTuple):
 
 
 def sensed(problem: Problem, settings: Settings, factors: Factors, step: int = 0) -> State:
-    """Return the state of some factors: one pass over the measurements."""
-    xp = array_namespace(problem.y)
-    y = problem.y
-    if not problem.operator.centered:
-        before = problem.operator.forward(factors.left, factors.right) - y
-        y = y + offset_of(problem, before)
-    residual, direction = problem.operator.sense(
-        factors.left, factors.right, y, problem.weights
-    )
-    residual = residual + (y - problem.y)
+    """Return the state of some factors: one pass over the measurements, two around a median."""
+    xp, y, (left, right) = array_namespace(problem.y), problem.y, factors
+    if problem.intercept or not problem.operator.centered:
+        y = y + offset_of(problem, problem.operator.forward(left, right) - y)
+    residual, direction = problem.operator.sense(left, right, y, problem.weights)
+    if not problem.intercept:
+        residual = residual + (y - problem.y)
     m = residual.shape[0]
     needed = needed_for(problem.operator.shape, factors.rank, problem.symmetric)
     quantile, agreed = order_statistics(
@@ -124,7 +122,7 @@ def _scaled(G: Array, factor: Array, damp: Array) -> Array:
     return xp.linalg.solve(xp.matmul(factor.T, factor) + damp * eye, G.T).T
 
 
-def measure(problem: Problem, start: Start, state: State) -> dict[str, Any]:
+def measure(problem: Problem, start: Start, begun: float, state: State) -> dict[str, Any]:
     """Return the record of a state: the one place where the loop waits for the device."""
     needed = needed_for(problem.operator.shape, state.factors.rank, problem.symmetric)
     scale, agreed = float(state.scale), float(state.agreed)
@@ -137,4 +135,5 @@ def measure(problem: Problem, start: Start, state: State) -> dict[str, Any]:
         "fun": float(objective(problem, state.residual)),
         "scale": scale,
         "rank": state.factors.rank,
+        "seconds": time.perf_counter() - begun,
     }

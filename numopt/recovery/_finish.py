@@ -67,7 +67,8 @@ def climb(
         refined = _refined(problem, settings, factors, floor)
         steps += refined.steps
         if refined.agreed <= floor:
-            return Finish(sharpened(problem, refined, floor), True, steps + 1)
+            exact = sharpened(problem, refined, floor)
+            return Finish(exact, True, steps + exact.steps - refined.steps)
         if best is None or refined.scale < best.scale:
             best = refined
         stuck = not refined.scale < 0.99 * last

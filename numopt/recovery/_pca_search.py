@@ -22,6 +22,7 @@ CUT = -2
 
 # Sweeps without a fall of the scale by a tenth after which an attempt has stalled.
 PATIENCE = 12
+NOISE_PATIENCE = 6
 # A gap in the spectrum from which on what follows is not part of the matrix, once the residual is
 # small next to what comes before; and once it stalls.
 GAP = 0.1
@@ -304,7 +305,7 @@ def _leave(search: PcaSearch, state: Sweep) -> int | None:
     search.since += 1
     search.idle = 0 if scale < 0.9 * search.lowest else search.idle + 1
     search.lowest = min(search.lowest, scale)
-    if search.idle >= PATIENCE:
+    if search.idle >= (NOISE_PATIENCE if search.settings.noise else PATIENCE):
         return STALLED
     if search.since > SETTLED and search.settings.prune and state.factors.rank > 1:
         k = _gap(state, GAP)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import math
-
 from .._iterate import Callback
+from .._kernels.recovery import order_statistics
 from .._namespace import Array, array_namespace
 from ._factors import Factors
 from ._operators import SensingOperator
@@ -20,6 +19,7 @@ class Problem(NamedTuple):
     y: Array
     weights: Array  # (m,) non-negative
     symmetric: bool
+    intercept: bool  # whether the same number is added to all measurements
 
 
 class Settings(NamedTuple):
@@ -43,8 +43,15 @@ class Settings(NamedTuple):
 
 
 def residual_of(problem: Problem, factors: Factors) -> Array:
-    """Return ``<A_i, X> - y_i``."""
-    return problem.operator.forward(factors.left, factors.right) - problem.y
+    """Return ``<A_i, X> - y_i``, around its median if there is an intercept."""
+    residual = problem.operator.forward(factors.left, factors.right) - problem.y
+    return residual - middle(residual) if problem.intercept else residual
+
+
+def middle(values: Array) -> Array:
+    """Return the median of a vector as an array of no dimension."""
+    place = values.shape[0] // 2
+    return order_statistics(values, place, place)[0]
 
 
 def spread_of(problem: Problem, residual: Array, q: float, rank: int) -> Spread:
@@ -56,8 +63,3 @@ def objective(problem: Problem, residual: Array) -> Array:
     """Return the mean of the weighted magnitudes."""
     xp = array_namespace(residual)
     return xp.mean(problem.weights * xp.abs(residual))
-
-
-def is_finite(number: float) -> bool:
-    """Return whether a scale is a number."""
-    return math.isfinite(number)

@@ -19,6 +19,7 @@ DIRECT_UNKNOWNS = 700
 CG_STEPS = 40
 CG_RTOL = 1e-3
 PATIENCE = 4
+SHARPENINGS = 4
 
 
 class Refined(NamedTuple):
@@ -87,11 +88,15 @@ def _redescend(problem: Problem, current: Refined, floor: float, limit: int, q: 
 
 
 def sharpened(problem: Problem, current: Refined, floor: float) -> Refined:
-    """Return the least squares fit to the measurements that agree, if they still do."""
+    """Return the least squares fit to the measurements that agree, to rounding."""
     xp = array_namespace(current.residual)
-    agree = xp.astype(xp.abs(current.residual) <= floor, current.residual.dtype)
-    trial = _evaluated(problem, _step(problem, current, agree), QUANTILE, current.steps + 1)
-    return trial if trial.agreed <= current.agreed else current
+    agree = problem.weights * xp.astype(xp.abs(current.residual) <= floor, problem.y.dtype)
+    for _ in range(SHARPENINGS):
+        trial = _evaluated(problem, _step(problem, current, agree), QUANTILE, current.steps + 1)
+        if not trial.agreed < current.agreed / 2:
+            return trial if trial.agreed < current.agreed else current
+        current = trial
+    return current
 
 
 def _step(problem: Problem, current: Refined, weights: Array) -> Factors:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, field
 from functools import partial
 
 from .._iterate import Record, Run, iterate
-from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
+from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE
 from ._descent import DEFAULT_ETA, DIVERGENCE, State, measure, sensed, step_for
 from ._factors import Factors
 from ._finish import Finish, attempt, grow, noisy_fit, pruned
@@ -45,6 +46,7 @@ class Search:
     attempted: float = math.inf
     waited: int = 0
     halvings: int = 0
+    begun: float = field(default_factory=time.perf_counter)
 
 
 @dataclass
@@ -99,11 +101,19 @@ def _descended(solve: Search, factors: Factors) -> tuple[Factors, int]:
             finish = _attempted(solve, run.state)
             if finish.verified:
                 return _found(solve, finish), CONVERGED
-            if float(run.state.scale) > FLOOR * before:
+            if _at_rest(solve.settings, float(run.state.scale) / before):
                 return run.best.factors, NOISE_FLOOR
             state = _cut(solve, run.state)
         else:
             return _stopped(solve, run)
+
+
+def _at_rest(settings: Settings, fall: float) -> bool:
+    """Return whether a descent is over that lowered the scale by a factor since it last waited.
+
+    The published method goes on for as long as it is let.
+    """
+    return fall > FLOOR and (settings.polish or settings.noise)
 
 
 def _stopped(solve: Search, run: Run[State]) -> tuple[Factors, int]:
@@ -121,7 +131,7 @@ def _run(solve: Search, state: State) -> Run[State]:
     return iterate(
         state,
         step_for(problem, settings, solve.start, solve.eta, solve.scaled),
-        partial(measure, problem, solve.start),
+        partial(measure, problem, solve.start, solve.begun),
         tol=settings.tol,
         maxiter=settings.maxiter,
         callback=settings.callback,
@@ -182,6 +192,3 @@ def _completed(solve: Search, factors: Factors, status: int) -> tuple[Factors, i
     finish = grow(problem, settings, start)
     solve.nit += finish.steps
     return (_found(solve, finish), CONVERGED) if finish.verified else (factors, status)
-
-
-__all__ = ["DIVERGED", "NOISE_FLOOR", "STOPPED_BY_CALLBACK", "Outcome", "search"]

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from .._namespace import Array, array_namespace
 from .._random import place
-from ._factors import Factors, degrees_of_freedom
-from ._problem import Problem, Settings
-from ._scale import Spread, spread
+from ._factors import Factors
+from ._problem import Problem, Settings, middle
+from ._scale import spread
 
 # Size from which on a few leading eigenvectors are cheaper by a block power method.
 DENSE_LIMIT = 400
@@ -21,17 +21,17 @@ class Start(NamedTuple):
     factors: Factors
     slope: float  # largest singular value of the subgradient at zero
     scale: float  # robust scale of the residual at zero
+    indefinite: bool  # whether negative eigenvalues outweigh the positive ones
 
 
-def offset_of(problem: Problem, values: Array) -> Array:
+def offset_of(problem: Problem, values: Array) -> Array | float:
     """Return what signs are taken around: the median where the measurements have a common mean.
 
     For ``a' X a`` with X positive semidefinite all signs would be the same.
     """
-    xp = array_namespace(values)
-    if problem.operator.centered:
-        return 0 * values[0]
-    return xp.sort(values)[values.shape[0] // 2]
+    if problem.operator.centered and not problem.intercept:
+        return 0.0
+    return middle(values)
 
 
 def spectral_start(problem: Problem, settings: Settings) -> Start:
@@ -41,10 +41,18 @@ def spectral_start(problem: Problem, settings: Settings) -> Start:
     """
     xp = array_namespace(problem.y)
     signs = problem.weights * xp.sign(problem.y - offset_of(problem, problem.y))
-    scale = spread(problem.y, settings.q, 1).scale
+    scale = spread(problem.y - offset_of(problem, problem.y), settings.q, 1).scale
     decompose = _eigen if problem.symmetric else _singular
     values, left, right = decompose(problem, signs, settings)
-    slope = float(values[0])
+    slope, indefinite = float(values[0]), False
+    if problem.symmetric:
+        lowest = -float(_eigen(problem, -signs, settings._replace(rank=1))[0][0])
+        indefinite = -lowest > slope
+    if not slope > 0:
+        raise ValueError(
+            "`A` and `y` show no direction in which X is positive: a negative semidefinite X needs "
+            "symmetric=False."
+        )
     if settings.init == "random":
         left = _gaussian(left, settings)
         right = left if problem.symmetric else _gaussian(right, settings)
@@ -55,8 +63,8 @@ def spectral_start(problem: Problem, settings: Settings) -> Start:
     size = settings.alpha * scale**0.5 * size
     left = xp.where(positive[None, :], left, _gaussian(left, settings)) * size
     if problem.symmetric:
-        return Start(Factors(left, left), slope, scale)
-    return Start(Factors(left, right * size), slope, scale)
+        return Start(Factors(left, left), slope, scale, indefinite)
+    return Start(Factors(left, right * size), slope, scale, False)
 
 
 def _gaussian(like: Array, settings: Settings) -> Array:
@@ -108,9 +116,3 @@ def leading_pair(problem: Problem, signs: Array, settings: Settings) -> tuple[Ar
     decompose = _eigen if problem.symmetric else _singular
     _, left, right = decompose(problem, signs, one)
     return left[:, 0], right[:, 0]
-
-
-def start_spread(problem: Problem, settings: Settings) -> Spread:
-    """Return the spread of the measurements themselves."""
-    needed = degrees_of_freedom(problem.operator.shape, 1, problem.symmetric)
-    return spread(problem.y, settings.q, max(1, needed))
