@@ -20,6 +20,7 @@ from definitions_relu import (  # noqa: F401
     prox_robust_square,
     reflect_slacks,
 )
+from definitions_recovery import *  # noqa: F403 - the definitions of another family
 from definitions_sampling import *  # noqa: F403 - the definitions of another family
 from kernel_cases_kaczmarz import kaczmarz_sweep  # noqa: F401
 

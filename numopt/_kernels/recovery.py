@@ -56,8 +56,8 @@ def row_quantile_abs(values: Array, counts: Array, q: float) -> Array:
     ordered = xp.sort(xp.where(there, xp.abs(values), infinity), axis=1)
     at = xp.astype(xp.floor(q * xp.astype(counts, values.dtype)), counts.dtype)
     at = xp.minimum(at, xp.clip(counts - 1, 0, None))
-    picked = xp.sum(xp.where(place[None, :] == at[:, None], ordered, 0 * values), axis=1)
-    return xp.where(counts > 0, picked, 0 * picked)
+    picked = xp.sum(xp.where(place[None, :] == at[:, None], ordered, xp.zeros_like(values)), axis=1)
+    return xp.where(counts > 0, picked, xp.zeros_like(picked))
 
 
 @kernel(min_size=4_000)
@@ -73,7 +73,7 @@ def entry_residuals(values: Array, columns: Array, counts: Array, L: Array, R: A
     for rows in _row_blocks(values.shape, R.shape[1]):
         there = _there(values[rows, :], counts[rows])
         product = xp.sum(L[rows, None, :] * _taken(R, columns[rows, :]), axis=2)
-        parts.append(xp.where(there, product - values[rows, :], 0 * product))
+        parts.append(xp.where(there, product - values[rows, :], xp.zeros_like(product)))
     return xp.concat(parts) if len(parts) > 1 else parts[0]
 
 
@@ -130,7 +130,7 @@ def entry_reweighted_step(
     quantiles = row_quantile_abs(residual, counts, q)
     scale = xp.clip(width * quantiles, floor, None)[:, None]
     weights = (scale / xp.maximum(xp.abs(residual), scale)) ** 2
-    weights = xp.where(_there(values, counts), weights, 0 * weights)
+    weights = xp.where(_there(values, counts), weights, xp.zeros_like(weights))
     k = R.shape[1]
     pairs = xp.reshape(R[:, :, None] * R[:, None, :], (R.shape[0], k * k))
     grams = entry_products(weights, columns, pairs)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from .._kernels.recovery import order_statistics
 from .._namespace import Array, array_namespace, device_of
 from ._factors import Factors
-from ._problem import Problem, Settings, objective
-from ._scale import needed_for, to_deviation
+from ._problem import Problem, Settings, magnitudes, objective, places_of
+from ._scale import to_deviation
 from ._start import Start, offset_of
 
 # Share of the largest error removed a step, near the solution of a well-conditioned problem.
@@ -37,17 +37,14 @@ class State(NamedTuple):
 
 def sensed(problem: Problem, settings: Settings, factors: Factors, step: int = 0) -> State:
     """Return the state of some factors: one pass over the measurements, two around a median."""
-    xp, y, (left, right) = array_namespace(problem.y), problem.y, factors
+    y, (left, right) = problem.y, factors
     if problem.intercept or not problem.operator.centered:
         y = y + offset_of(problem, problem.operator.forward(left, right) - y)
     residual, direction = problem.operator.sense(left, right, y, problem.weights)
     if not problem.intercept:
         residual = residual + (y - problem.y)
-    m = residual.shape[0]
-    needed = needed_for(problem.operator.shape, factors.rank, problem.symmetric)
-    quantile, agreed = order_statistics(
-        xp.abs(residual), min(int(settings.q * m), m - 1), min(needed, m) - 1
-    )
+    place, within, _ = places_of(problem, settings.q, factors.rank)
+    quantile, agreed = order_statistics(magnitudes(problem, residual), place, within)
     scale = quantile * to_deviation(settings.q)
     return State(factors, residual, direction, scale, agreed, scale, step)
 
@@ -124,12 +121,10 @@ def _scaled(G: Array, factor: Array, damp: Array) -> Array:
 
 def measure(problem: Problem, start: Start, begun: float, state: State) -> dict[str, Any]:
     """Return the record of a state: the one place where the loop waits for the device."""
-    needed = needed_for(problem.operator.shape, state.factors.rank, problem.symmetric)
+    enough = places_of(problem, DEFAULT_ETA, state.factors.rank)[2]
     scale, agreed = float(state.scale), float(state.agreed)
-    # Too few measurements to verify this rank: it never counts as solved.
-    error = agreed / start.scale if needed <= problem.operator.m else math.inf
-    if math.isinf(error) and math.isfinite(scale):
-        error = max(scale / start.scale, 1.0)
+    # With too few measurements to verify this rank it never counts as solved.
+    error = agreed / start.scale if enough else max(scale / start.scale, 1.0)
     return {
         "error": error,
         "fun": float(objective(problem, state.residual)),

@@ -86,8 +86,8 @@ def _masked(M: Array, mask: Array) -> Layout:
     values = xp.take_along_axis(M, order, axis=1)
     there = _front(counts, width)
     return Layout(
-        _in_rows(xp.where(there, values, 0 * values)),
-        _in_rows(xp.where(there, order, 0 * order)),
+        _in_rows(xp.where(there, values, xp.zeros_like(values))),
+        _in_rows(xp.where(there, order, xp.zeros_like(order))),
         counts,
     )
 
@@ -117,7 +117,7 @@ def _listed(values: Array, rows: Array, columns: Array, shape: tuple[int, int]) 
     there = _front(counts, width)
     at = xp.reshape(xp.take(columns, places), (shape[0], width))
     taken = xp.reshape(xp.take(values, places), (shape[0], width))
-    return Layout(xp.where(there, taken, 0 * taken), xp.where(there, at, 0 * at), counts)
+    return Layout(xp.where(there, taken, xp.zeros_like(taken)), xp.where(there, at, xp.zeros_like(at)), counts)
 
 
 def there_of(layout: Layout) -> Array:
@@ -155,4 +155,4 @@ def dense_of(layout: Layout, values: Array, width: int) -> Array:
     every = xp.arange(n * width, dtype=keys.dtype, device=device_of(values))
     at = xp.clip(xp.searchsorted(keys, every), None, n * w - 1)
     picked = xp.take(flat, at)
-    return xp.reshape(xp.where(xp.take(keys, at) == every, picked, 0 * picked), (n, width))
+    return xp.reshape(xp.where(xp.take(keys, at) == every, picked, xp.zeros_like(picked)), (n, width))

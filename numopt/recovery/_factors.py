@@ -65,7 +65,7 @@ def moved(frame: Frame, Z_left: Array, Z_right: Array) -> Factors:
     core = xp.concat(
         [
             xp.concat([eye * frame.values[None, :], eye], axis=1),
-            xp.concat([eye, 0 * eye], axis=1),
+            xp.concat([eye, xp.zeros_like(eye)], axis=1),
         ]
     )
     P, a = xp.linalg.qr(xp.concat([frame.left, Z_left], axis=1))

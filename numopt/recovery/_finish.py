@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 from .._namespace import Array, array_namespace, device_of
@@ -23,6 +24,10 @@ VISIBLE = 1e-2
 # Tries of another rank above the one that the spectrum shows.
 MORE_RANKS = 2
 LIMIT = 25
+# Components below this share of the largest may come from rounding and the tolerance alone.
+NEGLIGIBLE = 1e-6
+# Deviations from which on a residual counts the same in the choice of a rank.
+CUT = 3.0
 
 
 class Finish(NamedTuple):
@@ -67,7 +72,7 @@ def climb(
         refined = _refined(problem, settings, factors, floor)
         steps += refined.steps
         if refined.agreed <= floor:
-            exact = sharpened(problem, refined, floor)
+            exact = sharpened(problem, _reduced(problem, settings, refined, floor), floor)
             return Finish(exact, True, steps + exact.steps - refined.steps)
         if best is None or refined.scale < best.scale:
             best = refined
@@ -76,6 +81,23 @@ def climb(
             return Finish(best, False, steps)
         last = refined.scale
         factors = _grown(problem, settings, refined)
+
+
+def _reduced(problem: Problem, settings: Settings, refined: Refined, floor: float) -> Refined:
+    """Return verified factors without components as small as their residual, if that is as good."""
+    frame = frame_of(refined.factors)
+    values = [float(value) for value in frame.values]
+    keep = sum(value > NEGLIGIBLE * values[0] for value in values)
+    if not settings.prune or not 0 < keep < len(values):
+        return refined
+    trial = factors_of(frame, keep)
+    residual = residual_of(problem, trial)
+    found = spread_of(problem, residual, QUANTILE, keep)
+    if found.agreed > floor:
+        return refined
+    return refined._replace(
+        factors=trial, residual=residual, scale=found.scale, agreed=found.agreed
+    )
 
 
 def _refined(problem: Problem, settings: Settings, factors: Factors, floor: float) -> Refined:
@@ -126,7 +148,7 @@ def _weighted_median(values: Array, slopes: Array) -> Array:
     xp = array_namespace(values)
     weights = xp.abs(slopes)
     safe = xp.where(weights > 0, slopes, 1 + 0 * slopes)
-    ratios = xp.where(weights > 0, values / safe, 0 * values)
+    ratios = xp.where(weights > 0, values / safe, xp.zeros_like(values))
     order = xp.argsort(ratios)
     total = xp.cumulative_sum(xp.take(weights, order))
     at = xp.sum(xp.astype(total < total[-1] / 2, xp.int32))
@@ -153,22 +175,28 @@ def pruned(problem: Problem, settings: Settings, factors: Factors, scale: float)
 def noisy_fit(problem: Problem, settings: Settings, start: Start, factors: Factors) -> Finish:
     """Return the refined factors of the rank that noise allows for, from one direction up.
 
-    Ranks are compared by ``2 m log(scale) + dof log(m)``, the Bayesian information criterion with
-    a robust scale in place of the standard deviation.
+    Ranks are compared by ``sum_i min(res_i^2 / scale^2, cut^2) + dof log(m)``, the Bayesian
+    information criterion with a loss that outliers do not move, at the smallest scale seen.
     """
     m, floor, steps = problem.operator.m, settings.tol * start.scale, 0
-    frame = frame_of(factors)
-    best, best_value = None, math.inf
+    frame, tried = frame_of(factors), []
     for k in range(1, factors.rank + 1):
-        shape = problem.operator.shape
-        dof = degrees_of_freedom(shape, k, problem.symmetric)
-        if dof > m:
+        if degrees_of_freedom(problem.operator.shape, k, problem.symmetric) > m:
             break
         refined = refine(problem, factors_of(frame, k), floor=floor, limit=LIMIT, q=QUANTILE)
         steps += refined.steps
-        value = 2 * m * math.log(max(refined.scale, floor)) + dof * math.log(m)
-        if best is None or value < best_value:
-            best, best_value = refined, value
-        elif k >= best.factors.rank + 2:
+        tried.append(refined)
+        best = min(tried, key=partial(_criterion, problem, max(tried[-1].scale, floor)))
+        if k >= best.factors.rank + 2:
             break
-    return Finish(best, False, steps)
+    scale = max(min(item.scale for item in tried), floor)
+    return Finish(min(tried, key=partial(_criterion, problem, scale)), False, steps)
+
+
+def _criterion(problem: Problem, scale: float, refined: Refined) -> float:
+    """Return what ranks are compared by."""
+    xp = array_namespace(refined.residual)
+    loss = xp.sum(xp.clip(refined.residual**2 / scale**2, None, CUT**2))
+    rank = refined.factors.rank
+    dof = degrees_of_freedom(problem.operator.shape, rank, problem.symmetric)
+    return float(loss) + dof * math.log(problem.operator.m)

@@ -40,7 +40,8 @@ def problem_of(
     else:
         weights = _validate.as_array("weights", weights, ndim=1, dtype=dtype)
         _validate.non_negative("weights", _validate.same_shape("weights", weights, y.shape, "y"))
-    return Problem(operator, y, weights, symmetric, fit_intercept)
+    count = int(array_namespace(y).count_nonzero(y))
+    return Problem(operator, y, weights, symmetric, fit_intercept, count)
 
 
 def _same_dtype(y: Array, operator: SensingOperator) -> None:

@@ -201,7 +201,7 @@ class BlockSensing(FormedSensing):
         parts = []
         for _, block in self.blocks():
             for start in range(0, block.shape[0], height):
-                chunk = block[start : start + height, :]
+                chunk = block[start : min(block.shape[0], start + height), :]
                 matrices = xp.reshape(xp.take(chunk, self._packing.places, axis=1), (-1, d, d))
                 parts.append(xp.reshape(2 * xp.matmul(matrices, Q), (-1, d * k)))
         return xp.concat(parts) if len(parts) > 1 else parts[0]

@@ -299,7 +299,7 @@ def recover_entries(
     warm = _warm(entries, x0)
     with closing(settings.callback), quiet(), one_blas_thread(y):
         found, _ = _solved(entries, settings, warm)
-        problem = Problem(A, y, y * 0 + 1, False, False)
+        problem = Problem(A, y, y * 0 + 1, False, False, A.m)
         outcome = Outcome(
             found.state.factors, found.status, found.nit, found.history, found.ranks, 1.0
         )

@@ -11,7 +11,7 @@ from ._entries import Entries, there_of
 from ._factors import Factors, degrees_of_freedom, factors_of, frame_of
 from ._pca_result import RobustPCAResult
 from ._pca_search import NOISE_FLOOR, PcaOutcome, PcaSettings, verdict_of
-from ._scale import spread
+from ._scale import deviation
 from ._sweeps import zero_state
 
 # Residuals that count as agreeing where there is noise, in robust deviations.
@@ -42,7 +42,7 @@ def pca_report(
     residual = _observed(entries, entries.residual(factors))
     dof = max(1, degrees_of_freedom(entries.shape, factors.rank, False))
     xp = array_namespace(residual)
-    sigma = spread(residual, settings.rule.q, 1).scale
+    sigma = deviation(residual, settings.rule.q)
     status = _status(outcome.status, verdict, entries, unit, sigma)
     bound = tol if status == CONVERGED else INLIER * sigma
     inliers = int(xp.count_nonzero(xp.abs(residual) <= bound))
@@ -79,8 +79,8 @@ def pca_report(
 def _cleared(entries: Entries, factors: Factors) -> Factors:
     """Return the factors with zeros in rows and columns without entries."""
     xp, (left, right) = array_namespace(factors.left), factors
-    left = xp.where((entries.rows.counts > 0)[:, None], left, 0 * left)
-    right = xp.where((entries.columns.counts > 0)[:, None], right, 0 * right)
+    left = xp.where((entries.rows.counts > 0)[:, None], left, xp.zeros_like(left))
+    right = xp.where((entries.columns.counts > 0)[:, None], right, xp.zeros_like(right))
     return Factors(left, right)
 
 
@@ -104,7 +104,7 @@ def _split(data: PcaInput, factors: Factors, bound: float) -> tuple[Any, Any]:
         mask = xp.abs(residual) > bound
         if data.mask is not None:
             mask = mask & data.mask
-        return mask, xp.where(mask, residual, 0 * residual)
+        return mask, xp.where(mask, residual, xp.zeros_like(residual))
     M = data.matrix
     product = xp.vecdot(xp.take(left, M.row, axis=0), xp.take(right, M.col, axis=0))
     residual = xp.astype(M.data, left.dtype) - product

@@ -141,8 +141,8 @@ def _settled(search: PcaSearch, state: Sweep, nit: int) -> tuple[Sweep, Verdict,
 def _without_rows(state: Sweep, verdict: Verdict) -> Sweep:
     """Return the state with zeros in the poor rows and columns."""
     xp, (left, right) = array_namespace(state.factors.left), state.factors
-    left = xp.where(verdict.poor_rows[:, None], 0 * left, left)
-    right = xp.where(verdict.poor_columns[:, None], 0 * right, right)
+    left = xp.where(verdict.poor_rows[:, None], xp.zeros_like(left), left)
+    right = xp.where(verdict.poor_columns[:, None], xp.zeros_like(right), right)
     return state._replace(factors=Factors(left, right))
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from .._iterate import Callback
 from .._kernels.recovery import order_statistics
-from .._namespace import Array, array_namespace
+from .._namespace import Array, array_namespace, device_of
 from ._factors import Factors
 from ._operators import SensingOperator
-from ._scale import Spread, needed_for, spread
+from ._scale import Spread, needed_for, to_deviation
 
 
 class Problem(NamedTuple):
@@ -20,6 +21,7 @@ class Problem(NamedTuple):
     weights: Array  # (m,) non-negative
     symmetric: bool
     intercept: bool  # whether the same number is added to all measurements
+    count: int  # measurements that are not zero: those can verify a matrix
 
 
 class Settings(NamedTuple):
@@ -54,9 +56,34 @@ def middle(values: Array) -> Array:
     return order_statistics(values, place, place)[0]
 
 
+def magnitudes(problem: Problem, residual: Array) -> Array:
+    """Return the magnitudes of a residual, infinite for measurements of exactly zero.
+
+    With those, any matrix would agree that is zero.
+    """
+    xp, sizes = array_namespace(residual), array_namespace(residual).abs(residual)
+    if problem.count == problem.operator.m:
+        return sizes
+    infinity = xp.asarray(math.inf, dtype=sizes.dtype, device=device_of(sizes))
+    return xp.where(problem.y != 0, sizes, infinity)
+
+
+def places_of(problem: Problem, q: float, rank: int) -> tuple[int, int, bool]:
+    """Return where, among sorted magnitudes, a quantile is and the last one that must agree.
+
+    The third item tells whether there are enough measurements to verify a matrix of that rank.
+    """
+    needed = needed_for(problem.operator.shape, rank, problem.symmetric)
+    last = problem.count - 1
+    return min(int(q * problem.count), last), min(needed - 1, last), needed <= problem.count
+
+
 def spread_of(problem: Problem, residual: Array, q: float, rank: int) -> Spread:
     """Return the scale of a residual and the magnitude that decides on exact consensus."""
-    return spread(residual, q, needed_for(problem.operator.shape, rank, problem.symmetric))
+    place, within, enough = places_of(problem, q, rank)
+    quantile, agreed = order_statistics(magnitudes(problem, residual), place, within)
+    scale = float(quantile) * to_deviation(q)
+    return Spread(scale, float(agreed) if enough else math.inf)
 
 
 def objective(problem: Problem, residual: Array) -> Array:

@@ -108,6 +108,17 @@ def _step(problem: Problem, current: Refined, weights: Array) -> Factors:
     return moved(frame, *tangent)
 
 
+def centered(problem: Problem, weights: Array, values: Array) -> Array:
+    """Return values (m,) or columns (m, k) around their weighted means if there is an intercept.
+
+    That eliminates the intercept from the least squares problem.
+    """
+    if not problem.intercept:
+        return values
+    xp = array_namespace(values)
+    return values - xp.tensordot(weights, values, axes=1) / xp.sum(weights)
+
+
 def _direct(
     problem: Problem, frame: Frame, residual: Array, weights: Array
 ) -> tuple[Array, Array] | None:
@@ -119,6 +130,7 @@ def _direct(
     if J is None:
         return None
     xp = array_namespace(J)
+    residual, J = centered(problem, weights, residual), centered(problem, weights, J)
     weighted = J * weights[:, None]
     H = xp.matmul(J.T, weighted)
     eye = xp.eye(d * k, dtype=J.dtype, device=device_of(J))
@@ -140,14 +152,15 @@ def _conjugate(
     low rank, whatever the condition of the matrix itself.
     """
     xp = array_namespace(residual)
-    z = _adjoint(problem, frame, -weights * residual) * 0
+    residual = centered(problem, weights, residual)
     gradient = _adjoint(problem, frame, -weights * residual)
+    z = xp.zeros_like(gradient)
     p, rho = gradient, xp.sum(gradient * gradient)
     target = CG_RTOL**2 * float(rho)
     for _ in range(CG_STEPS):
         if not float(rho) > target:
             break
-        image = _forward(problem, frame, p)
+        image = centered(problem, weights, _forward(problem, frame, p))
         curvature = xp.sum(weights * image * image)
         if not float(curvature) > 0:
             break

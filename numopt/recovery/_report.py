@@ -8,11 +8,11 @@ from typing import Any
 from .._namespace import Array, array_namespace
 from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
 from ._factors import Factors, degrees_of_freedom, factors_of, frame_of
-from ._problem import Problem, Settings, middle, objective
+from ._problem import Problem, Settings, magnitudes, middle, objective
 from ._result import RecoveryResult
-from ._scale import CONSENSUS, spread
+from ._scale import CONSENSUS, deviation
 from ._search import DIVERGED, NOISE_FLOOR, Outcome
-from ._start import Start
+from ._start import Start, size_of
 
 # Residuals that count as agreeing where there is noise, in robust deviations.
 INLIER = 6.0
@@ -28,11 +28,13 @@ def report(
     residual = problem.operator.forward(factors.left, factors.right) - problem.y
     intercept = -float(middle(residual)) if problem.intercept else 0.0
     residual = residual + intercept
-    unit = spread(problem.y, settings.q, 1).scale if start is None else start.scale
+    unit = size_of(problem.y, settings.q) if start is None else start.scale
     exact = xp.abs(residual) <= settings.tol * unit
     dof = degrees_of_freedom(problem.operator.shape, factors.rank, problem.symmetric)
-    consensus = float(xp.count_nonzero(exact)) / max(dof, 1)
-    sigma = spread(residual, settings.q, 1).scale
+    consensus = float(xp.count_nonzero(magnitudes(problem, residual) <= settings.tol * unit)) / dof
+    if unit == 0:
+        consensus = problem.operator.m / dof
+    sigma = deviation(residual, settings.q)
     status = _status(outcome.status, consensus, sigma / unit if unit > 0 else 0.0)
     inliers = exact if status == CONVERGED else xp.abs(residual) <= INLIER * sigma
     count = int(xp.count_nonzero(inliers))

@@ -26,17 +26,11 @@ def to_deviation(q: float) -> float:
     return 1 / NormalDist().inv_cdf((1 + q) / 2)
 
 
-def spread(residual: Array, q: float, needed: int) -> Spread:
-    """Return the robust scale of a residual, and the magnitude that `needed` of it do not exceed.
-
-    Reading both is the one place where an iteration waits for the device.
-    """
-    xp, m = array_namespace(residual), residual.shape[0]
-    place = min(int(q * m), m - 1)
-    within = min(needed, m) - 1
-    quantile, agreed = order_statistics(xp.abs(residual), place, within)
-    scale = float(quantile) * to_deviation(q)
-    return Spread(scale, float(agreed) if needed <= m else math.inf)
+def deviation(values: Array, q: float) -> float:
+    """Return the robust standard deviation of a vector: a scaled quantile of its magnitudes."""
+    place = min(int(q * values.shape[0]), values.shape[0] - 1)
+    quantile = order_statistics(array_namespace(values).abs(values), place, place)[0]
+    return float(quantile) * to_deviation(q)
 
 
 def needed_for(shape: tuple[int, int], rank: int, symmetric: bool) -> int:

@@ -8,7 +8,7 @@ from .._namespace import Array, array_namespace
 from .._random import place
 from ._factors import Factors
 from ._problem import Problem, Settings, middle
-from ._scale import spread
+from ._scale import deviation
 
 # Size from which on a few leading eigenvectors are cheaper by a block power method.
 DENSE_LIMIT = 400
@@ -34,6 +34,14 @@ def offset_of(problem: Problem, values: Array) -> Array | float:
     return middle(values)
 
 
+def size_of(values: Array, q: float) -> float:
+    """Return the robust scale of the measurements, of those that are not zero if too many are."""
+    xp = array_namespace(values)
+    scale = deviation(values, q)
+    zeros = 1 - int(xp.count_nonzero(values)) / values.shape[0]
+    return scale if scale > 0 or zeros == 1 else deviation(values, zeros + (1 - zeros) * q)
+
+
 def spectral_start(problem: Problem, settings: Settings) -> Start:
     """Return small factors along the leading singular vectors of ``sum_i sign(y_i) A_i``.
 
@@ -41,7 +49,7 @@ def spectral_start(problem: Problem, settings: Settings) -> Start:
     """
     xp = array_namespace(problem.y)
     signs = problem.weights * xp.sign(problem.y - offset_of(problem, problem.y))
-    scale = spread(problem.y - offset_of(problem, problem.y), settings.q, 1).scale
+    scale = size_of(problem.y - offset_of(problem, problem.y), settings.q)
     decompose = _eigen if problem.symmetric else _singular
     values, left, right = decompose(problem, signs, settings)
     slope, indefinite = float(values[0]), False
@@ -56,10 +64,10 @@ def spectral_start(problem: Problem, settings: Settings) -> Start:
     if settings.init == "random":
         left = _gaussian(left, settings)
         right = left if problem.symmetric else _gaussian(right, settings)
-        values = 0 * values + values[0]
+        values = xp.zeros_like(values) + values[0]
     # Columns without a positive eigenvalue would stay zero for ever.
     positive = values > 0
-    size = xp.where(positive, xp.sqrt(xp.clip(values, 0, None) / slope), 0 * values + 1e-3)
+    size = xp.where(positive, xp.sqrt(xp.clip(values, 0, None) / slope), xp.zeros_like(values) + 1e-3)
     size = settings.alpha * scale**0.5 * size
     left = xp.where(positive[None, :], left, _gaussian(left, settings)) * size
     if problem.symmetric:

@@ -312,7 +312,7 @@ class EntrySensing(FormedSensing):
         at = xp.clip(at, None, self.m - 1)
         found = xp.take(xp.take(flat, order), at) == everywhere
         values = xp.take(xp.take(s, order), at)
-        return xp.reshape(xp.where(found, values, 0 * values), self.shape)
+        return xp.reshape(xp.where(found, values, xp.zeros_like(values)), self.shape)
 
 
 class FullEntrySensing(FormedSensing):
