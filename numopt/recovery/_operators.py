@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from math import prod
 from typing import Any, NamedTuple
 
 from .. import _validate
@@ -257,11 +257,13 @@ class DenseSensing(BlockSensing):
             raise ValueError(f"`A` must hold square matrices if symmetric=True, got {d1} by {d2}.")
         super().__init__((d1, d2), m, symmetric, A[:0, 0, 0])
         xp = array_namespace(A)
+        width = d1 * d2 if self._packing is None else d1 * (d1 + 1) // 2
+        self.nbytes = m * width * (8 if dtype == xp.float64 else 4)
+        _fits(self.nbytes)
         if self._packing is None:
             self.matrix = xp.reshape(A, (m, d1 * d2))
         else:
             self.matrix = xp.concat([self._packed(A[rows, :, :]) for rows in _chunks(m, d1 * d2)])
-        self.nbytes = prod(self.matrix.shape) * (8 if dtype == xp.float64 else 4)
 
     def _packed(self, A: Array) -> Array:
         xp, d = array_namespace(A), A.shape[1]
@@ -370,6 +372,25 @@ class SeededGaussianSensing(BlockSensing):
                 block = xp.take(block, self._packing.places, axis=1)
             parts.append(xp.reshape(block, (-1, *self.shape)))
         return xp.concat(parts) if len(parts) > 1 else parts[0]
+
+
+def available_memory() -> float:
+    """Return the bytes of memory that are free, infinite where the system does not tell."""
+    import os
+
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return math.inf
+
+
+def _fits(nbytes: int) -> None:
+    """Raise unless packed matrices of a size fit into memory."""
+    if nbytes > available_memory():
+        raise ValueError(
+            f"`A` needs {nbytes / 1e9:.2g} GB of memory once packed, more than is free; "
+            "SeededGaussianSensing and RankOneSensing take less."
+        )
 
 
 def _array(name: str, x: Any) -> Array:

@@ -34,6 +34,10 @@ SETTLED = 3
 LOCALIZED = 0.3
 RESETTLE = 8
 WIDER = 4.0
+# Sweeps that bring the last columns to rounding, and the scale relative to the tolerance at which
+# they end.
+SHARPENINGS = 8
+SHARP = 0.03
 
 
 class PcaSettings(NamedTuple):
@@ -135,7 +139,17 @@ def _settled(search: PcaSearch, state: Sweep, nit: int) -> tuple[Sweep, Verdict,
             break
         state, verdict = trial, other
         search.ranks.append(state.factors.rank)
+    for _ in range(SHARPENINGS):
+        if _worst(state, verdict) <= SHARP * search.settings.tol:
+            break
+        state, nit = sweep(search.entries, search.rule, search.settings.floor, state), nit + 1
     return state, verdict, nit
+
+
+def _worst(state: Sweep, verdict: Verdict) -> float:
+    """Return the largest scale of a column, of those that are explained."""
+    xp, scales = array_namespace(state.column_scales), state.column_scales
+    return float(xp.max(xp.where(verdict.poor_columns, xp.zeros_like(scales), scales)))
 
 
 def _without_rows(state: Sweep, verdict: Verdict) -> Sweep:

@@ -101,19 +101,19 @@ def _descended(solve: Search, factors: Factors) -> tuple[Factors, int]:
             finish = _attempted(solve, run.state)
             if finish.verified:
                 return _found(solve, finish), CONVERGED
-            if _at_rest(solve.settings, float(run.state.scale) / before):
+            if _at_rest(solve.settings, float(run.state.scale), before):
                 return run.best.factors, NOISE_FLOOR
             state = _cut(solve, run.state)
         else:
             return _stopped(solve, run)
 
 
-def _at_rest(settings: Settings, fall: float) -> bool:
-    """Return whether a descent is over that lowered the scale by a factor since it last waited.
+def _at_rest(settings: Settings, scale: float, before: float) -> bool:
+    """Return whether a descent is over whose scale hardly fell since the last attempt.
 
     The published method goes on for as long as it is let.
     """
-    return fall > FLOOR and (settings.polish or settings.noise)
+    return scale >= FLOOR * before and (settings.polish or settings.noise)
 
 
 def _stopped(solve: Search, run: Run[State]) -> tuple[Factors, int]:
