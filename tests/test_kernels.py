@@ -200,8 +200,7 @@ def cases():
         yield Case(*arguments)
     for name, label, arguments in kernel_cases_sampling.cases():
         yield Case("sampling", name, label, arguments)
-    for name, label, arguments in kernel_cases_recovery.cases():
-        yield Case("recovery", name, label, arguments)
+    yield from (Case("recovery", *item) for item in kernel_cases_recovery.cases())
     for name, label, arguments in relu_cases():
         yield Case("relu", name, label, arguments)
 

@@ -75,7 +75,12 @@ LIKE = np.empty(0)
             TypeError,
             "`y` must be float32 to match `A`",
         ),
-        ((csr_array(np.eye(6)), np.ones(6)), {"shape": (2, 3)}, ValueError, "square matrices|`shape`"),
+        (
+            (csr_array(np.eye(6)), np.ones(6)),
+            {"shape": (2, 3)},
+            ValueError,
+            "square matrices|`shape`",
+        ),
         (
             (recovery.FullEntrySensing((6, 8), like=LIKE), Y),
             {},

@@ -57,7 +57,7 @@ def test_nearly_all_trials_are_exact(options, rank, least):
 
 def test_certificate_can_be_rebuilt_from_the_result():
     planted = table(2)
-    result = numopt.robust_pca(planted.M, 3)
+    result = numopt.robust_pca(planted.M, 3, rng=0)
     residual = planted.M - result.L @ result.R.T
     agreeing = np.sum(abs(residual) <= 1e-8 * np.median(abs(planted.M)))
     assert result.consensus == pytest.approx(agreeing / (3 * (60 + 50 - 3)))
@@ -87,7 +87,7 @@ def principal_component_pursuit(M):
 def test_principal_component_pursuit_agrees():
     planted = table(3, r=2, p=0.05)
     pursuit = principal_component_pursuit(planted.M)
-    result = numopt.robust_pca(planted.M)
+    result = numopt.robust_pca(planted.M, rng=0)
     assert relative_error(pursuit, planted.X) < 1e-6
     assert relative_error(result.matrix(), pursuit) < 1e-6
 
@@ -96,7 +96,7 @@ def test_principal_component_pursuit_agrees():
 def test_missing_entries(rank):
     planted = table(4, r=2, n=80, d=70, observed=0.5)
     M = np.where(planted.mask, planted.M, np.nan)  # what is not observed is not read
-    result = numopt.robust_pca(M, rank, mask=planted.mask)
+    result = numopt.robust_pca(M, rank, mask=planted.mask, rng=0)
     assert is_exact(result, planted)
     np.testing.assert_array_equal(result.outlier_mask, planted.wrong & planted.mask)
 
@@ -126,7 +126,7 @@ def test_recovery_from_entries_is_the_same_problem(full):
         order = np.random.default_rng(0).permutation(planted.mask.sum())
         rows, columns = (x[order] for x in np.nonzero(planted.mask))
         A, y = recovery.EntrySensing(rows, columns, (80, 70), like=like), planted.M[rows, columns]
-    result = numopt.robust_low_rank_recovery(A, y, 4, symmetric=False)
+    result = numopt.robust_low_rank_recovery(A, y, 4, symmetric=False, rng=0)
     assert type(result) is numopt.RecoveryResult
     assert is_exact(result, planted)
     assert result.rank == 2
@@ -137,7 +137,7 @@ def test_rows_and_columns_beyond_help_are_listed():
     M, mask = planted.M.copy(), np.ones(planted.M.shape, dtype=bool)
     M[4], M[:, 9] = 30 * rng.normal(size=50), 30 * rng.normal(size=60)
     mask[11], mask[:, 2] = False, False
-    result = numopt.robust_pca(M, 3, mask=mask)
+    result = numopt.robust_pca(M, 3, mask=mask, rng=0)
     assert result.success
     assert (result.outlier_rows, result.outlier_columns) == ([4], [9])
     assert (result.empty_rows, result.empty_columns) == ([11], [2])
@@ -152,9 +152,9 @@ def test_rows_and_columns_beyond_help_are_listed():
 
 def test_subgradient_method_is_exact_where_few_entries_are_wrong():
     planted = table(8, p=0.1, n=100, d=100)
-    result = numopt.robust_pca(planted.M, 3, method="subgradient")
+    result = numopt.robust_pca(planted.M, 3, method="subgradient", rng=0)
     assert is_exact(result, planted)
-    assert result.nit > numopt.robust_pca(planted.M, 3).nit
+    assert result.nit > numopt.robust_pca(planted.M, 3, rng=0).nit
 
 
 def test_noise_is_averaged_out():
@@ -163,7 +163,7 @@ def test_noise_is_averaged_out():
     for seed in range(10):
         planted = table(20 + seed, n=100, d=80)
         rng = np.random.default_rng(seed)
-        result = numopt.robust_pca(planted.M + 0.1 * rng.normal(size=(100, 80)), 3, noise=True)
+        result = numopt.robust_pca(planted.M + 0.1 * rng.normal(size=(100, 80)), 3, noise=True, rng=0)
         assert result.success
         assert result.status == 2
         assert result.sigma == pytest.approx(0.1, rel=0.5)
@@ -177,7 +177,7 @@ def test_noise_is_averaged_out():
 def test_noise_that_was_not_announced_is_no_success():
     planted = table(9)
     M = planted.M + 0.1 * np.random.default_rng(0).normal(size=planted.M.shape)
-    result = numopt.robust_pca(M, 3)
+    result = numopt.robust_pca(M, 3, rng=0)
     assert result.status == 2
     assert not result.success
     assert "noise=True" in result.message
@@ -223,9 +223,9 @@ def test_transposing_permuting_and_scaling_do_not_matter(seed, power):
 
 def test_warm_start_needs_next_to_nothing():
     planted = table(13)
-    cold = numopt.robust_pca(planted.M, 3)
+    cold = numopt.robust_pca(planted.M, 3, rng=0)
     for x0 in (cold, (cold.L, cold.R)):
-        warm = numopt.robust_pca(planted.M, 3, x0=x0)
+        warm = numopt.robust_pca(planted.M, 3, x0=x0, rng=0)
         assert is_exact(warm, planted)
         assert warm.nit <= 3 < cold.nit
 

@@ -71,7 +71,7 @@ def robust_low_rank_recovery(
         ``A_i`` then matter.
     init : {"spectral", "random"}, default "spectral"
         Start along the eigenvectors of ``sum_i sign(y_i) A_i``, or along random vectors.
-    alpha : float, default 1e-6
+    alpha : float, default 1e-06
         Size of the start, relative to the matrix. A smaller one costs a few more iterations.
     step : {"quantile", "geometric"}, default "quantile"
         Steps as long as a quantile of the residual is large, or of a length that falls by a fixed

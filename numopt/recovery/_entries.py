@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from .._kernels.recovery import entry_products, entry_residuals
 from .._namespace import Array, array_namespace, device_of
 from ._factors import Factors
+from ._operators import SensingOperator
 
 
 class Layout(NamedTuple):
@@ -23,6 +24,8 @@ class Entries(NamedTuple):
     rows: Layout
     columns: Layout
     shape: tuple[int, int]
+    # Where, in the rows laid flat, each place of the columns is; (0, 0) for a full matrix.
+    crossing: Array
 
     @property
     def full(self) -> bool:
@@ -30,7 +33,7 @@ class Entries(NamedTuple):
         return int(self.rows.columns.shape[0]) == 0
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """Number of observed entries."""
         xp = array_namespace(self.rows.counts)
         return int(xp.sum(self.rows.counts))
@@ -38,9 +41,7 @@ class Entries(NamedTuple):
     def residual(self, factors: Factors) -> Array:
         """Return ``factors - entries`` by rows, zero behind the entries of a row."""
         rows = self.rows
-        return entry_residuals(
-            rows.values, rows.columns, rows.counts, factors.left, factors.right
-        )
+        return entry_residuals(rows.values, rows.columns, rows.counts, factors.left, factors.right)
 
     def scaled(self, factor: float) -> Entries:
         """Return the entries of the matrix times a factor."""
@@ -61,6 +62,7 @@ def full_entries(M: Array) -> Entries:
         Layout(M, none, xp.full((n,), d, dtype=integers, device=device)),
         Layout(_in_rows(transposed), none, xp.full((d,), n, dtype=integers, device=device)),
         (n, d),
+        none,
     )
 
 
@@ -74,22 +76,8 @@ def masked_entries(M: Array, mask: Array) -> Entries:
     """Return the entries of a matrix where a mask is true."""
     if bool(array_namespace(M).all(mask)):
         return full_entries(M)
-    return Entries(_masked(M, mask), _masked(M.T, mask.T), tuple(M.shape))
-
-
-def _masked(M: Array, mask: Array) -> Layout:
-    xp, integers = array_namespace(M), _integers(M)
-    counts = xp.sum(xp.astype(mask, integers), axis=1)
-    width = max(1, int(xp.max(counts)))
-    order = xp.argsort(xp.astype(~mask, xp.int8), axis=1, stable=True)[:, :width]
-    order = xp.astype(order, integers, copy=False)
-    values = xp.take_along_axis(M, order, axis=1)
-    there = _front(counts, width)
-    return Layout(
-        _in_rows(xp.where(there, values, xp.zeros_like(values))),
-        _in_rows(xp.where(there, order, xp.zeros_like(order))),
-        counts,
-    )
+    rows, columns = array_namespace(M).nonzero(mask)
+    return listed_entries(M[mask], rows, columns, (M.shape[0], M.shape[1]))
 
 
 def listed_entries(values: Array, rows: Array, columns: Array, shape: tuple[int, int]) -> Entries:
@@ -97,27 +85,36 @@ def listed_entries(values: Array, rows: Array, columns: Array, shape: tuple[int,
     integers = _integers(values)
     xp = array_namespace(values)
     rows, columns = xp.astype(rows, integers), xp.astype(columns, integers)
-    return Entries(
-        _listed(values, rows, columns, shape),
-        _listed(values, columns, rows, (shape[1], shape[0])),
-        shape,
-    )
+    by_rows, at = _listed(values, rows, columns, shape)
+    by_columns, _ = _listed(values, columns, rows, (shape[1], shape[0]))
+    crossing, _ = _listed(at, columns, rows, (shape[1], shape[0]))
+    return Entries(by_rows, by_columns, shape, crossing.values)
 
 
-def _listed(values: Array, rows: Array, columns: Array, shape: tuple[int, int]) -> Layout:
+def _listed(
+    values: Array, rows: Array, columns: Array, shape: tuple[int, int]
+) -> tuple[Layout, Array]:
+    """Return the layout of entries by rows, and where in it, laid flat, each of them is."""
     xp, device = array_namespace(values), device_of(values)
     order = xp.argsort(rows * shape[1] + columns)
-    values, columns = xp.take(values, order), xp.take(columns, order)
     firsts = xp.arange(shape[0] + 1, dtype=rows.dtype, device=device)
     indptr = xp.astype(xp.searchsorted(xp.take(rows, order), firsts), rows.dtype)
     counts = indptr[1:] - indptr[:-1]
     width = max(1, int(xp.max(counts)))
+    rank = xp.astype(xp.argsort(order), rows.dtype)
+    at = rows * width + rank - xp.take(indptr, rows)
+    values, columns = xp.take(values, order), xp.take(columns, order)
     places = indptr[:-1, None] + xp.arange(width, dtype=rows.dtype, device=device)[None, :]
     places = xp.reshape(xp.clip(places, 0, values.shape[0] - 1), (-1,))
     there = _front(counts, width)
-    at = xp.reshape(xp.take(columns, places), (shape[0], width))
+    names = xp.reshape(xp.take(columns, places), (shape[0], width))
     taken = xp.reshape(xp.take(values, places), (shape[0], width))
-    return Layout(xp.where(there, taken, xp.zeros_like(taken)), xp.where(there, at, xp.zeros_like(at)), counts)
+    layout = Layout(
+        xp.where(there, taken, xp.zeros_like(taken)),
+        xp.where(there, names, xp.zeros_like(names)),
+        counts,
+    )
+    return layout, at
 
 
 def there_of(layout: Layout) -> Array:
@@ -141,18 +138,28 @@ def _integers(like: Array) -> Any:
     return info.default_dtypes(device=device_of(like))["indexing"]
 
 
-def dense_of(layout: Layout, values: Array, width: int) -> Array:
-    """Return numbers at the entries of a layout as a matrix, zero elsewhere."""
-    if layout.columns.shape[0] == 0:
-        return values
-    xp, (n, w) = array_namespace(values), values.shape
-    offsets = xp.arange(n, dtype=layout.columns.dtype, device=device_of(values))[:, None] * width
-    there = xp.reshape(there_of(layout), (-1,))
-    # Places behind the entries of a row get keys beyond all others.
-    keys = xp.where(there, xp.reshape(offsets + layout.columns, (-1,)), n * width)
-    order = xp.argsort(keys)
-    keys, flat = xp.take(keys, order), xp.take(xp.reshape(values, (-1,)), order)
-    every = xp.arange(n * width, dtype=keys.dtype, device=device_of(values))
-    at = xp.clip(xp.searchsorted(keys, every), None, n * w - 1)
-    picked = xp.take(flat, at)
-    return xp.reshape(xp.where(xp.take(keys, at) == every, picked, xp.zeros_like(picked)), (n, width))
+class LayoutSensing(SensingOperator):
+    """Measurements of observed entries, in the order in which rows are laid out."""
+
+    symmetric = False
+
+    def __init__(self, entries: Entries) -> None:
+        self.entries, self.shape, self.like = entries, entries.shape, entries.rows.values
+        self.m = entries.rows.values.shape[0] * entries.rows.values.shape[1]
+
+    def forward(self, U: Array, V: Array) -> Array:
+        """Return ``<U_i, V_j>`` at the entries, zero behind those of a row."""
+        xp, rows = array_namespace(U), self.entries.rows
+        zeros = xp.zeros_like(rows.values)
+        return xp.reshape(entry_residuals(zeros, rows.columns, rows.counts, U, V), (-1,))
+
+    def adjoint_apply(self, s: Array, V: Array, transpose: bool = False) -> Array:
+        """Return the matrix with numbers s at the entries times V, or its transpose times V."""
+        xp, (rows, columns, _, crossing) = array_namespace(s), self.entries
+        if not transpose:
+            return entry_products(xp.reshape(s, rows.values.shape), rows.columns, V)
+        if self.entries.full:
+            return xp.matmul(xp.reshape(s, rows.values.shape).T, V)
+        crossed = xp.reshape(xp.take(s, xp.reshape(crossing, (-1,))), crossing.shape)
+        crossed = xp.where(there_of(columns), crossed, xp.zeros_like(crossed))
+        return entry_products(crossed, columns.columns, V)

@@ -124,8 +124,8 @@ def rank_of(problem: Problem, rank: Any) -> int:
     if rank is None:
         unknowns = 4 * d1 if problem.symmetric else 2 * (d1 + d2)
         return max(1, min(smallest, m // unknowns))
-    rank = _validate.count("rank", rank)
-    if not 1 <= rank <= smallest:
+    largest: int = _validate.count("rank", rank)
+    if not 1 <= largest <= smallest:
         raise ValueError(f"`rank` must be between 1 and {smallest}, got {rank}.")
     if m < degrees_of_freedom(problem.operator.shape, 1, problem.symmetric):
         warnings.warn(
@@ -133,7 +133,7 @@ def rank_of(problem: Problem, rank: Any) -> int:
             UserWarning,
             stacklevel=3,
         )
-    return rank
+    return largest
 
 
 def tolerance_of(y: Array, tol: Any) -> float:

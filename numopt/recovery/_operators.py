@@ -164,7 +164,9 @@ class BlockSensing(FormedSensing):
     def _matrix(self, g: Array) -> Array:
         """Return the matrix (d1, d2) that a flat or packed vector stands for."""
         xp = array_namespace(g)
-        return xp.reshape(g if self._packing is None else xp.take(g, self._packing.places), self.shape)
+        return xp.reshape(
+            g if self._packing is None else xp.take(g, self._packing.places), self.shape
+        )
 
     def forward(self, U: Array, V: Array) -> Array:
         """Return ``<A_i, U V'>`` (m,) for U (d1, k) and V (d2, k)."""

@@ -57,7 +57,7 @@ def robust_pca(
     Parameters
     ----------
     M : array, shape (n, d), or scipy.sparse matrix
-        float32, float64 or integers. The explicit entries of a sparse matrix are those observed,
+        Real numbers or integers. The explicit entries of a sparse matrix are those observed,
         and nothing of its full size is made.
     rank : int, optional
         Largest rank looked for. Default: one for every 4 (n + d) entries, at most a quarter of the
@@ -236,12 +236,12 @@ def _settings_of(entries: Entries, rank: Any, **options: Any) -> PcaSettings:
 def _rank(entries: Entries, rank: Any) -> int:
     n, d = entries.shape
     if rank is None:
-        by_count = entries.count // (4 * (n + d))
+        by_count = entries.total // (4 * (n + d))
         return max(1, min(by_count, min(n, d) // 4, LARGEST_DEFAULT_RANK))
-    rank = _validate.count("rank", rank)
-    if not 1 <= rank <= min(n, d):
+    largest: int = _validate.count("rank", rank)
+    if not 1 <= largest <= min(n, d):
         raise ValueError(f"`rank` must be between 1 and {min(n, d)}, got {rank}.")
-    return rank
+    return largest
 
 
 def _warm(entries: Entries, x0: Any) -> Factors | None:

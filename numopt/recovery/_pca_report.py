@@ -62,7 +62,7 @@ def pca_report(
         "singular_values": frame.values,
         "sigma": sigma,
         "n_inliers": inliers,
-        "outlier_fraction": 1 - inliers / entries.count,
+        "outlier_fraction": 1 - inliers / entries.total,
         "consensus": verdict.agreed / dof,
         "outlier_rows": _listed(verdict.poor_rows),
         "outlier_columns": _listed(verdict.poor_columns),
@@ -115,9 +115,7 @@ def _split(data: PcaInput, factors: Factors, bound: float) -> tuple[Any, Any]:
     return mask.tocsr(), kind((residual[outliers], places), shape=M.shape).tocsr()
 
 
-def _status(
-    status: int, verdict: Any, entries: Entries, unit: float, sigma: float
-) -> int:
+def _status(status: int, verdict: Any, entries: Entries, unit: float, sigma: float) -> int:
     """Return the status that the certificate allows for."""
     if not math.isfinite(sigma):
         return NON_FINITE
@@ -134,11 +132,9 @@ def _status(
     return NOISE_FLOOR if status == CONVERGED else status
 
 
-def _message(
-    status: int, fields: dict[str, Any], settings: PcaSettings, entries: Entries
-) -> str:
+def _message(status: int, fields: dict[str, Any], settings: PcaSettings, entries: Entries) -> str:
     """Return what happened and what to try."""
-    found = f"{fields['n_inliers']} of {entries.count} entries"
+    found = f"{fields['n_inliers']} of {entries.total} entries"
     if status == CONVERGED:
         left = len(fields["outlier_rows"]) + len(fields["outlier_columns"])
         but = f" {left} rows and columns could not be explained." if left else ""

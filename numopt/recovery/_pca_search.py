@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from .._iterate import Callback, Record, Run, iterate
 from .._namespace import Array, array_namespace
-from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
-from ._entries import Entries, Layout, there_of
+from .._result import CONVERGED, NON_FINITE, STOPPED_BY_CALLBACK
+from ._entries import Entries, Layout, LayoutSensing, there_of
 from ._factors import Factors, degrees_of_freedom, frame_of
+from ._problem import Problem
+from ._refine import gauss_newton
 from ._scale import CONSENSUS
-from ._sweeps import Rule, Sweep, clipped_start, median, sweep, truncated
+from ._sweeps import Rule, Sweep, clipped_start, median, sweep, truncated, zero_state
 
 NOISE_FLOOR = 2
 # Internal reasons to leave the loop for a moment.
@@ -30,14 +33,16 @@ STALLED_GAP = 0.3
 SMALL = 1e-2
 # Sweeps before a spectrum is looked at.
 SETTLED = 3
-# Share of a component in one row from which on that row is checked without it.
-LOCALIZED = 0.3
+# Share of a component in one row from which on it is left out for a try, in units of log(n) / n; a
+# random component has one of about 2.
+LOCALIZED = 3.0
 RESETTLE = 8
-WIDER = 4.0
-# Sweeps that bring the last columns to rounding, and the scale relative to the tolerance at which
-# they end.
-SHARPENINGS = 8
+WIDER = (16.0, 4.0, 2.0)
+# Scale of the worst column, relative to the tolerance, from which on joint steps follow; residuals,
+# relative to the entries, of those that they fit; and how many there are.
 SHARP = 0.03
+NEAR = (1e-5, 1e-3)
+JOINT_STEPS = 3
 
 
 class PcaSettings(NamedTuple):
@@ -66,7 +71,7 @@ class PcaSearch:
     lowest: float = math.inf
     idle: int = 0
     since: int = 0
-    last: Sweep | None = None  # where the last attempt ended
+    spectrum: list[float] = field(default_factory=list)  # of where the last attempt ended
 
 
 class Verdict(NamedTuple):
@@ -95,16 +100,17 @@ def pca_search(entries: Entries, settings: PcaSettings, warm: Factors | None) ->
     Attempts that agree exactly with entries are compared by how many, others by their scale.
     """
     search = PcaSearch(entries, settings, settings.rule)
-    best, best_key, status, nit = None, (0, -math.inf), NOISE_FLOOR, 0
+    best, status, nit = zero_state(entries), NOISE_FLOOR, 0
+    best_key: tuple[int, float] = (-1, 0.0)
     for rule, start in _attempts(search, warm):
         search.rule, search.lowest, search.idle, search.since = rule, math.inf, 0, 0
         state, status, nit = _attempt(search, start, nit)
-        search.last = state
+        search.spectrum = [float(value) for value in frame_of(state.factors).values]
         key, clean = (0, -_typical(state)), False
         if status == CONVERGED:
             state, verdict, nit = _settled(search, state, nit)
             key, clean = (verdict.surplus, 0.0), verdict.clean
-        if best is None or key > best_key:
+        if key > best_key:
             best, best_key = state, key
         if clean or status in (STOPPED_BY_CALLBACK, NON_FINITE) or nit >= settings.maxiter:
             break
@@ -126,6 +132,7 @@ def _settled(search: PcaSearch, state: Sweep, nit: int) -> tuple[Sweep, Verdict,
     """
     state, nit = sweep(search.entries, search.rule, search.settings.floor, state), nit + 1
     verdict = verdict_of(search.entries, state, search.settings.tol)
+    state, verdict, nit = _sharpened(search, state, verdict, nit)
     for _ in range(state.factors.rank):
         if not verdict.clean:
             trial = _without_rows(state, verdict)
@@ -139,10 +146,33 @@ def _settled(search: PcaSearch, state: Sweep, nit: int) -> tuple[Sweep, Verdict,
             break
         state, verdict = trial, other
         search.ranks.append(state.factors.rank)
-    for _ in range(SHARPENINGS):
-        if _worst(state, verdict) <= SHARP * search.settings.tol:
-            break
-        state, nit = sweep(search.entries, search.rule, search.settings.floor, state), nit + 1
+    return _sharpened(search, state, verdict, nit)
+
+
+def _sharpened(
+    search: PcaSearch, state: Sweep, verdict: Verdict, nit: int
+) -> tuple[Sweep, Verdict, int]:
+    """Return the state after joint steps for all rows and columns, where sweeps are slow.
+
+    Each is a least squares fit to the entries that nearly agree already, kept if more agree then.
+    """
+    entries, tol = search.entries, search.settings.tol
+    if verdict.clean and _worst(state, verdict) <= SHARP * tol:
+        return state, verdict, nit
+    xp, values = array_namespace(state.factors.left), entries.rows.values
+    y = xp.reshape(values, (-1,))
+    problem = Problem(LayoutSensing(entries), y, xp.ones_like(y), False, False, y.shape[0])
+    there = xp.reshape(there_of(entries.rows), (-1,))
+    for near in NEAR:
+        factors = state.factors
+        for _ in range(JOINT_STEPS):
+            residual = problem.operator.forward(*factors) - y
+            weights = xp.astype((xp.abs(residual) <= near) & there, y.dtype)
+            factors, nit = gauss_newton(problem, factors, residual, weights), nit + 1
+        trial = state._replace(factors=factors)
+        other = verdict_of(entries, trial, tol)
+        if other.surplus >= verdict.surplus:
+            state, verdict = trial, other
     return state, verdict, nit
 
 
@@ -163,19 +193,24 @@ def _without_rows(state: Sweep, verdict: Verdict) -> Sweep:
 def _resettled(search: PcaSearch, state: Sweep, nit: int) -> tuple[Sweep, int]:
     """Return the state after a few sweeps, the first with wide weights for rows to move."""
     settings, rule = search.settings, search.rule
-    state = sweep(search.entries, rule._replace(width=WIDER * rule.width), settings.floor, state)
+    for wider in WIDER:
+        wide = rule._replace(width=wider * rule.width)
+        state = sweep(search.entries, wide, settings.floor, state)
     for _ in range(RESETTLE):
         state, nit = sweep(search.entries, rule, settings.floor, state), nit + 1
         if _typical(state) <= settings.tol / 10:
             break
-    return state, nit + 1
+    return state, nit + len(WIDER)
 
 
 def _localized(state: Sweep) -> bool:
-    """Return whether the last component lies in a single row or column."""
+    """Return whether the last component lies in a few rows or columns more than chance has it."""
     frame = frame_of(state.factors)
     xp = array_namespace(frame.values)
-    return any(float(xp.max(side[:, -1] ** 2)) > LOCALIZED for side in (frame.left, frame.right))
+    sides = (frame.left, frame.right)
+    typical = [math.log(side.shape[0] + 1) / side.shape[0] for side in sides]
+    largest = [float(xp.max(side[:, -1] ** 2)) for side in sides]
+    return any(share > LOCALIZED * usual for share, usual in zip(largest, typical, strict=True))
 
 
 def verdict_of(entries: Entries, state: Sweep, tol: float) -> Verdict:
@@ -231,22 +266,19 @@ def _attempts(search: PcaSearch, warm: Factors | None) -> Any:
     if settings.rule.method != "reweighted" or not settings.prune:
         return
     yield settings.rule._replace(q=max(0.4, settings.rule.q), width=1.0), start
-    for rank in _ranks_by_gap(search.last, settings.rank):
+    for rank in _ranks_by_gap(search.spectrum, settings.rank):
         yield settings.rule, _start(search, rank)
 
 
-def _ranks_by_gap(state: Sweep, below: int) -> list[int]:
+def _ranks_by_gap(spectrum: list[float], below: int) -> list[int]:
     """Return the ranks below one, those before wide gaps of a spectrum first."""
-    values = [float(value) for value in frame_of(state.factors).values]
-    values = values + [0.0] * (below - len(values))
+    values = spectrum + [0.0] * (below - len(spectrum))
     least = 1e-3 * values[0] if values[0] > 0 else 1.0
     ratios = {k: max(values[k], least) / max(values[k - 1], least) for k in range(1, below)}
     return sorted(ratios, key=lambda k: (ratios[k], -k))
 
 
 def _state_of(entries: Entries, factors: Factors) -> Sweep:
-    from ._sweeps import zero_state
-
     return zero_state(entries)._replace(factors=factors)
 
 
@@ -276,7 +308,9 @@ def _attempt(search: PcaSearch, start: Sweep, nit: int) -> tuple[Sweep, int, int
         if run.status == CUT or (run.status == STALLED and _gap(run.state, STALLED_GAP)):
             if not search.settings.prune:
                 return run.best, STALLED, nit
-            state = truncated(run.state, _gap(run.state, STALLED_GAP if run.status == STALLED else GAP))
+            state = truncated(
+                run.state, _gap(run.state, STALLED_GAP if run.status == STALLED else GAP)
+            )
             search.ranks.append(state.factors.rank)
             search.lowest, search.idle, search.since = math.inf, 0, 0
             continue
@@ -333,7 +367,7 @@ def _gap(state: Sweep, ratio: float) -> int:
     values = [float(value) for value in frame_of(state.factors).values]
     if len(values) < 2 or values[0] == 0:
         return 0
-    ratios = [low / high if high > 0 else 1.0 for high, low in zip(values, values[1:])]
+    ratios = [low / high if high > 0 else 1.0 for high, low in pairwise(values)]
     k = ratios.index(min(ratios)) + 1
     return k if ratios[k - 1] < ratio else 0
 

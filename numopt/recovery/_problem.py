@@ -21,7 +21,7 @@ class Problem(NamedTuple):
     weights: Array  # (m,) non-negative
     symmetric: bool
     intercept: bool  # whether the same number is added to all measurements
-    count: int  # measurements that are not zero: those can verify a matrix
+    heard: int  # measurements that are not zero: those can verify a matrix
 
 
 class Settings(NamedTuple):
@@ -62,7 +62,7 @@ def magnitudes(problem: Problem, residual: Array) -> Array:
     With those, any matrix would agree that is zero.
     """
     xp, sizes = array_namespace(residual), array_namespace(residual).abs(residual)
-    if problem.count == problem.operator.m:
+    if problem.heard == problem.operator.m:
         return sizes
     infinity = xp.asarray(math.inf, dtype=sizes.dtype, device=device_of(sizes))
     return xp.where(problem.y != 0, sizes, infinity)
@@ -74,8 +74,8 @@ def places_of(problem: Problem, q: float, rank: int) -> tuple[int, int, bool]:
     The third item tells whether there are enough measurements to verify a matrix of that rank.
     """
     needed = needed_for(problem.operator.shape, rank, problem.symmetric)
-    last = problem.count - 1
-    return min(int(q * problem.count), last), min(needed - 1, last), needed <= problem.count
+    last = problem.heard - 1
+    return min(int(q * problem.heard), last), min(needed - 1, last), needed <= problem.heard
 
 
 def spread_of(problem: Problem, residual: Array, q: float, rank: int) -> Spread:

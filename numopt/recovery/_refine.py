@@ -50,7 +50,7 @@ def _evaluated(problem: Problem, factors: Factors, q: float, steps: int) -> Refi
 
 
 def _descend_l1(problem: Problem, current: Refined, floor: float, limit: int, q: float) -> Refined:
-    """Iteratively reweighted steps for the l1 norm, as long as they lower it."""
+    """Return the state after reweighted steps for the l1 norm, as long as they lower it."""
     value = float(objective(problem, current.residual))
     for _ in range(limit):
         if current.agreed <= floor or not math.isfinite(current.scale):
@@ -58,7 +58,7 @@ def _descend_l1(problem: Problem, current: Refined, floor: float, limit: int, q:
         xp = array_namespace(current.residual)
         smooth = max(current.scale, floor)
         weights = problem.weights / xp.clip(xp.abs(current.residual), smooth, None)
-        trial = _evaluated(problem, _step(problem, current, weights), q, current.steps + 1)
+        trial = _evaluated(problem, _moved(problem, current, weights), q, current.steps + 1)
         lowered = float(objective(problem, trial.residual))
         if not lowered < value:
             break
@@ -70,15 +70,14 @@ def _descend_l1(problem: Problem, current: Refined, floor: float, limit: int, q:
 
 
 def _redescend(problem: Problem, current: Refined, floor: float, limit: int, q: float) -> Refined:
-    """Steps with weights that fall like the square of the residual, until the scale stalls."""
+    """Return the state after steps whose weights fall like the squared residual."""
     best, idle = current, 0
     for _ in range(limit):
         if current.agreed <= floor or not math.isfinite(current.scale):
             break
-        xp = array_namespace(current.residual)
         width = max(WIDTH * current.scale, floor)
         weights = problem.weights / (1 + (current.residual / width) ** 2)
-        current = _evaluated(problem, _step(problem, current, weights), q, current.steps + 1)
+        current = _evaluated(problem, _moved(problem, current, weights), q, current.steps + 1)
         idle = 0 if current.scale < 0.98 * best.scale else idle + 1
         if current.scale < best.scale or current.agreed <= floor:
             best = current
@@ -92,19 +91,23 @@ def sharpened(problem: Problem, current: Refined, floor: float) -> Refined:
     xp = array_namespace(current.residual)
     agree = problem.weights * xp.astype(xp.abs(current.residual) <= floor, problem.y.dtype)
     for _ in range(SHARPENINGS):
-        trial = _evaluated(problem, _step(problem, current, agree), QUANTILE, current.steps + 1)
+        trial = _evaluated(problem, _moved(problem, current, agree), QUANTILE, current.steps + 1)
         if not trial.agreed < current.agreed / 2:
             return trial if trial.agreed < current.agreed else current
         current = trial
     return current
 
 
-def _step(problem: Problem, current: Refined, weights: Array) -> Factors:
+def _moved(problem: Problem, current: Refined, weights: Array) -> Factors:
+    return gauss_newton(problem, current.factors, current.residual, weights)
+
+
+def gauss_newton(problem: Problem, factors: Factors, residual: Array, weights: Array) -> Factors:
     """Return the factors after one weighted Gauss-Newton step."""
-    frame = frame_of(current.factors)
-    tangent = _direct(problem, frame, current.residual, weights)
+    frame = frame_of(factors)
+    tangent = _direct(problem, frame, residual, weights)
     if tangent is None:
-        tangent = _conjugate(problem, frame, current.residual, weights)
+        tangent = _conjugate(problem, frame, residual, weights)
     return moved(frame, *tangent)
 
 
@@ -183,7 +186,7 @@ def _forward(problem: Problem, frame: Frame, z: Array) -> Array:
 
 
 def _adjoint(problem: Problem, frame: Frame, s: Array) -> Array:
-    """Return the coordinates of ``sum_i s_i A_i`` on the tangent space, the adjoint of the above."""
+    """Return the coordinates of ``sum_i s_i A_i`` on the tangent space."""
     left = problem.operator.adjoint_apply(s, frame.right)
     if problem.symmetric:
         return 2 * left

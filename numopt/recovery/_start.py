@@ -67,7 +67,9 @@ def spectral_start(problem: Problem, settings: Settings) -> Start:
         values = xp.zeros_like(values) + values[0]
     # Columns without a positive eigenvalue would stay zero for ever.
     positive = values > 0
-    size = xp.where(positive, xp.sqrt(xp.clip(values, 0, None) / slope), xp.zeros_like(values) + 1e-3)
+    size = xp.where(
+        positive, xp.sqrt(xp.clip(values, 0, None) / slope), xp.zeros_like(values) + 1e-3
+    )
     size = settings.alpha * scale**0.5 * size
     left = xp.where(positive[None, :], left, _gaussian(left, settings)) * size
     if problem.symmetric:

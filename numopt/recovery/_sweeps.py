@@ -69,9 +69,7 @@ def _subgradient(
     """Return each row after a scaled subgradient step of the length of its residual."""
     del floor
     xp, k = array_namespace(L), L.shape[1]
-    sums, quantiles = entry_sign_step(
-        layout.values, layout.columns, layout.counts, L, R, rule.q
-    )
+    sums, quantiles = entry_sign_step(layout.values, layout.columns, layout.counts, L, R, rule.q)
     scales = to_deviation(rule.q) * quantiles
     eye = xp.eye(k, dtype=L.dtype, device=device_of(L))
     gram = xp.matmul(R.T, R)
@@ -112,16 +110,14 @@ def _centered(layout: Layout, center: float) -> Array:
     return xp.where(there_of(layout), layout.values - center, 0 * layout.values)
 
 
-def leading(
-    entries: Entries, rows: Array, columns: Array, rank: int, generator: Any
-) -> Factors:
+def leading(entries: Entries, rows: Array, columns: Array, rank: int, generator: Any) -> Factors:
     """Return balanced factors of about the best approximation to numbers at the entries.
 
     `rows` and `columns` hold the same numbers in the two layouts. Block power method; what was
     not observed counts as zero and is made up for by the observed share.
     """
     xp, (n, d) = array_namespace(rows), entries.shape
-    share = entries.count / (n * d)
+    share = entries.total / (n * d)
     width = min(n, d, rank + 4)
     Q = xp.linalg.qr(place(generator.normal(size=(d, width)), rows))[0]
     for _ in range(POWER_STEPS):
