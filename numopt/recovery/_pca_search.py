@@ -36,8 +36,9 @@ SETTLED = 3
 # Share of a component in one row from which on it is left out for a try, in units of log(n) / n; a
 # random component has one of about 2.
 LOCALIZED = 3.0
-RESETTLE = 8
-WIDER = (16.0, 4.0, 2.0)
+RESETTLE = 20
+CONVEX_SWEEPS = 30
+MEDIAN = 0.5
 # Scale of the worst column, relative to the tolerance, from which on joint steps follow; residuals,
 # relative to the entries, of those that they fit; and how many there are.
 SHARP = 0.03
@@ -133,13 +134,14 @@ def _settled(search: PcaSearch, state: Sweep, nit: int) -> tuple[Sweep, Verdict,
     state, nit = sweep(search.entries, search.rule, search.settings.floor, state), nit + 1
     verdict = verdict_of(search.entries, state, search.settings.tol)
     state, verdict, nit = _sharpened(search, state, verdict, nit)
-    for _ in range(state.factors.rank):
+    for _ in range(state.factors.rank + 3):
         if not verdict.clean:
             trial = _without_rows(state, verdict)
-        elif search.settings.prune and state.factors.rank > 1 and _localized(state):
-            trial = truncated(state, state.factors.rank - 1)
         else:
-            break
+            lower = _suspect(state) if search.settings.prune else 0
+            if not lower:
+                break
+            trial = truncated(state, lower)
         trial, nit = _resettled(search, trial, nit)
         other = verdict_of(search.entries, trial, search.settings.tol)
         if not other.surplus > verdict.surplus:
@@ -191,16 +193,27 @@ def _without_rows(state: Sweep, verdict: Verdict) -> Sweep:
 
 
 def _resettled(search: PcaSearch, state: Sweep, nit: int) -> tuple[Sweep, int]:
-    """Return the state after a few sweeps, the first with wide weights for rows to move."""
+    """Return the state after a few sweeps, the first of them for the l1 norm.
+
+    That is convex in a row: it leaves places where forgetful weights are stuck, and leaves rows
+    alone that agree already.
+    """
     settings, rule = search.settings, search.rule
-    for wider in WIDER:
-        wide = rule._replace(width=wider * rule.width)
-        state = sweep(search.entries, wide, settings.floor, state)
+    convex = rule._replace(method="subgradient", q=MEDIAN, eta=0.5)
+    for _ in range(CONVEX_SWEEPS):
+        state = sweep(search.entries, convex, settings.floor, state)
     for _ in range(RESETTLE):
         state, nit = sweep(search.entries, rule, settings.floor, state), nit + 1
         if _typical(state) <= settings.tol / 10:
             break
-    return state, nit + len(WIDER)
+    return state, nit + CONVEX_SWEEPS
+
+
+def _suspect(state: Sweep) -> int:
+    """Return a lower rank that may explain as much, 0 if nothing speaks for one."""
+    if state.factors.rank == 1:
+        return 0
+    return state.factors.rank - 1 if _localized(state) else _gap(state, GAP)
 
 
 def _localized(state: Sweep) -> bool:
@@ -305,7 +318,8 @@ def _attempt(search: PcaSearch, start: Sweep, nit: int) -> tuple[Sweep, int, int
     while True:
         run = _sweep_on(search, state, nit)
         nit = run.nit
-        if run.status == CUT or (run.status == STALLED and _gap(run.state, STALLED_GAP)):
+        at_stall = run.status == STALLED and not search.settings.noise
+        if run.status == CUT or (at_stall and _gap(run.state, STALLED_GAP)):
             if not search.settings.prune:
                 return run.best, STALLED, nit
             state = truncated(
