@@ -1,4 +1,5 @@
 from . import plotting as plotting
+from . import recovery as recovery
 from . import sketching as sketching
 from ._blocks import RowSource as RowSource
 from ._blocks import row_blocks as row_blocks
@@ -7,6 +8,10 @@ from ._version import __version__ as __version__
 from .constrained import EqualityResult as EqualityResult
 from .constrained import minimize_equality as minimize_equality
 from .progress import ProgressBar as ProgressBar
+from .recovery import RecoveryResult as RecoveryResult
+from .recovery import RobustPCAResult as RobustPCAResult
+from .recovery import robust_low_rank_recovery as robust_low_rank_recovery
+from .recovery import robust_pca as robust_pca
 from .regression import KronResult as KronResult
 from .regression import LstsqFactor as LstsqFactor
 from .regression import LstsqResult as LstsqResult
@@ -55,8 +60,10 @@ __all__ = [
     "LstsqResult",
     "PointCloudCost",
     "ProgressBar",
+    "RecoveryResult",
     "Result",
     "RowSource",
+    "RobustPCAResult",
     "SampledReLUResult",
     "ScoresResult",
     "StreamingCoreset",
@@ -80,6 +87,9 @@ __all__ = [
     "network_attack",
     "plotting",
     "row_blocks",
+    "recovery",
+    "robust_low_rank_recovery",
+    "robust_pca",
     "sinkhorn_divergence",
     "sketching",
     "top_eigenvector",

@@ -105,6 +105,7 @@ COST = np.random.default_rng(0).random((4, 5))
 X = np.linspace(0, 1, 5)[:, None]
 A = np.random.default_rng(1).normal(size=(40, 3))
 Z = np.random.default_rng(1).normal(size=(20, 2))
+SENSED = np.random.default_rng(1).normal(size=(40, 3, 3))
 SOLVES = {
     "ConvexReLUResult": lambda: numopt.convex_relu(Z, abs(Z[:, 0]), beta=0.1, rng=0),
     "ConvexReLUResult-not-solved": lambda: numopt.convex_relu(
@@ -121,6 +122,10 @@ SOLVES = {
     "LstsqResult": lambda: numopt.lstsq(A, A[:, 0]),
     "LstsqResult-sketched": lambda: numopt.lstsq(A, A[:, 0], method="sketch", sketch_size=8),
     "KronResult": lambda: numopt.kron_lstsq([A, A], np.ones((40, 40))),
+    "RecoveryResult": lambda: numopt.robust_low_rank_recovery(SENSED, 2 * SENSED[:, 0, 0]),
+    "RecoveryResult-zero": lambda: numopt.robust_low_rank_recovery(SENSED, np.zeros(40)),
+    "RobustPCAResult": lambda: numopt.robust_pca(np.outer(COST[0], COST[1]), 1),
+    "RobustPCAResult-not-solved": lambda: numopt.robust_pca(COST, 2, maxiter=1),
     "ScoresResult": lambda: numopt.lp_scores(A, 1),
     "ScoresResult-not-solved": lambda: numopt.lp_scores(A, 1, maxiter=1),
     "ScoresResult-bounds": lambda: numopt.lp_scores(A, 3, kind="sensitivity", bounds=True),
@@ -144,6 +149,8 @@ RECORDS = {
     "KronResult": set(),
     "EqualityResult": {"fun", "optimality", "constr_violation", "step", "rtol", "inner"}
     | {"delta_w", "eta1", "eta2"},
+    "RecoveryResult": {"fun", "scale", "rank", "seconds"},
+    "RobustPCAResult": {"scale", "rank"},
     "ScoresResult": set(),
     "CoresetResult": {"size"},
     "LpResult": {"fun"},
@@ -160,6 +167,14 @@ NUMBERS = {
     },
     "KronResult": {float: ["residual_norm", "backward_error"], int: ["sketch_size", "rank"]},
     "EqualityResult": {float: ["optimality", "constr_violation"], int: ["ncev"]},
+    "RecoveryResult": {
+        float: ["sigma", "outlier_fraction", "consensus", "intercept", "step_final"],
+        int: ["rank", "n_inliers"],
+    },
+    "RobustPCAResult": {
+        float: ["sigma", "outlier_fraction", "consensus"],
+        int: ["rank", "n_inliers"],
+    },
     "ScoresResult": {
         float: ["total", "stderr", "residual"],
         int: ["rank", "n_solves", "n_passes"],

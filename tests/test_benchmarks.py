@@ -42,7 +42,7 @@ def declared():
 BENCHMARKS = list(declared())
 
 
-PROBLEMS = ["constrained", "import", "regression", "relu", "sampling", "transport"]
+PROBLEMS = ["constrained", "import", "recovery", "regression", "relu", "sampling", "transport"]
 
 
 def test_benchmarks_are_found():

@@ -24,6 +24,7 @@ PICTURES = {
         "control",
         "divergence",
         "fits",
+        "hall",
         "images",
         "ionosphere",
         "rings",

@@ -8,6 +8,7 @@ import math
 from typing import Any, NamedTuple
 
 import definitions
+import kernel_cases_recovery
 import kernel_cases_regression
 import kernel_cases_sampling
 import numba
@@ -200,6 +201,7 @@ def cases():
         yield Case(*arguments)
     for name, label, arguments in kernel_cases_sampling.cases():
         yield Case("sampling", name, label, arguments)
+    yield from (Case("recovery", *item) for item in kernel_cases_recovery.cases())
     for name, label, arguments in relu_cases():
         yield Case("relu", name, label, arguments)
 
@@ -323,6 +325,7 @@ def large_arguments():
         yield "transport", "sparsify_fill", (*sparse, indptr)
         yield "transport", "gram_apply", (*sparse, rng.random(500), rng.normal(size=330))
     yield from kernel_cases_regression.large_arguments()
+    yield from (("recovery", *item) for item in kernel_cases_recovery.large())
     for name, arguments in kernel_cases_sampling.large():
         yield "sampling", name, arguments
 

@@ -1,0 +1,207 @@
+"""Arguments of `robust_low_rank_recovery`, checked and brought into one form."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from .. import _validate
+from .._namespace import Array, array_namespace, device_of
+from .._random import generator
+from ._factors import Factors, degrees_of_freedom
+from ._operators import DenseSensing, SensingOperator
+from ._problem import Problem, Settings
+from ._result import RecoveryResult
+from ._structured import MatrixFreeSensing, SparseSensing
+
+DEFAULT_TOL = {"float64": 1e-8, "float32": 1e-4}
+
+
+def problem_of(
+    A: Any, y: Any, *, shape: Any, symmetric: Any, weights: Any, fit_intercept: Any
+) -> Problem:
+    """Return the validated problem."""
+    if not isinstance(symmetric, bool) or not isinstance(fit_intercept, bool):
+        raise TypeError("`symmetric` and `fit_intercept` must be bools.")
+    _validate.common_namespace(y=y, weights=weights)
+    operator = operator_of(A, y, shape, symmetric)
+    dtype = operator.like.dtype
+    _validate.common_namespace(y=y, A=operator.like)
+    if _validate.common_float(y=y) != dtype and y.dtype != dtype:
+        _same_dtype(y, operator)
+    y = _validate.as_array("y", y, ndim=1, dtype=dtype)
+    if y.shape[0] != operator.m:
+        raise ValueError(
+            f"`y` must have {operator.m} entries to match `A`, got shape {tuple(y.shape)}."
+        )
+    _validate.finite("y", y)
+    if weights is None:
+        weights = y * 0 + 1
+    else:
+        weights = _validate.as_array("weights", weights, ndim=1, dtype=dtype)
+        _validate.non_negative("weights", _validate.same_shape("weights", weights, y.shape, "y"))
+    count = int(array_namespace(y).count_nonzero(y))
+    return Problem(operator, y, weights, symmetric, fit_intercept, count)
+
+
+def _same_dtype(y: Array, operator: SensingOperator) -> None:
+    xp = array_namespace(y)
+    if xp.isdtype(y.dtype, "real floating"):
+        raise TypeError(f"`y` must be {operator.like.dtype} to match `A`, got {y.dtype}.")
+
+
+def operator_of(A: Any, y: Array, shape: Any, symmetric: bool) -> SensingOperator:
+    """Return the measurements as an operator, symmetric or not as asked for."""
+    if isinstance(A, SensingOperator):
+        operator = A
+    elif hasattr(A, "tocsr"):
+        operator = SparseSensing(A, _given(shape, symmetric, A), symmetric)
+    elif hasattr(A, "matvec") and hasattr(A, "rmatvec"):
+        operator = _of_linear_operator(A, y, _given(shape, symmetric, A), symmetric)
+    else:
+        operator = _dense(A, y, shape, symmetric)
+    d1, d2 = operator.shape
+    if symmetric and d1 != d2:
+        raise ValueError(
+            f"`A` must measure square matrices if symmetric=True, got {d1} by {d2}; "
+            "use symmetric=False."
+        )
+    if operator.symmetric != symmetric:
+        raise ValueError(
+            f"`A` measures {'symmetric' if operator.symmetric else 'rectangular'} matrices: "
+            f"use symmetric={operator.symmetric}."
+        )
+    return operator
+
+
+def _given(shape: Any, symmetric: bool, A: Any) -> tuple[int, int]:
+    """Return the shape of the unknown matrix, which a flat operator does not tell."""
+    if shape is not None:
+        return shape  # type: ignore[no-any-return]
+    d = round(A.shape[1] ** 0.5)
+    if not symmetric or d * d != A.shape[1]:
+        raise ValueError("`shape` must be given for an operator on flat matrices.")
+    return d, d
+
+
+def _of_linear_operator(
+    A: Any, y: Array, shape: tuple[int, int], symmetric: bool
+) -> SensingOperator:
+    if A.shape[1] != shape[0] * shape[1]:
+        raise ValueError(
+            f"`A` must take {shape[0] * shape[1]} numbers for `shape` {shape}, got {A.shape}."
+        )
+    dtype = _validate.common_float(y=y)
+    return MatrixFreeSensing(
+        lambda X: A.matvec(X.reshape(-1)),
+        lambda s: A.rmatvec(s).reshape(shape),
+        shape,
+        A.shape[0],
+        like=array_namespace(y).astype(y[:0], dtype),
+        symmetric=symmetric,
+    )
+
+
+def _dense(A: Any, y: Array, shape: Any, symmetric: bool) -> SensingOperator:
+    xp = _validate.common_namespace(A=A, y=y)
+    dtype = _validate.common_float(A=A, y=y)
+    if A.ndim == 2:
+        d1, d2 = _given(shape, symmetric, A)
+        if A.shape[1] != d1 * d2:
+            raise ValueError(
+                f"`A` must have {d1 * d2} columns for `shape` {(d1, d2)}, got {tuple(A.shape)}."
+            )
+        A = xp.reshape(A, (A.shape[0], d1, d2))
+    elif shape is not None and tuple(A.shape[1:]) != tuple(shape):
+        raise ValueError(f"`shape` is {shape}, but `A` holds matrices {tuple(A.shape[1:])}.")
+    return DenseSensing(xp.astype(A, dtype, copy=False), symmetric)
+
+
+def rank_of(problem: Problem, rank: Any) -> int:
+    """Return the largest rank looked for: as given, or what the measurements can tell."""
+    d1, d2 = problem.operator.shape
+    m, smallest = problem.operator.m, min(d1, d2)
+    if rank is None:
+        unknowns = 4 * d1 if problem.symmetric else 2 * (d1 + d2)
+        return max(1, min(smallest, m // unknowns))
+    largest: int = _validate.count("rank", rank)
+    if not 1 <= largest <= smallest:
+        raise ValueError(f"`rank` must be between 1 and {smallest}, got {rank}.")
+    if m < degrees_of_freedom(problem.operator.shape, 1, problem.symmetric):
+        warnings.warn(
+            f"{m} measurements are fewer than the unknowns of a matrix of rank 1.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return largest
+
+
+def tolerance_of(y: Array, tol: Any) -> float:
+    """Return the tolerance: as given, or the default of the dtype."""
+    if tol is not None:
+        return _validate.positive("tol", tol)
+    return DEFAULT_TOL["float32" if y.dtype == array_namespace(y).float32 else "float64"]
+
+
+def settings_of(problem: Problem, rank: Any, tol: Any, rng: Any, **options: Any) -> Settings:
+    """Return the validated options."""
+    if options["scaling"] not in ("auto", True, False):
+        raise ValueError(f"`scaling` must be 'auto', True or False, got {options['scaling']!r}.")
+    for name in ("prune", "polish", "noise"):
+        if not isinstance(options[name], bool):
+            raise TypeError(f"`{name}` must be a bool, got {type(options[name]).__name__}.")
+    eta, decay = options.pop("eta"), options.pop("decay")
+    step = _validate.choice("step", options.pop("step"), ("quantile", "geometric"))
+    if decay is not None and step != "geometric":
+        raise ValueError("`decay` is an option of step 'geometric' only.")
+    return Settings(
+        rank=rank_of(problem, rank),
+        init=_validate.choice("init", options.pop("init"), ("spectral", "random")),
+        alpha=_validate.positive("alpha", options.pop("alpha")),
+        step=step,
+        q=_validate.fraction("q", options.pop("q")),
+        eta=None if eta is None else _validate.positive("eta", eta),
+        decay=None if decay is None else _validate.fraction("decay", decay),
+        tol=tolerance_of(problem.y, tol),
+        maxiter=_validate.count("maxiter", options.pop("maxiter")),
+        generator=generator(rng),
+        callback=_validate.optional_callable("callback", options.pop("callback")),
+        **options,
+    )
+
+
+def warm_factors(problem: Problem, x0: Any) -> Factors | None:
+    """Return the factors of a warm start."""
+    if x0 is None:
+        return None
+    if isinstance(x0, RecoveryResult):
+        x0 = x0.U if problem.symmetric else (x0.L, x0.R)
+    if problem.symmetric:
+        U = _factor("x0", x0, problem, 0)
+        return Factors(U, U)
+    if not isinstance(x0, tuple) or len(x0) != 2:
+        raise ValueError("`x0` must be a pair (L, R) for a rectangular matrix.")
+    left, right = _factor("x0[0]", x0[0], problem, 0), _factor("x0[1]", x0[1], problem, 1)
+    if left.shape[1] != right.shape[1]:
+        raise ValueError("`x0` must be a pair of factors with equally many columns.")
+    return Factors(left, right)
+
+
+def _factor(name: str, x: Any, problem: Problem, side: int) -> Array:
+    _validate.common_namespace(y=problem.y, **{name: x})
+    _validate.common_float(**{name: x})
+    x = _validate.as_array(name, x, ndim=2, dtype=problem.y.dtype)
+    d = problem.operator.shape[side]
+    if x.shape[0] != d:
+        raise ValueError(f"`{name}` must have {d} rows, got shape {tuple(x.shape)}.")
+    return _validate.finite(name, x)
+
+
+def zero_factors(problem: Problem) -> Factors:
+    """Return the factors of the zero matrix, with one column."""
+    xp, like = array_namespace(problem.y), problem.y
+    d1, d2 = problem.operator.shape
+    left = xp.zeros((d1, 1), dtype=like.dtype, device=device_of(like))
+    if problem.symmetric:
+        return Factors(left, left)
+    return Factors(left, xp.zeros((d2, 1), dtype=like.dtype, device=device_of(like)))
