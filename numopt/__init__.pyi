@@ -2,6 +2,10 @@ from . import plotting as plotting
 from . import sketching as sketching
 from ._result import Result as Result
 from ._version import __version__ as __version__
+from .completion import MatrixCompletionResult as MatrixCompletionResult
+from .completion import RankPathResult as RankPathResult
+from .completion import matrix_completion as matrix_completion
+from .completion import rank_path as rank_path
 from .constrained import EqualityResult as EqualityResult
 from .constrained import minimize_equality as minimize_equality
 from .progress import ProgressBar as ProgressBar
@@ -46,8 +50,10 @@ __all__ = [
     "LpResult",
     "LstsqFactor",
     "LstsqResult",
+    "MatrixCompletionResult",
     "PointCloudCost",
     "ProgressBar",
+    "RankPathResult",
     "Result",
     "SampledReLUResult",
     "ScoresResult",
@@ -65,10 +71,12 @@ __all__ = [
     "lp_scores",
     "lstsq",
     "lstsq_factor",
+    "matrix_completion",
     "minimize_equality",
     "n_patterns_for",
     "network_attack",
     "plotting",
+    "rank_path",
     "sinkhorn_divergence",
     "sketching",
     "total_sensitivity",
