@@ -16,6 +16,7 @@ import pytest
 from array_api_extra.testing import assert_close
 from conftest import LIBRARIES, ROOT, to_numpy
 from definitions import dense_cost
+from kernel_cases_completion import completion_cases, large_completion
 from kernel_cases_kaczmarz import kaczmarz_cases, large_kaczmarz
 from kernel_cases_relu import large_relu_arguments, relu_cases
 from scipy.sparse import csr_array
@@ -201,13 +202,17 @@ def cases():
         yield Case("sampling", name, label, arguments)
     for name, label, arguments in relu_cases():
         yield Case("relu", name, label, arguments)
+    for name, label, arguments in completion_cases():
+        yield Case("completion", name, label, tuple(arguments))
 
 
 CASES = list(cases())
 # These return indices or take them.
-INDEXING = {"sparsify_count", "sparsify_fill", "schur_cg", "sparse_embedding_apply_csr"}
+INDEXING = {"sparsify_count", "sparsify_fill", "schur_cg", "sparse_embedding_apply_csr"} | {
+    name for name, _, _ in completion_cases()
+}
 # Where the reference is all there is.
-REFERENCES = {"residual_gradient_extended"}
+REFERENCES = {"residual_gradient_extended", "masked_ls_sketch"}
 COMPILED = [case for case in CASES if case.name not in REFERENCES]
 
 
@@ -318,6 +323,7 @@ def large_arguments():
         yield "transport", "sparsify_fill", (*sparse, indptr)
         yield "transport", "gram_apply", (*sparse, rng.random(500), rng.normal(size=330))
     yield from kernel_cases_regression.large_arguments()
+    yield from (("completion", *item) for item in large_completion())
     for name, arguments in kernel_cases_sampling.large():
         yield "sampling", name, arguments
 

@@ -16,7 +16,7 @@ from .._dispatch import kernel
 from .._namespace import Array, array_namespace, device_of
 from ._padded import BLOCK_ENTRIES, Block, gathered, in_order, padded_blocks
 
-# The power of eps that, times its trace, is added to the diagonal of a Gram matrix. A row with fewer
+# The power of eps that, times its trace, goes on the diagonal of a Gram matrix. A row with fewer
 # entries than unknowns then has a factor, and its correction is close to the smallest one; what
 # corrections converge to stays the same.
 RIDGE = 0.75

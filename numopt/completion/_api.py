@@ -70,8 +70,8 @@ def matrix_completion(
     mask : array of bool, shape (m, n), optional
         Which entries of a dense `M` were seen.
     weights : array or sparse matrix, optional
-        Non-negative weights, in the form of `M`: dense (m, n), sparse with the same entries, or (N,)
-        in the order of the values. Entries of weight 0 count as not seen. Default is 1.
+        Non-negative weights, in the form of `M`: dense (m, n), sparse with the same entries, or
+        (N,) in the order of the values. Entries of weight 0 count as not seen. Default is 1.
     reg : float or ("count", float), default 0.0
         Regularization, in the unit of the values. ("count", c) regularizes each row and column
         by c times the number of its entries.
