@@ -70,11 +70,11 @@ def test_ill_conditioned_matrices_need_the_path():
     """Eight seeds of condition 1e3: all found with the path, none without in as many sweeps."""
     with_path, without = [], []
     for seed in range(8):
-        M, truth = sampled(300, 300, 6, 4.0, 1e3, seed)
-        result = numopt.matrix_completion(M, 6, rng=0, tol=1e-7)
+        M, truth = sampled(400, 400, 8, 3.0, 1e3, seed)
+        result = numopt.matrix_completion(M, 8, rng=0, tol=1e-7)
         with_path.append((error(result, truth) < 1e-6, result.nit))
         plain = numopt.matrix_completion(
-            M, 6, rng=0, continuation=False, momentum=0.0, maxiter=60, tol=1e-7
+            M, 8, rng=0, continuation=False, momentum=0.0, maxiter=60, tol=1e-7
         )
         without.append(error(plain, truth) < 1e-6)
     assert all(found and nit <= 60 for found, nit in with_path)
@@ -237,9 +237,9 @@ def test_gauss_newton_goes_on_to_the_information_limit(ratio, kappa):
     assert result.success
     assert error(result, (U, V)) < 1e-5
     plain = numopt.matrix_completion(
-        M, r, rng=0, tol=1e-9, polish=None, path_factor=0.7, maxiter=result.nit
+        M, r, rng=0, tol=1e-9, polish=None, path_factor=0.7, momentum=0.0, maxiter=result.nit
     )
-    assert error(plain, (U, V)) > 1e-4
+    assert error(plain, (U, V)) > 10 * error(result, (U, V))
 
 
 def test_single_precision():
@@ -252,16 +252,16 @@ def test_single_precision():
 
 
 def test_one_row_with_a_third_of_the_entries():
-    U, V = lowrank(300, 1500, 3)
-    rng = np.random.default_rng(0)
-    mask = rng.random((300, 1500)) < 0.02
+    U, V = lowrank(300, 6000, 3)
+    mask = np.random.default_rng(0).random((300, 6000)) < 0.008
     mask[7] = True
     rows, columns = np.nonzero(mask)
-    keep = np.bincount(rows, minlength=300).max() / rows.size
-    M = rows, columns, np.einsum("ij,ij->i", U[rows], V[columns]), (300, 1500)
-    assert keep > 0.1
-    result = numopt.matrix_completion(M, 3, rng=0, tol=1e-9)
-    assert error(result, (U, V)) < 1e-6
+    M = rows, columns, np.einsum("ij,ij->i", U[rows], V[columns]), (300, 6000)
+    assert np.bincount(rows).max() > max(0.25 * rows.size, 4096)  # beyond what is buffered
+    for inner in ("pcg", "exact"):
+        result = numopt.matrix_completion(M, 3, reg=0.5, inner=inner, tol=1e-7, rng=0)
+        assert result.success
+        assert relative_gradient(M, result.X, result.Y, 0.5) < 1e-6
 
 
 def test_empty_rows_and_columns():

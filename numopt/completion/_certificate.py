@@ -11,7 +11,7 @@ from ._observations import Observations
 from ._sweep import Model, inner_all
 
 # Steps of the Lanczos iteration at most, and the relative change at which it is done.
-_STEPS, _SETTLED = 200, 1e-10
+_STEPS, _SETTLED = 200, 1e-9
 
 
 def convex_certificate(task: Task, model: Model) -> tuple[float, float]:
@@ -21,10 +21,11 @@ def convex_certificate(task: Task, model: Model) -> tuple[float, float]:
     the objective. Residuals scaled until their largest singular value is `reg` are feasible for
     its dual problem.
     """
-    problem = task.problem
+    xp, problem = array_namespace(model.X), task.problem
     side, reg = problem.seen.rows, problem.reg
     residual = side.residual(model.X, model.Y)
-    sigma = spectral_norm(problem.seen, residual, task)
+    slack = 2 * max(_SETTLED, float(xp.finfo(residual.dtype).eps))
+    sigma = (1 + slack) * spectral_norm(problem.seen, residual, task)
     share = min(1.0, reg / sigma) if sigma > 0 else 1.0
     u = share * residual
     primal = 0.5 * inner(residual, residual) + 0.5 * reg * (inner_all(model.X) + inner_all(model.Y))
@@ -42,7 +43,7 @@ def spectral_norm(seen: Observations, values: Array, task: Task) -> float:
     v = place(rng.standard_normal((seen.shape[1], 1)), values)
     V = v / xp.linalg.vector_norm(v)
     U = V[:0, :]
-    largest, steps = 0.0, min(_STEPS, *seen.shape)
+    largest, settled, steps = 0.0, 0, min(_STEPS, *seen.shape)
     diagonal: list[float] = []
     beside: list[float] = []
     for step in range(steps):
@@ -58,7 +59,8 @@ def spectral_norm(seen: Observations, values: Array, task: Task) -> float:
         beta = float(xp.linalg.vector_norm(v))
         beside.append(beta)
         found = _bidiagonal_norm(diagonal, beside, values)
-        if found - largest <= _SETTLED * found or beta <= _SETTLED * found:
+        settled = settled + 1 if found - largest <= _SETTLED * found else 0
+        if settled == 3 or beta <= _SETTLED * found:
             return found
         largest = found
         V = xp.concat([V, v / beta], axis=1)

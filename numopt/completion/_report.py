@@ -55,8 +55,9 @@ def reported(task: Task, found: Fit, certify: bool, note: str = "") -> MatrixCom
         history=[in_units(record, task) for record in found.history],
     )
     result.message = message(task, result, found.error) + note
-    fold = task.problem.reg, task.problem.by_count, task.problem.bias_unit, task.problem.nonneg
-    result._attach(seen, (fold[0] * scale, *fold[1:]))
+    problem = task.problem
+    unit = None if problem.bias_unit is None else problem.bias_unit * root
+    result._attach(seen, (problem.reg * scale, problem.by_count, unit, problem.nonneg))
     return result
 
 

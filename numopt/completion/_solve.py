@@ -30,8 +30,9 @@ _PATH_DEPTH = {"float64": 1e-7, "float32": 1e-4}
 _SCHEDULE = ((4.0, 0.5, 0.1), (2.5, 0.7, 0.1), (0.0, 0.97, 0.01))
 # A path slower than this is run with momentum, and this much of it.
 _SLOW, _SLOW_MOMENTUM = 0.9, 0.9
-# Sweeps with a relative change of the objective below a tenth of the tolerance before giving up.
-_PATIENCE = 5
+# Sweeps in a row that change the objective by no more than this many rounding errors before giving
+# up. The objective is flat long before its gradient is small, whose square it follows.
+_PATIENCE, _FLAT = 10, 8.0
 
 
 class Settings(NamedTuple):
@@ -77,6 +78,8 @@ class Alternation:
         """Take note of the size of the data, and of the time."""
         self.problem, self.settings = problem, settings
         self.norm = problem.seen.norm()
+        data = problem.seen.rows.data
+        self.flat = _FLAT * float(array_namespace(data).finfo(data.dtype).eps)
         self.began = time.perf_counter()
 
     def first(self, model: Model, top: float | None) -> State:
@@ -123,7 +126,7 @@ class Alternation:
         half_way = entry._replace(X=model.X, row_bias=model.row_bias)
         fun = objective(problem, half_way, second.loss)
         change = abs(state.fun - fun) / fun if fun > 0 else 0.0
-        moving = state.on_path or not change < 0.1 * self.settings.tol
+        moving = state.on_path or not change <= self.flat
         after = state._replace(
             model=model,
             entry=model,

@@ -108,7 +108,7 @@ def _solve_rows(
     entries = data, side.indices, side.indptr, side.weights
     how = problem.inner
     if problem.nonneg:
-        return kernels.masked_ls_nonneg(*entries, W, X, reg, W.shape[1])
+        return kernels.masked_ls_nonneg(*entries, W, X, reg, W.shape[1] if how.steps else 0)
     method = how.method if how.method != "auto" else cheapest(side, W.shape[1], how.steps)
     if method == "exact":
         return kernels.masked_ls_exact(*entries, W, X, reg)
@@ -160,7 +160,7 @@ _PASSES = 1.5
 
 def evaluated(problem: Problem, model: Model) -> Half:
     """Return loss and squared gradient of both sides of a model, in two passes."""
-    how = problem._replace(inner=Inner("pcg", 0, 0.0), nonneg=False)
+    how = problem._replace(inner=Inner("pcg", 0, 0.0))
     first = half_sweep(how, problem.seen.rows, model, 0.0, 0)[1]
     second = half_sweep(how, problem.seen.columns, model.flipped(), 0.0, 1)[1]
     return Half(first.loss, first.square + second.square, 0.0)
