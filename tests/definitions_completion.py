@@ -68,7 +68,7 @@ def _cg(A, w, x, g, shift, inverse, steps, rtol):
 
 
 def masked_ls_pcg(data, indices, indptr, weights, W, X, reg, steps, rtol):
-    def solve(i, A, w, x, g, shift):
+    def solve(_, A, w, x, g, shift):
         diagonal = (w[:, None] * A**2).sum(axis=0) + shift
         inverse = np.diag(1 / np.where(diagonal > 0, diagonal, np.inf))
         return *_cg(A, w, x, g, shift, inverse, steps, rtol), 50.0
@@ -79,7 +79,7 @@ def masked_ls_pcg(data, indices, indptr, weights, W, X, reg, steps, rtol):
 def masked_ls_exact(data, indices, indptr, weights, W, X, reg):
     eps = float(np.finfo(data.dtype).eps)
 
-    def solve(i, A, w, x, g, shift):
+    def solve(_, A, w, x, g, shift):
         G = _gram(A, w, shift, eps)
         new = x + _inverse(G) @ g
         return new, 1.0, float(np.linalg.cond(G.astype(float)))
@@ -105,7 +105,7 @@ def masked_ls_sketch(data, indices, indptr, weights, W, X, reg, signs, size, ste
 def masked_ls_nonneg(data, indices, indptr, weights, W, X, reg, sweeps):
     eps = float(np.finfo(data.dtype).eps)
 
-    def solve(i, A, w, x, g, shift):
+    def solve(_, A, w, x, g, shift):
         G, x, g = _gram(A, w, shift, eps), x.copy(), g.copy()
         for _ in range(sweeps):
             for j in range(x.size):

@@ -34,7 +34,7 @@ def completion_cases():
         "wide": problem(6, 90, 19, 0.7, 1.0),
     }
     for label, (*start, X, reg, rng) in settings.items():
-        data, columns, indptr, weights, W = start
+        data, columns, indptr, _, W = start
         k, n = W.shape[1], W.shape[0]
         yield "masked_ls_pcg", label, (*start, X, reg, 3, 1e-2)
         yield "masked_ls_pcg", f"{label}-evaluation", (*start, X, reg, 0, 0.0)

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -316,4 +317,4 @@ def test_objective_never_rises_without_momentum():
     M, _ = sampled(80, 60, 3, 4.0, noise=0.2)
     result = numopt.matrix_completion(M, 3, reg=0.5, continuation=False, momentum=0.0, rng=0)
     values = [record["fun"] for record in result.history]
-    assert all(b <= a * (1 + 1e-12) for a, b in zip(values, values[1:], strict=False))
+    assert all(b <= a * (1 + 1e-12) for a, b in pairwise(values))

@@ -200,10 +200,8 @@ def cases():
         yield Case(*arguments)
     for name, label, arguments in kernel_cases_sampling.cases():
         yield Case("sampling", name, label, arguments)
-    for name, label, arguments in relu_cases():
-        yield Case("relu", name, label, arguments)
-    for name, label, arguments in completion_cases():
-        yield Case("completion", name, label, tuple(arguments))
+    for family, own in (("relu", relu_cases()), ("completion", completion_cases())):
+        yield from (Case(family, name, label, tuple(given)) for name, label, given in own)
 
 
 CASES = list(cases())
