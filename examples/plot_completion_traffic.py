@@ -2,8 +2,8 @@
 Filling in a metro network
 ==========================
 
-Gates count the passengers who enter 80 metro stations of Hangzhou, every ten minutes from six in the
-morning to midnight, for a week. Suppose that two fifths of the counts are lost. A day at a station
+Gates count the passengers who enter 80 metro stations of Hangzhou, every ten minutes from six in
+the morning to midnight, for a week. Suppose that two fifths of the counts are lost. A day at a station
 looks like other days at other stations: most are a mixture of a few patterns, commuters in the
 morning, commuters in the evening, visitors in between. The table of all station-days, one row each,
 is close to a matrix of low rank, and the counts that are left are enough to find it.
@@ -61,7 +61,9 @@ left = (~lost).reshape(flow.shape)
 means = (flow * left).sum(axis=1, keepdims=True) / np.maximum(left.sum(axis=1, keepdims=True), 1)
 by_station = np.broadcast_to(means, flow.shape).reshape(table.shape)
 slots = np.arange(table.shape[1])
-lines = np.stack([np.interp(slots, slots[~gone], row[~gone]) for row, gone in zip(table, lost)])
+lines = np.stack(
+    [np.interp(slots, slots[~gone], row[~gone]) for row, gone in zip(table, lost, strict=True)]
+)
 guesses = {
     "mean of the station": by_station,
     "line to the next count": lines,

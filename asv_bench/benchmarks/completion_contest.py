@@ -119,7 +119,7 @@ def sweeps_exact(name, goals):
 
 
 def ill_conditioned(seeds):
-    """Yield how many of eight ill-conditioned matrices are found to 1e-6, and in how many sweeps."""
+    """Yield how many ill-conditioned matrices are found to 1e-6, and in how many sweeps."""
     n = 150 if QUICK else 800
     found, plain, peer, sweeps = 0, 0, [], []
     for seed in range(seeds):

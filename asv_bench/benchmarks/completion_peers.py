@@ -47,9 +47,9 @@ def seconds_of_a_sweep(fit, few=1, many=4, repeats=3):
 def fit_soft_impute(dense, mask, rank, error, limit):
     """Return the seconds that soft-impute takes to an error, None if it does not in time.
 
-    Mazumder, Hastie and Tibshirani 2010: fill in, take singular values less a threshold, again, with
-    the threshold going down. Written here, as no release of a library with it can be installed;
-    with a randomized decomposition of the right rank, which is in its favor.
+    Mazumder, Hastie and Tibshirani 2010: fill in, take singular values less a threshold, again,
+    with the threshold going down. Written here, as no release of a library with it can be
+    installed; with a randomized decomposition of the right rank, which is in its favor.
     """
     from sklearn.utils.extmath import randomized_svd
 
