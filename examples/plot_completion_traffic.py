@@ -3,10 +3,10 @@ Filling in a metro network
 ==========================
 
 Gates count the passengers who enter 80 metro stations of Hangzhou, every ten minutes from six in
-the morning to midnight, for a week. Suppose that two fifths of the counts are lost. A day at a station
-looks like other days at other stations: most are a mixture of a few patterns, commuters in the
-morning, commuters in the evening, visitors in between. The table of all station-days, one row each,
-is close to a matrix of low rank, and the counts that are left are enough to find it.
+the morning to midnight, for a week. Suppose that two fifths of the counts are lost. A day at a
+station looks like other days at other stations: most are a mixture of a few patterns, commuters in
+the morning, commuters in the evening, visitors in between. The table of all station-days, one row
+each, is close to a matrix of low rank, and the counts that are left are enough to find it.
 """
 
 # %%

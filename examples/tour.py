@@ -631,19 +631,16 @@ def metro(folder: Path) -> list[Row]:
     lost = np.random.default_rng(0).random(table.shape) < 0.4
     seen = np.where(lost, np.nan, table)
     rows = []
-    for problem, rank, reg in (
-        ("metro counts, 40 % lost", 10, 300.0),
-        ("the same, proved", 25, 3e3),
-    ):
+    stops = ("metro counts, 40 % lost", 10, 300.0), ("the same, proved", 40, 1e3)
+    for problem, rank, reg in stops:
         result, seconds = timed(
             lambda rank=rank, reg=reg: numopt.matrix_completion(
                 seen, rank, reg=reg, tol=1e-7, rng=0
             )
         )
         checks = completion_checks(table, lost, reg, result)
-        rows.append(
-            Row("matrix_completion", problem, "560 x 108", seconds, checks[: 2 + len(rows)])
-        )
+        checks = checks[: 2 + len(rows)]  # the rank of the first binds: it has no gap to close
+        rows.append(Row("matrix_completion", problem, "560 x 108", seconds, checks))
         if not rows[1:]:
             draw_metro(folder / "metro.png", table, seen, result.X @ result.Y.T)
     return rows
@@ -664,7 +661,7 @@ def completion_checks(table, lost, reg, result) -> list[Check]:
     gap = primal - (dual * values).sum() + 0.5 * (dual**2).sum()
     return [
         Check("gradient", 2 * slope / size, 1e-6),
-        Check("lost", error, 0.25),
+        Check("lost", error, 0.2),
         Check("gap", gap / primal, 1e-5, low=-1e-12),
     ]
 

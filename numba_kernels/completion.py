@@ -14,8 +14,8 @@ from ._jit import jit
 from ._simd import REGISTER, TILE, add_rows, add_squares, add_tile, dots, scaled_row
 
 _RIDGE = 0.75
-# Entries of a row that are copied next to one another: all steps of an iteration go over the copy of
-# a row that is not longer; the Gram matrix of a longer one is summed up part by part.
+# Entries of a row that are copied next to one another: all steps of an iteration go over the copy
+# of a row that is not longer; Gram matrices are summed up in parts.
 _BUFFERED, _PART = 4096, 256
 _CHUNKS = 64
 # Rows of the work space of a row: model, gradient, inverse diagonal, direction, its image.
