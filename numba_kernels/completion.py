@@ -184,37 +184,45 @@ def _begin(work, x, shift):
         work[_G, j] = -shift * x[j]
 
 
+@jit()
+def _pcg_rows(part, data, indices, indptr, values, weighted, features, X, reg, steps, rtol, out):
+    k = X.shape[1]
+    new, loss, square, taken = out
+    first, last = _chunk(indptr, part)
+    size = min(_largest_row(indptr, first, last), _BUFFERED)
+    buffer = np.empty((size if steps > 1 else 0, features.shape[1]), X.dtype)
+    own = np.arange(size).astype(indices.dtype)
+    work = np.empty((5, features.shape[1]), X.dtype)
+    for i in range(first, last):
+        begin, end = indptr[i], indptr[i + 1]
+        if begin == end:
+            continue
+        where, w = indices[begin:end], values[begin:end]
+        _begin(work, X[i], reg[i])
+        loss[i] = _set_up(features, where, data[begin:end], w, weighted, work)
+        square[i] = _dot(work[_G], work[_G])
+        if steps > 0:
+            _add_diagonal(features, where, w, weighted, work)
+            if end - begin <= buffer.shape[0]:
+                _gather(features, where, w, False, buffer)
+                near = own[: end - begin]
+                taken[i] = _pcg(buffer, near, w, weighted, reg[i], steps, rtol, work)
+            else:
+                taken[i] = _pcg(features, where, w, weighted, reg[i], steps, rtol, work)
+        new[i] = work[_X, :k]
+
+
 @jit(parallel=True)
 def masked_ls_pcg(data, indices, indptr, weights, W, X, reg, steps, rtol):
-    m, k = X.shape
+    m = X.shape[0]
     new, loss, square = np.zeros_like(X), np.zeros(m, X.dtype), np.zeros(m, X.dtype)
     taken = np.zeros(m, X.dtype)
+    out = new, loss, square, taken
     weighted = weights is not None
     values = data if weights is None else weights
     features = _padded(W)
     for part in prange(_CHUNKS):
-        first, last = _chunk(indptr, part)
-        size = min(_largest_row(indptr, first, last), _BUFFERED)
-        buffer = np.empty((size if steps > 1 else 0, features.shape[1]), X.dtype)
-        own = np.arange(size).astype(indices.dtype)
-        work = np.empty((5, features.shape[1]), X.dtype)
-        for i in range(first, last):
-            begin, end = indptr[i], indptr[i + 1]
-            if begin == end:
-                continue
-            where, w = indices[begin:end], values[begin:end]
-            _begin(work, X[i], reg[i])
-            loss[i] = _set_up(features, where, data[begin:end], w, weighted, work)
-            square[i] = _dot(work[_G], work[_G])
-            if steps > 0:
-                _add_diagonal(features, where, w, weighted, work)
-                if end - begin <= buffer.shape[0]:
-                    _gather(features, where, w, False, buffer)
-                    near = own[: end - begin]
-                    taken[i] = _pcg(buffer, near, w, weighted, reg[i], steps, rtol, work)
-                else:
-                    taken[i] = _pcg(features, where, w, weighted, reg[i], steps, rtol, work)
-            new[i] = work[_X, :k]
+        _pcg_rows(part, data, indices, indptr, values, weighted, features, X, reg, steps, rtol, out)
     return new, loss, square, taken
 
 
@@ -291,32 +299,39 @@ def _add_solution(R, work, k):
         x[j] += g[j]
 
 
+@jit()
+def _exact_rows(part, data, indices, indptr, values, weighted, features, X, reg, out):
+    k, size = X.shape[1], features.shape[1]
+    new, loss, square = out
+    first, last = _chunk(indptr, part)
+    buffer, G = np.empty((_PART, size), X.dtype), np.empty((size, size), X.dtype)
+    work = np.empty((5, size), X.dtype)
+    for i in range(first, last):
+        begin, end = indptr[i], indptr[i + 1]
+        if begin == end:
+            continue
+        where, w = indices[begin:end], values[begin:end]
+        _begin(work, X[i], reg[i])
+        loss[i] = _set_up(features, where, data[begin:end], w, weighted, work)
+        square[i] = _dot(work[_G], work[_G])
+        G[:] = 0
+        _add_gram(features, where, w, weighted, buffer, G)
+        _add_ridge(G, reg[i])
+        _factor(G)
+        _add_solution(G, work, k)
+        new[i] = work[_X, :k]
+
+
 @jit(parallel=True)
 def masked_ls_exact(data, indices, indptr, weights, W, X, reg):
-    m, k = X.shape
+    m = X.shape[0]
     new, loss, square = np.zeros_like(X), np.zeros(m, X.dtype), np.zeros(m, X.dtype)
+    out = new, loss, square
     weighted = weights is not None
     values = data if weights is None else weights
     features = _padded(W)
-    size = features.shape[1]
     for part in prange(_CHUNKS):
-        first, last = _chunk(indptr, part)
-        buffer, G = np.empty((_PART, size), X.dtype), np.empty((size, size), X.dtype)
-        work = np.empty((5, size), X.dtype)
-        for i in range(first, last):
-            begin, end = indptr[i], indptr[i + 1]
-            if begin == end:
-                continue
-            where, w = indices[begin:end], values[begin:end]
-            _begin(work, X[i], reg[i])
-            loss[i] = _set_up(features, where, data[begin:end], w, weighted, work)
-            square[i] = _dot(work[_G], work[_G])
-            G[:] = 0
-            _add_gram(features, where, w, weighted, buffer, G)
-            _add_ridge(G, reg[i])
-            _factor(G)
-            _add_solution(G, work, k)
-            new[i] = work[_X, :k]
+        _exact_rows(part, data, indices, indptr, values, weighted, features, X, reg, out)
     taken = np.ones(m, X.dtype)
     return new, loss, square, taken
 
@@ -351,35 +366,55 @@ def _descend(G, work, k, sweeps):
                 g[other] -= G[j, other] * step
 
 
+@jit()
+def _nonneg_rows(part, data, indices, indptr, values, weighted, features, X, reg, sweeps, out):
+    k, size = X.shape[1], features.shape[1]
+    new, loss, square = out
+    first, last = _chunk(indptr, part)
+    buffer, G = np.empty((_PART, size), X.dtype), np.empty((size, size), X.dtype)
+    work = np.empty((5, size), X.dtype)
+    for i in range(first, last):
+        begin, end = indptr[i], indptr[i + 1]
+        if begin == end:
+            continue
+        where, w = indices[begin:end], values[begin:end]
+        _begin(work, X[i], reg[i])
+        loss[i] = _set_up(features, where, data[begin:end], w, weighted, work)
+        square[i] = _projected_square(work)
+        if sweeps > 0:
+            G[:] = 0
+            _add_gram(features, where, w, weighted, buffer, G)
+            _add_ridge(G, reg[i])
+            _mirror(G, k)
+            _descend(G, work, k, sweeps)
+        new[i] = work[_X, :k]
+
+
 @jit(parallel=True)
 def masked_ls_nonneg(data, indices, indptr, weights, W, X, reg, sweeps):
-    m, k = X.shape
+    m = X.shape[0]
     new, loss, square = np.zeros_like(X), np.zeros(m, X.dtype), np.zeros(m, X.dtype)
+    out = new, loss, square
     weighted = weights is not None
     values = data if weights is None else weights
     features = _padded(W)
-    size = features.shape[1]
     for part in prange(_CHUNKS):
-        first, last = _chunk(indptr, part)
-        buffer, G = np.empty((_PART, size), X.dtype), np.empty((size, size), X.dtype)
-        work = np.empty((5, size), X.dtype)
-        for i in range(first, last):
-            begin, end = indptr[i], indptr[i + 1]
-            if begin == end:
-                continue
-            where, w = indices[begin:end], values[begin:end]
-            _begin(work, X[i], reg[i])
-            loss[i] = _set_up(features, where, data[begin:end], w, weighted, work)
-            square[i] = _projected_square(work)
-            if sweeps > 0:
-                G[:] = 0
-                _add_gram(features, where, w, weighted, buffer, G)
-                _add_ridge(G, reg[i])
-                _mirror(G, k)
-                _descend(G, work, k, sweeps)
-            new[i] = work[_X, :k]
+        _nonneg_rows(part, data, indices, indptr, values, weighted, features, X, reg, sweeps, out)
     taken = np.full(m, sweeps, X.dtype)
     return new, loss, square, taken
+
+
+@jit()
+def _gram_rows(part, indices, indptr, values, weighted, features, grams):
+    k, size = grams.shape[1], features.shape[1]
+    first, last = _chunk(indptr, part)
+    buffer, G = np.empty((_PART, size), features.dtype), np.empty((size, size), features.dtype)
+    for i in range(first, last):
+        begin, end = indptr[i], indptr[i + 1]
+        G[:] = 0
+        _add_gram(features, indices[begin:end], values[begin:end], weighted, buffer, G)
+        _mirror(G, k)
+        grams[i] = G[:k, :k]
 
 
 @jit(parallel=True)
@@ -389,71 +424,75 @@ def masked_grams(data, indices, indptr, weights, W):
     weighted = weights is not None
     values = data if weights is None else weights
     features = _padded(W)
-    size = features.shape[1]
     for part in prange(_CHUNKS):
-        first, last = _chunk(indptr, part)
-        buffer, G = np.empty((_PART, size), W.dtype), np.empty((size, size), W.dtype)
-        for i in range(first, last):
-            begin, end = indptr[i], indptr[i + 1]
-            G[:] = 0
-            _add_gram(features, indices[begin:end], values[begin:end], weighted, buffer, G)
-            _mirror(G, k)
-            grams[i] = G[:k, :k]
+        _gram_rows(part, indices, indptr, values, weighted, features, grams)
     return grams
+
+
+@jit()
+def _residual_rows(part, data, indices, indptr, X, features, residual):
+    k = X.shape[1]
+    first, last = _chunk(indptr, part)
+    work = np.zeros((1, features.shape[1]), X.dtype)
+    for i in range(first, last):
+        work[0, :k] = X[i]
+        end = indptr[i + 1]
+        for t in range(indptr[i], end, 4):
+            t1, t2, t3 = min(t + 1, end - 1), min(t + 2, end - 1), min(t + 3, end - 1)
+            p0, p1, p2, p3 = dots(
+                features, indices[t], indices[t1], indices[t2], indices[t3], work, 0
+            )
+            # Behind the last entry the last one is written again.
+            residual[t] = data[t] - p0
+            residual[t1] = data[t1] - p1
+            residual[t2] = data[t2] - p2
+            residual[t3] = data[t3] - p3
 
 
 @jit(parallel=True)
 def masked_residual(data, indices, indptr, X, W):
     residual = np.empty_like(data)
-    features, k = _padded(W), X.shape[1]
+    features = _padded(W)
     for part in prange(_CHUNKS):
-        first, last = _chunk(indptr, part)
-        work = np.zeros((1, features.shape[1]), X.dtype)
-        for i in range(first, last):
-            work[0, :k] = X[i]
-            end = indptr[i + 1]
-            for t in range(indptr[i], end, 4):
-                t1, t2, t3 = min(t + 1, end - 1), min(t + 2, end - 1), min(t + 3, end - 1)
-                p0, p1, p2, p3 = dots(
-                    features, indices[t], indices[t1], indices[t2], indices[t3], work, 0
-                )
-                # Behind the last entry the last one is written again.
-                residual[t] = data[t] - p0
-                residual[t1] = data[t1] - p1
-                residual[t2] = data[t2] - p2
-                residual[t3] = data[t3] - p3
+        _residual_rows(part, data, indices, indptr, X, features, residual)
     return residual
+
+
+@jit()
+def _product_rows(part, data, indices, indptr, features, product):
+    k, zero = product.shape[1], features.dtype.type(0)
+    first, last = _chunk(indptr, part)
+    work = np.zeros((1, features.shape[1]), features.dtype)
+    for i in range(first, last):
+        work[:] = 0
+        end = indptr[i + 1]
+        for t in range(indptr[i], end, 4):
+            t1, t2, t3 = min(t + 1, end - 1), min(t + 2, end - 1), min(t + 3, end - 1)
+            s1 = data[t1] if t + 1 < end else zero
+            s2 = data[t2] if t + 2 < end else zero
+            s3 = data[t3] if t + 3 < end else zero
+            add_rows(
+                features,
+                indices[t],
+                indices[t1],
+                indices[t2],
+                indices[t3],
+                data[t],
+                s1,
+                s2,
+                s3,
+                work,
+                0,
+                0,
+            )
+        product[i] = work[0, :k]
 
 
 @jit(parallel=True)
 def csr_dense(data, indices, indptr, W):
-    k, zero = W.shape[1], W.dtype.type(0)
+    k = W.shape[1]
     product = np.zeros((indptr.shape[0] - 1, k), W.dtype)
     features = _padded(W)
     for part in prange(_CHUNKS):
-        first, last = _chunk(indptr, part)
-        work = np.zeros((1, features.shape[1]), W.dtype)
-        for i in range(first, last):
-            work[:] = 0
-            end = indptr[i + 1]
-            for t in range(indptr[i], end, 4):
-                t1, t2, t3 = min(t + 1, end - 1), min(t + 2, end - 1), min(t + 3, end - 1)
-                s1 = data[t1] if t + 1 < end else zero
-                s2 = data[t2] if t + 2 < end else zero
-                s3 = data[t3] if t + 3 < end else zero
-                add_rows(
-                    features,
-                    indices[t],
-                    indices[t1],
-                    indices[t2],
-                    indices[t3],
-                    data[t],
-                    s1,
-                    s2,
-                    s3,
-                    work,
-                    0,
-                    0,
-                )
-            product[i] = work[0, :k]
+        _product_rows(part, data, indices, indptr, features, product)
     return product

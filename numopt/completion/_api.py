@@ -92,7 +92,7 @@ def matrix_completion(
         rank to be found.
     path_factor : float, optional
         What it is multiplied by after each sweep. Default is 0.5 from 4 entries for each degree
-        of freedom on, or with ``reg > 0``; 0.7 from 2.5 on; 0.97, with momentum, below.
+        of freedom on, or with ``reg > 0``; 0.7 from 3 on; 0.97, with momentum, below.
     momentum : float, default 0.7
         Largest factor of the extrapolation between sweeps, in [0, 1); 0 for none.
     max_rank : int, optional
@@ -108,7 +108,7 @@ def matrix_completion(
         Sweeps without a better error on `validation` after which to stop with the best model.
     polish : {"auto", "gauss-newton", None}, default "auto"
         Whether to finish with Gauss-Newton steps on both factors at once, which converge
-        near the information limit, where alternation does not. "auto" does so below 2.5 entries
+        near the information limit, where alternation does not. "auto" does so below 3 entries
         for each degree of freedom, for a known rank and ``reg = 0``.
     duplicates : {"raise", "mean"}, default "raise"
         What to do with entries given more than once.
@@ -161,7 +161,7 @@ def matrix_completion(
     of the fixed one is diagonal; with that the diagonal of a row's equations is as good a
     preconditioner as a sketch of its own.
 
-    Below about 2.5 entries for each of the ``k (m + n - k)`` degrees of freedom plain alternation
+    Below about 3 entries for each of the ``k (m + n - k)`` degrees of freedom plain alternation
     fails. A slow path with momentum, and Gauss-Newton steps with the columns eliminated [2]_,
     which take O((m + n) k^2) memory, go on to about 1.1 for well-conditioned matrices. A row
     with fewer than k entries cannot be found by any method.

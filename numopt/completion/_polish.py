@@ -33,7 +33,7 @@ _TAIL = 40
 # Entries of the Gram matrices of all rows and columns that are kept for it unasked.
 _GRAM_ENTRIES = 2e7
 # Below this many entries for each degree of freedom alternation alone is slow, or fails.
-NEAR_LIMIT = 2.5
+NEAR_LIMIT = 3.0
 
 
 class Point(NamedTuple):

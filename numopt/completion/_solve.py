@@ -27,7 +27,7 @@ _PATH_DEPTH = {"float64": 1e-7, "float32": 1e-4}
 # How fast the path goes down and where it ends, by the number of entries seen for each degree of
 # freedom: (at least, factor, end). Near the information limit, about 1, only a slow path with
 # momentum follows the minimum; measured on 600 x 600 of rank 6.
-_SCHEDULE = ((4.0, 0.5, 0.1), (2.5, 0.7, 0.1), (0.0, 0.97, 0.01))
+_SCHEDULE = ((4.0, 0.5, 0.1), (3.0, 0.7, 0.1), (0.0, 0.97, 0.01))
 # A path slower than this is run with momentum, and this much of it.
 _SLOW, _SLOW_MOMENTUM = 0.9, 0.9
 # Sweeps in a row that change the objective by no more than this many rounding errors before giving
