@@ -45,7 +45,7 @@ def own_sweep(M, case, inner="auto"):
     return float(np.median(np.diff(seconds)))
 
 
-def time_to_objective(name, rank, goal, seeds, limit):
+def race_to_objective(name, rank, goal, seeds, limit):
     """Yield time to an objective within 0.1 % of the best, the start included."""
     for seed in range(seeds):
         M, case = make(SKEWED._replace(rank=rank), seed)
@@ -194,8 +194,8 @@ def _rated_by_cmfrec(M, rank, reg, user, movie):
 
 
 CASES = {
-    "B1": lambda o: time_to_objective("B1 k=20", 20, 4, o.seeds, o.limit),
-    "B2": lambda o: time_to_objective("B2 k=50", 50, 3, o.seeds, o.limit),
+    "B1": lambda o: race_to_objective("B1 k=20", 20, 4, o.seeds, o.limit),
+    "B2": lambda o: race_to_objective("B2 k=50", 50, 3, o.seeds, o.limit),
     "B3": lambda o: sweeps_of_conjugate_gradients("B3", 3),
     "B4": lambda o: sweeps_exact("B4", {10: 3, 20: 8, 50: 15}),
     "B5": lambda o: sweeps_of_conjugate_gradients("B5", 2.5),
