@@ -99,6 +99,23 @@ RELU = {
     "value": "Value",
     "infeasibility": "Infeasibility",
 }
+COMPLETION = {
+    "case": "Case",
+    "rival": "Against",
+    "numopt": "numopt",
+    "other": "other",
+    "unit": "Unit",
+    "ratio": "Ratio",
+    "goal": "Goal",
+    "check": "Checked",
+}
+COMPLETION_LIMIT = {
+    "case": "Oversampling",
+    "rival": "Condition",
+    "numopt": "Found",
+    "other": "Without Gauss-Newton",
+    "plain": "Plain alternation",
+}
 
 RELU_ROBUST = {
     "data": "Data",
@@ -204,6 +221,8 @@ def write(folder):
         "sampling_totals": measured("sampling_totals", TOTALS),
         "sampling_sizes": measured("sampling_sizes", SIZES),
         "sampling_speed": measured("sampling_speed", LP_SPEED),
+        "completion_speed": measured("completion_speed", COMPLETION),
+        "completion_limit": measured("completion_limit", COMPLETION_LIMIT),
         "relu_speed": measured("relu_speed", RELU),
         "relu_robust": measured("relu_robust", RELU_ROBUST),
     }

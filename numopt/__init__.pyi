@@ -5,6 +5,10 @@ from ._blocks import RowSource as RowSource
 from ._blocks import row_blocks as row_blocks
 from ._result import Result as Result
 from ._version import __version__ as __version__
+from .completion import MatrixCompletionResult as MatrixCompletionResult
+from .completion import RankPathResult as RankPathResult
+from .completion import matrix_completion as matrix_completion
+from .completion import rank_path as rank_path
 from .constrained import EqualityResult as EqualityResult
 from .constrained import minimize_equality as minimize_equality
 from .progress import ProgressBar as ProgressBar
@@ -58,9 +62,11 @@ __all__ = [
     "LpResult",
     "LstsqFactor",
     "LstsqResult",
+    "MatrixCompletionResult",
     "PointCloudCost",
     "ProgressBar",
     "RecoveryResult",
+    "RankPathResult",
     "Result",
     "RowSource",
     "RobustPCAResult",
@@ -82,6 +88,7 @@ __all__ = [
     "lp_scores",
     "lstsq",
     "lstsq_factor",
+    "matrix_completion",
     "minimize_equality",
     "n_patterns_for",
     "network_attack",
@@ -90,6 +97,7 @@ __all__ = [
     "recovery",
     "robust_low_rank_recovery",
     "robust_pca",
+    "rank_path",
     "sinkhorn_divergence",
     "sketching",
     "top_eigenvector",

@@ -5,6 +5,7 @@ Each function takes the arguments of the kernel of its name, as NumPy arrays, an
 """
 
 import numpy as np
+from definitions_completion import *  # noqa: F403 - the definitions of another family
 from definitions_recovery import *  # noqa: F403 - the definitions of another family
 from definitions_regression import (  # noqa: F401
     fwht_rows,

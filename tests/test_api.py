@@ -23,6 +23,7 @@ PLOTS = [
 ]
 # What may be given by position besides arrays.
 POSITIONAL = {
+    "matrix_completion": {"rank"},
     "PointCloudCost": {"metric", "scale"},
     "ProgressBar": {"description"},
     "minimize_equality": {"args"},
@@ -106,7 +107,16 @@ X = np.linspace(0, 1, 5)[:, None]
 A = np.random.default_rng(1).normal(size=(40, 3))
 Z = np.random.default_rng(1).normal(size=(20, 2))
 SENSED = np.random.default_rng(1).normal(size=(40, 3, 3))
+LOW_RANK = np.outer(np.arange(1.0, 9), np.arange(2.0, 9))
 SOLVES = {
+    "MatrixCompletionResult": lambda: numopt.matrix_completion(LOW_RANK, 1),
+    "MatrixCompletionResult-certified": lambda: numopt.matrix_completion(
+        LOW_RANK, 1, reg=1.0, certify=True
+    ),
+    "MatrixCompletionResult-not-solved": lambda: numopt.matrix_completion(
+        LOW_RANK, 1, reg=1.0, maxiter=0
+    ),
+    "RankPathResult": lambda: numopt.rank_path(LOW_RANK, [1], rng=0),
     "ConvexReLUResult": lambda: numopt.convex_relu(Z, abs(Z[:, 0]), beta=0.1, rng=0),
     "ConvexReLUResult-not-solved": lambda: numopt.convex_relu(
         Z, abs(Z[:, 0]), beta=0.1, maxiter=0, rng=0
@@ -141,7 +151,10 @@ SOLVES = {
 }
 # What the records of a history hold besides "nit" and "error".
 TRANSPORT_RECORD = {"marginal_error", "reg", "nnz"}
+COMPLETION_RECORD = {"seconds", "fun", "residual", "reg", "rank", "rmse"}
 RECORDS = {
+    "MatrixCompletionResult": COMPLETION_RECORD,
+    "RankPathResult": COMPLETION_RECORD,
     "TransportResult": TRANSPORT_RECORD,
     "TransportBatch": TRANSPORT_RECORD,
     "DivergenceResult": TRANSPORT_RECORD,
@@ -159,6 +172,11 @@ RECORDS = {
 }
 # Numbers of a result that must be Python's, besides those that all results have.
 NUMBERS = {
+    "MatrixCompletionResult": {
+        float: ["mu", "residual", "grad_norm", "oversampling", "p", "inner_iterations"],
+        int: ["rank"],
+    },
+    "RankPathResult": {float: [], int: ["rank"]},
     "TransportResult": {float: ["marginal_error", "gap"], int: ["npass"]},
     "DivergenceResult": {float: ["marginal_error", "gap"], int: ["npass"]},
     "LstsqResult": {

@@ -42,7 +42,17 @@ def declared():
 BENCHMARKS = list(declared())
 
 
-PROBLEMS = ["constrained", "import", "recovery", "regression", "relu", "sampling", "transport"]
+PROBLEMS = [
+    "completion",
+    "constrained",
+    "import",
+    "recovery",
+    "regression",
+    "relu",
+    "sampling",
+    "streaming",
+    "transport",
+]
 
 
 def test_benchmarks_are_found():
@@ -240,3 +250,11 @@ def test_sampling_report_prints_its_tables():
     assert done.returncode == 0, done.stderr
     assert "slope, log-log" in done.stdout
     assert "L5 Lewis p = 4" in done.stdout
+
+
+def test_completion_report_prints_its_tables():
+    command = [sys.executable, str(FOLDER / "completion_report.py"), "--quick"]
+    for extra, wanted in ((["--cases", "B3", "B6"], "B6"), (["--oversampling"], "2.1")):
+        done = subprocess.run([*command, *extra], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert wanted in done.stdout

@@ -27,6 +27,7 @@ PICTURES = {
         "hall",
         "images",
         "ionosphere",
+        "metro",
         "rings",
     )
 }

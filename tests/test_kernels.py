@@ -17,6 +17,7 @@ import pytest
 from array_api_extra.testing import assert_close
 from conftest import LIBRARIES, ROOT, to_numpy
 from definitions import dense_cost
+from kernel_cases_completion import completion_cases, large_completion
 from kernel_cases_kaczmarz import kaczmarz_cases, large_kaczmarz
 from kernel_cases_relu import large_relu_arguments, relu_cases
 from kernel_cases_streaming import large_streaming_arguments, streaming_cases
@@ -202,8 +203,8 @@ def cases():
     for name, label, arguments in kernel_cases_sampling.cases():
         yield Case("sampling", name, label, arguments)
     yield from (Case("recovery", *item) for item in kernel_cases_recovery.cases())
-    for name, label, arguments in relu_cases():
-        yield Case("relu", name, label, arguments)
+    for family, own in (("relu", relu_cases()), ("completion", completion_cases())):
+        yield from (Case(family, name, label, tuple(given)) for name, label, given in own)
 
 
 CASES = [*cases(), *(Case("streaming", *item) for item in streaming_cases())]
@@ -211,9 +212,10 @@ CASES = [*cases(), *(Case("streaming", *item) for item in streaming_cases())]
 INDEXING = {"sparsify_count", "sparsify_fill", "schur_cg", "sparse_embedding_apply_csr"} | {
     "csr_gram_product",
     "merge_truncate",
+    name for name, _, _ in completion_cases()
 }
 # Where the reference is all there is.
-REFERENCES = {"residual_gradient_extended"}
+REFERENCES = {"residual_gradient_extended", "masked_ls_sketch"}
 COMPILED = [case for case in CASES if case.name not in REFERENCES]
 
 
@@ -326,6 +328,7 @@ def large_arguments():
         yield "transport", "gram_apply", (*sparse, rng.random(500), rng.normal(size=330))
     yield from kernel_cases_regression.large_arguments()
     yield from (("recovery", *item) for item in kernel_cases_recovery.large())
+    yield from (("completion", *item) for item in large_completion())
     for name, arguments in kernel_cases_sampling.large():
         yield "sampling", name, arguments
 

@@ -1,0 +1,376 @@
+"""The public functions of matrix completion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _validate
+from .._iterate import Callback, Record, closing
+from .._namespace import Array
+from .._result import ITERATION_LIMIT
+from ._fit import Task, fit, start
+from ._inputs import ascending, flag
+from ._polish import handing_over, polished, wanted
+from ._rank import grown, smallest, tried
+from ._report import reported, reported_path, zero_fit
+from ._result import MatrixCompletionResult, RankPathResult
+from ._solve import STAGNATED, TAIL
+from ._task import Options, task_of
+
+
+def matrix_completion(
+    M: Any,
+    rank: int | str = "auto",
+    *,
+    mask: Array | None = None,
+    weights: Array | None = None,
+    reg: float | tuple[str, float] = 0.0,
+    init: Any = "spectral",
+    inner: str = "auto",
+    inner_maxiter: int = 3,
+    inner_tol: float = 0.1,
+    continuation: bool = True,
+    path_factor: float | None = None,
+    momentum: float = 0.7,
+    max_rank: int | None = None,
+    bias: bool | float = False,
+    nonneg: bool = False,
+    validation: tuple[Array, Array, Array] | None = None,
+    early_stopping: int | None = None,
+    polish: str | None = "auto",
+    duplicates: str = "raise",
+    certify: bool = False,
+    tol: float | None = None,
+    maxiter: int = 1000,
+    rng: Any = None,
+    callback: Callback | None = None,
+) -> MatrixCompletionResult:
+    r"""Find the low-rank matrix that fits the entries seen of it.
+
+    .. math::
+
+        \min_{X, Y} \; \sum_{(i, j) \in \Omega} w_{ij} \big( M_{ij} - x_i^\top y_j \big)^2
+        + \mathrm{reg} \, \big( \|X\|_F^2 + \|Y\|_F^2 \big),
+        \qquad X \in \mathbb{R}^{m \times k}, \; Y \in \mathbb{R}^{n \times k},
+
+    where :math:`\Omega` are the N entries seen. With ``reg = 0`` this is exact completion; with
+    ``reg > 0`` it denoises, or recommends.
+
+    Parameters
+    ----------
+    M : sparse matrix, array, or tuple (rows, columns, values, shape)
+        What was seen of a matrix (m, n): a sparse matrix of SciPy or CuPy, whose explicit zeros
+        are observations; a dense array of any library, where nan or `mask` says what is missing;
+        or vectors (N,) of places and values with the shape (m, n). Real; integers become the
+        default float.
+    rank : int or "auto", default "auto"
+        Number of columns k of the factors. "auto" raises it from a few while that lowers the error
+        on held-out entries: those of `validation`, or a tenth of the entries that takes part again
+        once the rank is found.
+    mask : array of bool, shape (m, n), optional
+        Which entries of a dense `M` were seen.
+    weights : array or sparse matrix, optional
+        Non-negative weights, in the form of `M`: dense (m, n), sparse with the same entries, or
+        (N,) in the order of the values. Entries of weight 0 count as not seen. Default is 1.
+    reg : float or ("count", float), default 0.0
+        Regularization, in the unit of the values. ("count", c) regularizes each row and column
+        by c times the number of its entries.
+    init : "spectral", "random", MatrixCompletionResult or (X0, Y0), default "spectral"
+        Start: leading singular vectors of the entries seen, Gaussian factors, or a warm start,
+        which is cut by its singular values or padded with small noise if its rank is another.
+    inner : {"auto", "pcg", "exact", "sketch"}, default "auto"
+        How the least-squares problem of a row is solved: by a few steps of preconditioned
+        conjugate gradients, by its normal equations, or by conjugate gradients preconditioned with
+        a sketch of its own, as published [1]_. "auto" takes the cheaper of the first two.
+    inner_maxiter : int, default 3
+        Steps of an iterative inner solver for each row and half sweep.
+    inner_tol : float, default 0.1
+        Fall of the preconditioned gradient at which it stops before that.
+    continuation : bool, default True
+        Whether the regularization comes down to `reg` from a third of the largest singular value,
+        without which ill-conditioned matrices are not found. Not after a warm start, nor with a
+        rank to be found.
+    path_factor : float, optional
+        What it is multiplied by after each sweep. Default is 0.5 from 4 entries for each degree
+        of freedom on, or with ``reg > 0``; 0.7 from 3 on; 0.97, with momentum, below.
+    momentum : float, default 0.7
+        Largest factor of the extrapolation between sweeps, in [0, 1); 0 for none.
+    max_rank : int, optional
+        Largest rank to try. Default is 50, or the smaller side of the matrix.
+    bias : bool or float, default False
+        Whether to fit a mean and offsets of rows and columns besides; a number is the
+        regularization of the offsets, `reg` by default.
+    nonneg : bool, default False
+        Whether factors must be non-negative: coordinate descent on each row.
+    validation : tuple (rows, columns, values), optional
+        Held-out entries, whose error the history records.
+    early_stopping : int, optional
+        Sweeps without a better error on `validation` after which to stop with the best model.
+    polish : {"auto", "gauss-newton", None}, default "auto"
+        Whether to finish with Gauss-Newton steps on both factors at once, which converge
+        near the information limit, where alternation does not. "auto" does so below 3 entries
+        for each degree of freedom, for a known rank and ``reg = 0``.
+    duplicates : {"raise", "mean"}, default "raise"
+        What to do with entries given more than once.
+    certify : bool, default False
+        Whether to compute `certificate` and `dual_gap`, for a number ``reg > 0`` without weights,
+        offsets and signs.
+    tol : float, optional
+        Largest relative change of the objective over a sweep and a tenth of the largest relative
+        gradient; with ``reg = 0`` a relative residual as small will do. Default is 1e-6 in float64,
+        1e-4 in float32.
+    maxiter : int, default 1000
+        Largest number of sweeps and Gauss-Newton steps.
+    rng : int or numpy.random.Generator, optional
+        Source of the start, of sketches, and of the split for ``rank="auto"``.
+    callback : callable, optional
+        Called as ``callback(intermediate_result)`` with the record of each sweep; `StopIteration`
+        ends the solve.
+
+    Returns
+    -------
+    MatrixCompletionResult
+        The factors ``X`` and ``Y``, the mean and offsets, ``fun``, ``success``, ``status``,
+        ``message``, diagnostics and ``history``; with methods ``predict``, ``dense``, ``fold_in``
+        and ``top_n``.
+
+    Raises
+    ------
+    TypeError
+        If an input is not real, or inputs are of different libraries or devices.
+    ValueError
+        If nothing was seen, a shape, sign or option is wrong, a value given as sparse or by
+        coordinates is not finite, or an entry occurs twice.
+
+    Warns
+    -----
+    UserWarning
+        If the entries cannot determine a matrix of this rank and ``reg = 0``.
+
+    See Also
+    --------
+    rank_path : chooses the rank by the error on held-out entries.
+
+    Notes
+    -----
+    Alternating minimization [1]_: with Y given, each row of X is a least-squares problem of its
+    own, and the other way round. It converges although each is solved only roughly, by a few
+    steps from where it is, so a sweep takes O(N k) time for conjugate gradients instead of
+    O(N k^2); for small k the exact solves are faster all the same, since they run at the speed
+    of matrix products. Before conjugate gradients the factors are rotated until the Gram matrix
+    of the fixed one is diagonal; with that the diagonal of a row's equations is as good a
+    preconditioner as a sketch of its own.
+
+    Below about 3 entries for each of the ``k (m + n - k)`` degrees of freedom plain alternation
+    fails. A slow path with momentum, and Gauss-Newton steps with the columns eliminated [2]_,
+    which take O((m + n) k^2) memory, go on to about 1.1 for well-conditioned matrices. A row
+    with fewer than k entries cannot be found by any method.
+
+    Memory is O(N + (m + n) k); the matrix is never formed. Runs on NumPy, CuPy, PyTorch and any
+    other Array API library, sparse input on the first two. Rows never seen are zero.
+
+    References
+    ----------
+    .. [1] Y. Gu, Z. Song, J. Yin, L. Zhang, "Low Rank Matrix Completion via Robust Alternating
+       Minimization in Nearly Linear Time", ICLR 2024, arXiv:2302.11068.
+    .. [2] P. Zilber, B. Nadler, "GNMR: A provable one-line algorithm for low rank matrix
+       recovery", SIAM J. Math. Data Sci. 4 (2022), arXiv:2106.12933.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numopt
+    >>> rng = np.random.default_rng(0)
+    >>> M = rng.normal(size=(60, 2)) @ rng.normal(size=(2, 50))
+    >>> seen = np.where(rng.random(M.shape) < 0.4, M, np.nan)
+    >>> result = numopt.matrix_completion(seen, 2, tol=1e-12)
+    >>> result.success, bool(abs(result.dense() - M).max() < 1e-9)
+    (True, True)
+    >>> numopt.matrix_completion(seen, rng=0).rank
+    2
+    """
+    task = task_of(
+        M,
+        rank,
+        max_rank,
+        Options(
+            mask=mask,
+            weights=weights,
+            reg=reg,
+            init=init,
+            inner=inner,
+            inner_maxiter=inner_maxiter,
+            inner_tol=inner_tol,
+            continuation=continuation,
+            path_factor=path_factor,
+            momentum=momentum,
+            bias=bias,
+            nonneg=nonneg,
+            validation=validation,
+            early_stopping=early_stopping,
+            polish=polish,
+            duplicates=duplicates,
+            tol=tol,
+            maxiter=maxiter,
+            rng=rng,
+            callback=callback,
+        ),
+    )
+    certify = certifiable(task, flag("certify", certify))
+    with closing(callback):
+        return completed(task, certify)
+
+
+def completed(task: Task, certify: bool) -> MatrixCompletionResult:
+    """Return the result of a task."""
+    history: list[Record] = []
+    if task.problem.seen.norm() == 0:
+        return reported(task, zero_fit(task, task.rank or 1), certify, " All values are zero.")
+    if task.rank is None:
+        growth = grown(task, history)
+        found = fit(task, growth.model, None, history, growth.nit)
+        if task.problem.reg == 0:
+            found = smallest(task, found, history)
+    else:
+        model, top = start(task, task.rank)
+        polish = wanted(task, task.rank)
+        found = fit(handing_over(task) if polish else task, model, top, history)
+        if polish and found.status in (TAIL, STAGNATED, ITERATION_LIMIT):
+            found = polished(task, found)
+    return reported(task, found, certify)
+
+
+def certifiable(task: Task, certify: bool) -> bool:
+    """Return whether to certify; the convex problem knows no other options."""
+    problem = task.problem
+    weighted = problem.seen.rows.weights is not None
+    if certify and (problem.reg == 0 or problem.by_count or weighted):
+        raise ValueError("`certify` needs reg > 0, a number, and no weights.")
+    if certify and (problem.nonneg or problem.bias_unit is not None):
+        raise ValueError("`certify` is for models without `nonneg` and `bias`.")
+    return certify
+
+
+def rank_path(
+    M: Any,
+    ranks: Any,
+    *,
+    holdout: float = 0.1,
+    mask: Array | None = None,
+    weights: Array | None = None,
+    reg: float | tuple[str, float] = 0.0,
+    inner: str = "auto",
+    bias: bool | float = False,
+    nonneg: bool = False,
+    validation: tuple[Array, Array, Array] | None = None,
+    duplicates: str = "raise",
+    tol: float | None = None,
+    maxiter: int = 1000,
+    rng: Any = None,
+    callback: Callback | None = None,
+) -> RankPathResult:
+    r"""Choose the rank of a completion by its error on entries held out.
+
+    .. math::
+
+        \min_k \; \sum_{(i, j) \in H} \big( M_{ij} - (X_k Y_k^\top)_{ij} \big)^2
+
+    over the ranks given, where H are the held-out entries and :math:`X_k, Y_k` the factors that
+    `matrix_completion` finds from the others. For noisy data; on exact data ``rank="auto"`` there
+    does with less.
+
+    Parameters
+    ----------
+    M : sparse matrix, array, or tuple (rows, columns, values, shape)
+        Matrix seen in part, as in `matrix_completion`.
+    ranks : sequence of int
+        Ranks to try, in ascending order.
+    holdout : float, default 0.1
+        Share of the entries held out, unless `validation` is given.
+    mask : array of bool, shape (m, n), optional
+        Which entries of a dense matrix were seen.
+    weights : array or sparse matrix, optional
+        Non-negative weights of the entries.
+    reg : float or ("count", float), default 0.0
+        Regularization of the factors.
+    inner : {"auto", "pcg", "exact", "sketch"}, default "auto"
+        How rows are solved.
+    bias : bool or float, default False
+        Whether there are offsets of rows and columns.
+    nonneg : bool, default False
+        Whether factors are non-negative.
+    validation : tuple (rows, columns, values), optional
+        Held-out entries to use instead.
+    duplicates : {"raise", "mean"}, default "raise"
+        What to do with entries given more than once.
+    tol : float, optional
+        Tolerance of each fit. Default is 1e-6 in float64, 1e-4 in float32.
+    maxiter : int, default 1000
+        Largest number of sweeps for each rank.
+    rng : int or numpy.random.Generator, optional
+        Source of the split and of the starts.
+    callback : callable, optional
+        Called as ``callback(intermediate_result)`` after each sweep; `StopIteration` ends the path.
+
+    Returns
+    -------
+    RankPathResult
+        ``ranks``, their errors ``rmse``, the best ``rank`` and the model ``best`` of it, fitted to
+        all entries.
+
+    Raises
+    ------
+    TypeError
+        If `ranks` is not a sequence of integers, or an input is of the wrong kind.
+    ValueError
+        If `ranks` is empty or not ascending, or an input has a wrong value.
+
+    See Also
+    --------
+    matrix_completion : one fit, and all options.
+
+    Notes
+    -----
+    Each rank starts from the model of the one before, with the leading singular pairs of its
+    residual appended, so that a path costs little more than its last fit.
+
+    References
+    ----------
+    .. [1] Y. Gu, Z. Song, J. Yin, L. Zhang, "Low Rank Matrix Completion via Robust Alternating
+       Minimization in Nearly Linear Time", ICLR 2024, arXiv:2302.11068.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numopt
+    >>> rng = np.random.default_rng(0)
+    >>> M = rng.normal(size=(50, 3)) @ rng.normal(size=(3, 40)) + 0.1 * rng.normal(size=(50, 40))
+    >>> M[rng.random(M.shape) < 0.4] = np.nan
+    >>> path = numopt.rank_path(M, [1, 2, 3, 4, 5], rng=0)
+    >>> path.rank, path.best.X.shape
+    (3, (50, 3))
+    """
+    options = Options(
+        mask=mask,
+        weights=weights,
+        reg=reg,
+        inner=inner,
+        bias=bias,
+        nonneg=nonneg,
+        validation=validation,
+        polish=None,
+        duplicates=duplicates,
+        tol=tol,
+        maxiter=maxiter,
+        rng=rng,
+        callback=callback,
+    )
+    chosen = ascending(ranks)
+    task = task_of(M, chosen[-1], None, options)
+    share = _validate.fraction("holdout", holdout)
+    history: list[Record] = []
+    with closing(callback):
+        trials = tried(task, chosen, share, history)
+        settings = task.settings._replace(maxiter=trials.nit + task.settings.maxiter)
+        found = fit(task._replace(settings=settings), trials.model, None, history, trials.nit)
+    return reported_path(chosen, trials, reported(task, found, False))

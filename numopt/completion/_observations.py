@@ -1,0 +1,170 @@
+"""The entries seen, by rows and by columns."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import array_api_compat
+
+from .._kernels import completion as kernels
+from .._namespace import Array, array_namespace, device_of, inner
+
+
+class Side(NamedTuple):
+    """A sparse matrix by its rows: values (N,), columns (N,), where rows begin (m + 1,)."""
+
+    data: Array
+    indices: Array
+    indptr: Array
+    weights: Array | None
+
+    @property
+    def lengths(self) -> Array:
+        """Number of entries of each row (m,), as floats."""
+        xp = array_namespace(self.data)
+        return xp.astype(self.indptr[1:] - self.indptr[:-1], self.data.dtype)
+
+    def times(self, W: Array, data: Array | None = None) -> Array:
+        """Return the product of the matrix, or one with other values, with a dense one."""
+        values = self.data if data is None else data
+        return kernels.csr_dense(values, self.indices, self.indptr, W)
+
+    def residual(self, X: Array, W: Array, data: Array | None = None) -> Array:
+        """Return what ``X W'`` leaves of each entry (N,)."""
+        values = self.data if data is None else data
+        return kernels.masked_residual(values, self.indices, self.indptr, X, W)
+
+    def row_of_entry(self) -> Array:
+        """Return the row of each entry (N,)."""
+        xp, indptr = array_namespace(self.data), self.indptr
+        places = xp.arange(self.data.shape[0], dtype=indptr.dtype, device=device_of(indptr))
+        return xp.searchsorted(indptr, places, side="right") - 1
+
+
+class Observations(NamedTuple):
+    """Entries seen of a matrix, as the rows of it and of its transpose."""
+
+    shape: tuple[int, int]
+    rows: Side
+    columns: Side
+    to_columns: Array
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return int(self.rows.data.shape[0])
+
+    @property
+    def share(self) -> float:
+        """Share of all entries that were seen."""
+        return self.size / (self.shape[0] * self.shape[1])
+
+    def norm(self) -> float:
+        """Return the root of the weighted sum of squares of all values."""
+        data, weights = self.rows.data, self.rows.weights
+        return math.sqrt(inner(data, data if weights is None else weights * data))
+
+    def with_values(self, values: Array) -> Observations:
+        """Return the same places with other values (N,), in the order of the rows."""
+        xp = array_namespace(values)
+        return self._replace(
+            rows=self.rows._replace(data=values),
+            columns=self.columns._replace(data=xp.take(values, self.to_columns)),
+        )
+
+    def transposed(self, values: Array) -> Array:
+        """Return numbers that belong to entries in the order of the columns."""
+        return array_namespace(values).take(values, self.to_columns)
+
+
+def observations(
+    rows: Array, columns: Array, values: Array, weights: Array | None, shape: tuple[int, int]
+) -> Observations | None:
+    """Return entries given in any order, sorted; None if a place occurs more than once."""
+    m, n = shape
+    by_row = compressed(rows, columns, m, n)
+    if by_row is None:
+        return None
+    order, indices, indptr = by_row
+    xp = array_namespace(values)
+    data = xp.take(values, order)
+    w = None if weights is None else xp.take(weights, order)
+    to_columns, row_indices, column_ptr = _by_column(order, rows, indices, indptr, shape)
+    return Observations(
+        shape,
+        Side(data, indices, indptr, w),
+        Side(
+            xp.take(data, to_columns),
+            row_indices,
+            column_ptr,
+            None if w is None else xp.take(w, to_columns),
+        ),
+        to_columns,
+    )
+
+
+def compressed(rows: Array, columns: Array, m: int, n: int) -> tuple[Array, Array, Array] | None:
+    """Return the order of entries by row and column, their columns and where rows begin."""
+    xp, count = array_namespace(rows), rows.shape[0]
+    if array_api_compat.is_numpy_array(rows):
+        from scipy.sparse import coo_array
+
+        order = xp.arange(count)
+        matrix = coo_array((order, (rows, columns)), shape=(m, n)).tocsr()
+        if matrix.nnz < count:
+            return None
+        return matrix.data, matrix.indices, xp.astype(matrix.indptr, order.dtype)
+    keys = rows * n + columns
+    order = xp.astype(xp.argsort(keys), rows.dtype, copy=False)
+    keys = xp.take(keys, order)
+    if count > 1 and bool(xp.any(keys[1:] == keys[:-1])):
+        return None
+    ends = xp.arange(m + 1, dtype=rows.dtype, device=device_of(rows))
+    indptr = xp.searchsorted(xp.take(rows, order), ends)
+    return order, xp.take(columns, order), xp.astype(indptr, rows.dtype, copy=False)
+
+
+def _by_column(
+    order: Array, rows: Array, indices: Array, indptr: Array, shape: tuple[int, int]
+) -> tuple[Array, Array, Array]:
+    """Return the order by column of entries sorted by row, their rows, where columns begin."""
+    xp, (m, n) = array_namespace(indices), shape
+    if array_api_compat.is_numpy_array(indices):
+        from scipy.sparse import csr_array
+
+        places = xp.arange(indices.shape[0])
+        matrix = csr_array((places, indices, indptr), shape=shape).tocsc()
+        row_indices = xp.astype(matrix.indices, indices.dtype, copy=False)
+        return matrix.data, row_indices, xp.astype(matrix.indptr, places.dtype)
+    found = compressed(indices, xp.take(rows, order), n, m)
+    assert found is not None  # it was sorted by row without duplicates
+    return found
+
+
+def merged(
+    rows: Array, columns: Array, values: Array, weights: Array | None, n: int
+) -> tuple[Array, Array, Array, Array | None]:
+    """Return one entry for each place: the weighted mean of its values, the sum of weights."""
+    xp = array_namespace(values)
+    keys, inverse = xp.unique_inverse(rows * n + columns)
+    order = xp.argsort(inverse)
+    ends = xp.arange(keys.shape[0] + 1, dtype=inverse.dtype, device=device_of(inverse))
+    indptr = xp.searchsorted(xp.take(inverse, order), ends)
+    indptr = xp.astype(indptr, rows.dtype, copy=False)
+
+    def sums(x: Array) -> Array:
+        ones = xp.ones((x.shape[0], 1), dtype=x.dtype, device=device_of(x))
+        places = xp.arange(x.shape[0], dtype=rows.dtype, device=device_of(x))
+        return kernels.csr_dense(xp.take(x, order), places, indptr, ones)[:, 0]
+
+    w = xp.ones_like(values) if weights is None else weights
+    total = sums(w)
+    mean = sums(w * values) / xp.where(total > 0, total, 1.0 + 0 * total)
+    return keys // n, keys % n, mean, None if weights is None else total
+
+
+def index_dtype(like: Array) -> Any:
+    """Return the dtype of indices of the library of an array."""
+    xp = array_namespace(like)
+    return xp.__array_namespace_info__().default_dtypes(device=device_of(like))["indexing"]
