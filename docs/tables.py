@@ -52,6 +52,20 @@ STATISTIC = {
     "above": "Above it",
     "share": "Share",
 }
+RECOVERY = {
+    "case": "Case",
+    "problem": "Problem",
+    "numopt": "numopt, s",
+    "rival": "Against",
+    "its": "its time, s",
+    "ratio": "Ratio",
+    "goal": "Goal",
+    "error numopt": "Error",
+    "error rival": "its error",
+}
+PHASE = {"case": "Columns", "share": "Wrong"} | {
+    str(over): f"m = {over} d r" for over in (2, 3, 4, 6, 8, 12, 16, 24)
+}
 COUNTS = {
     "family": "Family",
     "eta": "1 / reg",
@@ -191,6 +205,8 @@ def write(folder):
         "sampling_totals": measured("sampling_totals", TOTALS),
         "sampling_sizes": measured("sampling_sizes", SIZES),
         "sampling_speed": measured("sampling_speed", LP_SPEED),
+        "recovery_speed": measured("recovery_speed", RECOVERY),
+        "recovery_phase": measured("recovery_phase", PHASE),
         "relu_speed": measured("relu_speed", RELU),
     }
     constrained_tables.write(folder, list_table)
