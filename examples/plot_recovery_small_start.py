@@ -3,9 +3,9 @@ Why a start should be small
 ===========================
 
 A symmetric matrix of rank 1 is measured by 240 random functionals; three tenths of the numbers that
-come back are nonsense. The rank is not known, so a factor with as many columns as the matrix has is fitted
-to the measurements, in the l1 norm. There are fewer good measurements than numbers in such a matrix: it can fit
-the nonsense, too. Whether it does is decided by the size of the start.
+come back are nonsense. The rank is not known, so a factor with as many columns as the matrix has is
+fitted to the measurements, in the l1 norm. There are fewer good measurements than numbers in such a
+matrix: it can fit the nonsense, too. Whether it does is decided by the size of the start.
 """
 
 # %%
@@ -85,8 +85,8 @@ ax.set(xlabel="iterations", ylabel="singular values of the factor")
 # ---------------
 #
 # The gap that has opened tells the rank. By default the factor is cut there, refined by
-# Gauss-Newton steps that forget outliers, and accepted once many more measurements agree exactly than
-# there are unknowns. Nobody told the solver the rank, the share of outliers, or which ones they are.
+# Gauss-Newton steps that forget outliers, and accepted once many more measurements agree exactly than there are
+# unknowns. Nobody told the solver the rank, the share of outliers, or which ones they are.
 
 result = numopt.robust_low_rank_recovery(A, y)
 print(result.message)
