@@ -85,8 +85,8 @@ ax.set(xlabel="iterations", ylabel="singular values of the factor")
 # ---------------
 #
 # The gap that has opened tells the rank. By default the factor is cut there, refined by
-# Gauss-Newton steps that forget outliers, and accepted once many more measurements agree exactly than there are
-# unknowns. Nobody told the solver the rank, the share of outliers, or which ones they are.
+# Gauss-Newton steps that forget outliers, and accepted once many more measurements agree exactly
+# than there are unknowns. Nobody told the solver the rank, the share of outliers, or which they are.
 
 result = numopt.robust_low_rank_recovery(A, y)
 print(result.message)
