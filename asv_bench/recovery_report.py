@@ -31,7 +31,8 @@ def main():
     machine = report.describe_machine(2, PACKAGES)
     print(machine, flush=True)
     if options.phase:
-        report.publish("recovery_phase", cases.phase_rows(options.seeds), machine, options)
+        rows = cases.phase_rows(options.seeds, options.shares)
+        report.publish("recovery_phase", rows, machine, options)
         return
     rows = (
         row
@@ -49,6 +50,7 @@ def parsed_arguments():
     parser.add_argument("--seeds", type=int, help="problems of each kind (3, 20 or 5)")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds a rival may take (60)")
     parser.add_argument("--phase", action="store_true", help="recoveries over corruption alone")
+    parser.add_argument("--shares", nargs="+", type=float, help="of outliers, for --phase (all)")
     parser.add_argument("--folder", type=Path, default=report.FIGURES, help="where the files go")
     parser.add_argument("--quick", action="store_true", help="tiny problems")
     return parser.parse_args()

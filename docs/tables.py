@@ -52,6 +52,20 @@ STATISTIC = {
     "above": "Above it",
     "share": "Share",
 }
+RECOVERY = {
+    "case": "Case",
+    "problem": "Problem",
+    "numopt": "numopt, s",
+    "rival": "Against",
+    "its": "its time, s",
+    "ratio": "Ratio",
+    "goal": "Goal",
+    "error numopt": "Error",
+    "error rival": "its error",
+}
+PHASE = {"case": "Columns", "share": "Wrong"} | {
+    str(over): f"m = {over} d r" for over in (2, 3, 4, 6, 8, 12, 16, 24)
+}
 COUNTS = {
     "family": "Family",
     "eta": "1 / reg",
@@ -223,6 +237,8 @@ def write(folder):
         "sampling_speed": measured("sampling_speed", LP_SPEED),
         "completion_speed": measured("completion_speed", COMPLETION),
         "completion_limit": measured("completion_limit", COMPLETION_LIMIT),
+        "recovery_speed": measured("recovery_speed", RECOVERY),
+        "recovery_phase": measured("recovery_phase", PHASE),
         "relu_speed": measured("relu_speed", RELU),
         "relu_robust": measured("relu_robust", RELU_ROBUST),
     }

@@ -3,9 +3,9 @@ Why a start should be small
 ===========================
 
 A symmetric matrix of rank 1 is measured by 240 random functionals; three tenths of the numbers that
-come back are nonsense. The rank is not known, so a factor with as many columns as the matrix has is fitted
-to the measurements, in the l1 norm. There are fewer good measurements than numbers in such a matrix: it can fit
-the nonsense, too. Whether it does is decided by the size of the start.
+come back are nonsense. The rank is not known, so a factor with as many columns as the matrix has is
+fitted to the measurements, in the l1 norm. There are fewer good measurements than numbers in such a
+matrix: it can fit the nonsense, too. Whether it does is decided by the size of the start.
 """
 
 # %%
@@ -71,10 +71,14 @@ _ = axes[0].legend(title="start")
 # The singular values of the factor, from a small start. One rises to the size of the matrix; the
 # other nineteen stay far below it.
 
-paths = []
-for n in budgets[:9]:
-    run = numopt.robust_low_rank_recovery(A, y, d, maxiter=int(n), alpha=1e-6, **published)
-    paths.append(np.linalg.svd(run.U)[1])
+
+def spectrum_after(n):
+    """Return the singular values of the factor after some iterations."""
+    stopped = numopt.robust_low_rank_recovery(A, y, d, maxiter=int(n), alpha=1e-6, **published)
+    return np.linalg.svd(stopped.U)[1]
+
+
+paths = [spectrum_after(n) for n in budgets[:9]]
 figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
 ax.semilogy(budgets[:9], np.maximum(paths, 1e-12)[:, r:], color="0.7")
 ax.semilogy(budgets[:9], np.array(paths)[:, :r], color=numopt.plotting.SOURCE, linewidth=2)
@@ -85,13 +89,19 @@ ax.set(xlabel="iterations", ylabel="singular values of the factor")
 # ---------------
 #
 # The gap that has opened tells the rank. By default the factor is cut there, refined by
-# Gauss-Newton steps that forget outliers, and accepted once many more measurements agree exactly than
-# there are unknowns. Nobody told the solver the rank, the share of outliers, or which ones they are.
+# Gauss-Newton steps that forget outliers, and accepted once many more measurements agree exactly
+# than there are unknowns. Nobody told the solver the rank, or which measurements are wrong.
 
 result = numopt.robust_low_rank_recovery(A, y)
 print(result.message)
 print(f"{result.nit} iterations, relative error {error_of(result):.1e}")
 print(f"outliers found: {np.array_equal(~result.inlier_mask, wrong)}")
+
+figure, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
+ends = np.sort(abs(result.residual))
+ax.semilogy(np.maximum(ends, 1e-17), color=numopt.plotting.SOURCE)
+ax.axvline(m - wrong.sum(), color="0.3", linestyle="--")
+ax.set(xlabel="measurements, by residual", ylabel="residual")
 
 # %%
 # How many outliers are too many?

@@ -676,7 +676,7 @@ def sensing_row() -> Row:
 
 def draw_hall(path, frames, result):
     """Draw frames, what stays in them and what moves."""
-    shown, (_, height, width) = (7, 20, 30, 43), frames.shape
+    shown, (_, height, width) = (5, 15, 22, 32), frames.shape
     figure, axes = plt.subplots(3, 4, figsize=(9, 4.8), layout="constrained")
     still, moving = result.matrix(), -abs(result.sparse)
     for k, at in enumerate(shown):

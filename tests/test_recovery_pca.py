@@ -163,7 +163,8 @@ def test_noise_is_averaged_out():
     for seed in range(10):
         planted = table(20 + seed, n=100, d=80)
         rng = np.random.default_rng(seed)
-        result = numopt.robust_pca(planted.M + 0.1 * rng.normal(size=(100, 80)), 3, noise=True, rng=0)
+        M = planted.M + 0.1 * rng.normal(size=(100, 80))
+        result = numopt.robust_pca(M, 3, noise=True, rng=0)
         assert result.success
         assert result.status == 2
         assert result.sigma == pytest.approx(0.1, rel=0.5)

@@ -250,8 +250,8 @@ def observed_in_part(name, seeds, limit):
     note = (
         f"peak {peak:.0f} MB; the rival sees every entry; entries hold {16e-6 * mask.sum():.0f} MB"
     )
-    yield row(name, f"{n} x {n}, r={r}, 30 % seen, 20 % wrong", "pyrpca, 5 iterations", [own], [its], errors, 15,
-              note)  # fmt: skip
+    problem, rival = f"{n} x {n}, r={r}, 30 % seen, 20 % wrong", "pyrpca, 5 iterations"
+    yield row(name, problem, rival, [own], [its], errors, 15, note)
 
 
 def vectors(name, seeds, limit):
@@ -290,12 +290,14 @@ def two_products(a, y, r, limit):
     return U
 
 
-def phase_rows(seeds=None):
+def phase_rows(seeds=None, chosen=None):
     """Yield recoveries out of a number of trials over corruption and measurements."""
     d, r, trials = (8, 1, 1) if QUICK else (20, 2, seeds or 5)
     shares, columns = (SHARES[:2], OVERSAMPLING[5:]) if QUICK else (SHARES, OVERSAMPLING)
     for rank in (r, 2 * r):
         for i, p in enumerate(shares):
+            if chosen and p not in chosen:
+                continue
             cells, enough = {}, True
             for j, over in enumerate(columns):
                 solved = iterations = 0

@@ -42,6 +42,8 @@ MEDIAN = 0.5
 # Scale of the worst column, relative to the tolerance, from which on joint steps follow; residuals,
 # relative to the entries, of those that they fit; and how many there are.
 SHARP = 0.03
+# Further attempts after a verified one whose spectrum or components look like a lower rank.
+DOUBTS = 2
 NEAR = (1e-5, 1e-3)
 JOINT_STEPS = 3
 
@@ -103,6 +105,7 @@ def pca_search(entries: Entries, settings: PcaSettings, warm: Factors | None) ->
     search = PcaSearch(entries, settings, settings.rule)
     best, status, nit = zero_state(entries), NOISE_FLOOR, 0
     best_key: tuple[int, float] = (-1, 0.0)
+    doubts = 0
     for rule, start in _attempts(search, warm):
         search.rule, search.lowest, search.idle, search.since = rule, math.inf, 0, 0
         state, status, nit = _attempt(search, start, nit)
@@ -110,10 +113,17 @@ def pca_search(entries: Entries, settings: PcaSettings, warm: Factors | None) ->
         key, clean = (0, -_typical(state)), False
         if status == CONVERGED:
             state, verdict, nit = _settled(search, state, nit)
-            key, clean = (verdict.surplus, 0.0), verdict.clean
+            suspect = settings.prune and _suspect(state) > 0
+            key, clean = (verdict.surplus, 0.0), verdict.clean and not suspect
+            doubts += verdict.clean
         if key > best_key:
             best, best_key = state, key
-        if clean or status in (STOPPED_BY_CALLBACK, NON_FINITE) or nit >= settings.maxiter:
+        if (
+            clean
+            or doubts > DOUBTS
+            or status in (STOPPED_BY_CALLBACK, NON_FINITE)
+            or nit >= settings.maxiter
+        ):
             break
         if settings.noise and status == STALLED:
             break
