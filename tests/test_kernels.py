@@ -212,7 +212,7 @@ CASES = [*cases(), *(Case("streaming", *item) for item in streaming_cases())]
 INDEXING = {"sparsify_count", "sparsify_fill", "schur_cg", "sparse_embedding_apply_csr"} | {
     "csr_gram_product",
     "merge_truncate",
-    name for name, _, _ in completion_cases()
+    *(name for name, _, _ in completion_cases()),
 }
 # Where the reference is all there is.
 REFERENCES = {"residual_gradient_extended", "masked_ls_sketch"}
