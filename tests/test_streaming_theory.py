@@ -64,8 +64,9 @@ def test_without_the_heavy_rows_the_power_method_fails():
     assert dropped.n_heavy == 0
 
 
-ROWS = (("flat", 1.29), ("flat", 3.4), ("flat", 8.5), ("power-law", 1.5), ("basis", 3.4)) + (
-    ("heavy", 2.3),
+ROWS = (
+    *(("flat", 1.29), ("flat", 3.4), ("flat", 8.5)),
+    *(("power-law", 1.5), ("basis", 3.4), ("heavy", 2.3)),
 )
 
 

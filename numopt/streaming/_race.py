@@ -121,9 +121,9 @@ def _residuals(
     if rows.shape[0]:
         S, c = off_axis(block), xp.matmul(V, block.candidates[:, :, 0].T)
         h = xp.matmul(rows.T, xp.matmul(rows, c))
-        h = h - c * xp.vecdot(c, h, axis=0)[None, :]
-        cross = host_list(xp.vecdot(S, h, axis=0))
-        squares = host_list(xp.vecdot(h, h, axis=0))
+        h = h - c * xp.vecdot(c, h, axis=-2)[None, :]
+        cross = host_list(xp.vecdot(S, h, axis=-2))
+        squares = host_list(xp.vecdot(h, h, axis=-2))
     values, errors = [], []
     for j in range(3):
         mean, error = _pairs(sums, j)
