@@ -60,7 +60,8 @@ class StreamingEigenvector:
     decay : float, optional
         Factor in (0, 1] by which older rows count less with every new one, for "truncate".
     dtype : dtype, optional
-        float32 or float64. Default: that of the first chunk; integers become the default float.
+        Precision, float32 or float64. Default: that of the first chunk; integers become the
+        default float.
     rng : None, int or numpy.random.Generator, optional
         Source of the random starts.
 
@@ -101,11 +102,11 @@ class StreamingEigenvector:
     >>> rng = np.random.default_rng(0)
     >>> model = numopt.StreamingEigenvector(rng=0)
     >>> for _ in range(30):
-    ...     chunk = rng.normal(size=(100, 10)) * np.arange(1, 11)
+    ...     chunk = rng.normal(size=(100, 10)) * np.array([1, 1, 3] + 7 * [1])
     ...     model = model.partial_fit(chunk)
     >>> result = model.result()
     >>> result.success, result.n_rows, int(np.argmax(result.x))
-    (True, 3000, 9)
+    (True, 3000, 2)
     """
 
     _version: ClassVar[int] = 1
