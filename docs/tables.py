@@ -52,6 +52,30 @@ STATISTIC = {
     "above": "Above it",
     "share": "Share",
 }
+STREAM_ACCURACY = {
+    "case": "Stream",
+    "numopt": "numopt",
+    "track": "its track",
+    "IncrementalPCA": "IncrementalPCA",
+    "AdaOja": "AdaOja",
+    "Frequent Directions": "Frequent Directions",
+    "history PCA": "history PCA",
+    "ratio": "to the best other",
+}
+STREAM_SPEED = {
+    "case": "Method",
+    "rows/s": "Rows a second",
+    "error": "Squared sine",
+    "numopt is faster by": "numopt is faster by",
+}
+STREAM_ORDER = {
+    "case": "Stream",
+    "size": "Rows",
+    "numopt": "numopt",
+    "IncrementalPCA": "IncrementalPCA",
+    "p-value": "p-value of random order",
+    "bound": "Bound",
+}
 COUNTS = {
     "family": "Family",
     "eta": "1 / reg",
@@ -191,6 +215,9 @@ def write(folder):
         "sampling_totals": measured("sampling_totals", TOTALS),
         "sampling_sizes": measured("sampling_sizes", SIZES),
         "sampling_speed": measured("sampling_speed", LP_SPEED),
+        "streaming_accuracy": measured("streaming_accuracy", STREAM_ACCURACY),
+        "streaming_speed": measured("streaming_speed", STREAM_SPEED),
+        "streaming_order": measured("streaming_order", STREAM_ORDER),
         "relu_speed": measured("relu_speed", RELU),
     }
     constrained_tables.write(folder, list_table)

@@ -42,7 +42,7 @@ def declared():
 BENCHMARKS = list(declared())
 
 
-PROBLEMS = ["constrained", "import", "regression", "relu", "sampling", "transport"]
+PROBLEMS = ["constrained", "import", "regression", "relu", "sampling", "streaming", "transport"]
 
 
 def test_benchmarks_are_found():
@@ -240,3 +240,16 @@ def test_sampling_report_prints_its_tables():
     assert done.returncode == 0, done.stderr
     assert "slope, log-log" in done.stdout
     assert "L5 Lewis p = 4" in done.stdout
+
+
+def test_streaming_report_prints_its_tables():
+    command = [sys.executable, str(FOLDER / "streaming_report.py"), "--quick", "--tables"]
+    done = subprocess.run(
+        [*command, "accuracy", "speed", "sparse", "disk"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for word in ("basis rows", "Frequent Directions", "IncrementalPCA, 32 rows", "plain reading"):
+        assert word in done.stdout

@@ -26,6 +26,7 @@ PICTURES = {
         "fits",
         "images",
         "ionosphere",
+        "patches",
         "rings",
     )
 }
