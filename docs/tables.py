@@ -66,6 +66,30 @@ RECOVERY = {
 PHASE = {"case": "Columns", "share": "Wrong"} | {
     str(over): f"m = {over} d r" for over in (2, 3, 4, 6, 8, 12, 16, 24)
 }
+STREAM_ACCURACY = {
+    "case": "Stream",
+    "numopt": "numopt",
+    "track": "its track",
+    "IncrementalPCA": "IncrementalPCA",
+    "AdaOja": "AdaOja",
+    "Frequent Directions": "Frequent Directions",
+    "history PCA": "history PCA",
+    "ratio": "to the best other",
+}
+STREAM_SPEED = {
+    "case": "Method",
+    "rows/s": "Rows a second",
+    "error": "Squared sine",
+    "numopt is faster by": "numopt is faster by",
+}
+STREAM_ORDER = {
+    "case": "Stream",
+    "size": "Rows",
+    "numopt": "numopt",
+    "IncrementalPCA": "IncrementalPCA",
+    "p-value": "p-value of random order",
+    "bound": "Bound",
+}
 COUNTS = {
     "family": "Family",
     "eta": "1 / reg",
@@ -239,6 +263,9 @@ def write(folder):
         "completion_limit": measured("completion_limit", COMPLETION_LIMIT),
         "recovery_speed": measured("recovery_speed", RECOVERY),
         "recovery_phase": measured("recovery_phase", PHASE),
+        "streaming_accuracy": measured("streaming_accuracy", STREAM_ACCURACY),
+        "streaming_speed": measured("streaming_speed", STREAM_SPEED),
+        "streaming_order": measured("streaming_order", STREAM_ORDER),
         "relu_speed": measured("relu_speed", RELU),
         "relu_robust": measured("relu_robust", RELU_ROBUST),
     }

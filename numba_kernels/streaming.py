@@ -128,11 +128,7 @@ def _rotate(U, W, B, size):
         column = size - 1 - i
         b = B[i]
         b[:] = 0
-        largest = 0
-        for r in range(size):
-            if abs(U[r, column]) > abs(U[largest, column]):
-                largest = r
-        if U[largest, column] < 0:
+        if -U[:, column].min() > U[:, column].max():
             U[:, column] = -U[:, column]
         r = 0
         while r + 4 <= size:

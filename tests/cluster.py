@@ -87,19 +87,24 @@ SOLVERS = {
 
 
 def killing(client, barrier):
-    """Kill a worker in the midst of a barrier; return a list that says when it was done."""
+    """Kill a worker in the midst of a barrier; return a list that grows with each."""
+    pids = list(client.run(os.getpid).values())
+    return during(barrier, os.kill, pids[0], signal.SIGKILL)
+
+
+def during(barrier, function, *arguments):
+    """Call a function in the midst of a barrier; return a list that grows with each."""
     from numopt._blocks._cluster import Cluster
 
-    pids = list(client.run(os.getpid).values())
     seen, compute = [], Cluster.compute
 
-    def compute_and_kill(self, nodes):
+    def compute_and_disturb(self, nodes):
         seen.append(len(seen))
         if len(seen) == barrier:
-            threading.Timer(5 * PAUSE, os.kill, (pids[0], signal.SIGKILL)).start()
+            threading.Timer(5 * PAUSE, function, arguments).start()
         return compute(self, nodes)
 
-    Cluster.compute = compute_and_kill
+    Cluster.compute = compute_and_disturb
     return seen
 
 
@@ -143,7 +148,7 @@ def closed():
         LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
-        threading.Timer(8 * PAUSE, client.close).start()
+        during(2, client.close)
         try:
             refined(A, b)
         except RuntimeError as error:

@@ -28,6 +28,7 @@ POSITIONAL = {
     "ProgressBar": {"description"},
     "minimize_equality": {"args"},
     "lp_regression": {"p"},
+    "top_eigenvector": {"k"},
 }
 SECTION = re.compile(r"^(\w[\w ]*)\n-+$", re.MULTILINE)
 FIELD = re.compile(r"^([*\w][\w, *]*) : ", re.MULTILINE)
@@ -147,6 +148,10 @@ SOLVES = {
     "LpResult-coreset": lambda: numopt.lp_regression(
         A, np.arange(40.0), 2, method="coreset", rng=0
     ),
+    "EigenvectorResult": lambda: numopt.top_eigenvector(A, rng=0),
+    "EigenvectorResult-not-solved": lambda: numopt.top_eigenvector(
+        np.random.default_rng(0).normal(size=(900, 20)), rng=0
+    ),
     "LpResult-not-solved": lambda: numopt.lp_regression(A, np.arange(40.0), maxiter=1),
 }
 # What the records of a history hold besides "nit" and "error".
@@ -167,6 +172,7 @@ RECORDS = {
     "ScoresResult": set(),
     "CoresetResult": {"size"},
     "LpResult": {"fun"},
+    "EigenvectorResult": {"n_rows", "method_used"},
     "ConvexReLUResult": {"fun", "dual", "infeas", "output"},
     "SampledReLUResult": {"fun", "dual"},
 }
@@ -199,6 +205,13 @@ NUMBERS = {
     },
     "CoresetResult": {float: ["expected_size"], int: ["size", "n_passes"]},
     "LpResult": {float: ["norm", "gap"], int: ["n_passes"]},
+    "EigenvectorResult": {
+        float: [
+            *("frobenius2", "sin2_bound", "sin2_estimate", "residual2", "residual2_stderr"),
+            *("order_pvalue", "gap_estimate"),
+        ],
+        int: ["n_rows", "n_heavy", "n_heavy_overflow", "memory_rows_used"],
+    },
     "ConvexReLUResult": {float: ["gap"], int: []},
     "SampledReLUResult": {float: ["gap"], int: []},
 }

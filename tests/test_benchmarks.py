@@ -258,3 +258,16 @@ def test_completion_report_prints_its_tables():
         done = subprocess.run([*command, *extra], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert wanted in done.stdout
+
+
+def test_streaming_report_prints_its_tables():
+    command = [sys.executable, str(FOLDER / "streaming_report.py"), "--quick", "--tables"]
+    done = subprocess.run(
+        [*command, "accuracy", "speed", "sparse", "disk"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for word in ("basis rows", "Frequent Directions", "IncrementalPCA, 32 rows", "plain reading"):
+        assert word in done.stdout

@@ -275,12 +275,13 @@ def test_top_eigenvector_of_one_chunk_is_that_of_the_matrix():
     assert_allclose(x, numopt.top_eigenvector(A, method="truncate").x, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "options", [{"shuffle": True}, {"callback": print}, {"checkpoint": "run.npz"}]
-)
-def test_options_that_need_an_order_of_the_rows(options):
-    with pytest.raises(ValueError, match="the chunks of a Dask array are read side by side"):
-        numopt.top_eigenvector(da.ones((10, 2)), **options)
+def test_a_callback_follows_the_chunks_one_after_the_other():
+    A, rows = stretched(3000, 12), []
+    result = numopt.top_eigenvector(
+        chunked(A, (1000,) * 3), callback=lambda r: rows.append(r.n_rows), rng=0
+    )
+    assert rows[-1] == result.n_rows == 3000
+    assert len(rows) >= 3
 
 
 def test_more_than_may_be_gathered_is_refused(problem):

@@ -48,7 +48,7 @@ def clean():
         ("refined", 3),
         ("refined", 5),
         ("triangle", 3),
-        ("scores", 3),
+        ("scores", 2),
         ("iterative", 12),
         ("eigenvector", 1),
     ],

@@ -28,6 +28,7 @@ PICTURES = {
         "images",
         "ionosphere",
         "metro",
+        "patches",
         "rings",
     )
 }

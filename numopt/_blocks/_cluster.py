@@ -36,6 +36,7 @@ class Cluster:
     def __init__(self, name: str, source: Any, limits: Limits) -> None:
         self.name, self.source, self.limits = name, source, limits
         self.n_retries, self._memory = 0, np.inf
+        self._norms: tuple[Any, Any] = (None, None)
         sizes = [int(n) for n in source.chunks[0]]
         ends = np.cumsum([0, *sizes]).tolist()
         # Number, first and last row, and task; chunks without rows have nothing to say.
@@ -90,14 +91,21 @@ class Cluster:
         return x.rechunk((rows,) if x.ndim == 1 else (rows, (x.shape[1],))).astype(dtype)
 
     def extremes(self, name: str, x: Any) -> tuple[float, float]:
-        """Return the smallest and largest entry of a Dask array; raise if one is not finite."""
-        low, high = self._over(_extremes, _wider, x)
+        """Return the smallest and largest entry of a Dask array; raise if one is not finite.
+
+        The norms of its columns come with them, and are kept: the next to be asked for.
+        """
+        (low, high), squares = self._over(_looked_at, _both, x)
+        self._norms = x, squares**0.5
         if not (np.isfinite(low) and np.isfinite(high)):
             raise ValueError(f"`{name}` must be finite, got entries from {low} to {high}.")
         return low, high
 
     def norms(self, b: Array, weights: Array | None) -> Array:
         """Return the norms of the columns of ``sqrt(W) b``, b (n, k) in any form."""
+        known, norms = self._norms
+        if weights is None and known is b:
+            return norms
         return self._over(_squares, add, b, weights) ** 0.5
 
     def total(self, x: Any) -> float:
@@ -256,8 +264,13 @@ def _sum(x: Array) -> Array:
     return x.sum()
 
 
-def _extremes(x: Array) -> tuple[float, float]:
-    return float(x.min()), float(x.max())
+def _looked_at(x: Array) -> Summary:
+    with np.errstate(all="ignore"):
+        return (float(x.min()), float(x.max())), _squares(x, None)
+
+
+def _both(a: Summary, b: Summary) -> Summary:
+    return _wider(a[0], b[0]), a[1] + b[1]
 
 
 def _wider(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:

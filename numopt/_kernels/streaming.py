@@ -43,8 +43,8 @@ def merge_truncate(B: Array, X: Array, panel: int, shrink: bool) -> tuple[Array,
         lost, kept = values[:-k], values[-k:]
         level = kept[0] if shrink else lost[-1]
         U = xp.flip(U[:, -k:], axis=1)
-        largest = xp.take_along_axis(U, xp.argmax(xp.abs(U), axis=0)[None, :], axis=0)
-        B = xp.matmul(xp.where(largest < 0, -U, U).T, rows)
+        negative = xp.max(-U, axis=0) > xp.max(U, axis=0)
+        B = xp.matmul(xp.where(negative[None, :], -U, U).T, rows)
         if shrink:
             safe = xp.where(kept > 0, kept, xp.ones_like(kept))
             shrunk = xp.where(kept > 0, xp.sqrt(xp.clip(1 - level / safe, 0, None)), 0 * kept)

@@ -8,13 +8,13 @@ import array_api_compat
 import array_api_compat.numpy as host
 
 from .. import _validate
-from .._blocks import Cluster, RowBlocks, beside_like, is_dask
+from .._blocks import RowBlocks, beside_like
 from .._iterate import Callback, closing
-from .._linalg import quiet
 from .._namespace import Array, array_namespace, device_of, widest_float
 from .._random import generator
 from ._design import Design, Products, Rows
-from ._factor import METHODS, SKETCHES, Factor, Options, factorize, smallest_norm, solve
+from ._factor import METHODS, SKETCHES, Factor, Options, factorize, solve
+from ._inputs import checked_weights, right_hand_sides
 from ._precondition import default_rcond
 from ._result import LstsqResult, Request
 
@@ -57,12 +57,12 @@ def lstsq(
     A : array, sparse matrix, LinearOperator, dask array, sequence of arrays or callable
         The design, n rows and d columns. Real; integers become the default float of the library. An
         array in memory is used in place if it is in C order, otherwise block by block, and never
-        copied as a whole. What does not fit memory: a memory map; a Dask array, computed one chunk
-        of rows after the other; a sequence of arrays with the same number of columns, or a callable
-        that returns an iterator over such blocks anew each time. SciPy's sparse matrices and linear
-        operators are touched by products only.
+        copied as a whole. What does not fit memory: a memory map; a Dask array, worked on where
+        its chunks are; a sequence of arrays with the same number of columns, or a callable that
+        returns an iterator over such blocks anew each time; or whatever else `row_blocks` takes.
+        SciPy's sparse matrices and linear operators are touched by products only.
     b : array, shape (n,) or (n, k)
-        Right-hand sides.
+        Right-hand sides; with a Dask array A they may be one.
     method : {"auto", "sketch", "cholqr", "iterative", "gram", "direct"}, default "auto"
         How the normal matrix is factorized. "gram": Cholesky factor of ``A'A``, where the condition
         number allows it. "cholqr": the same after a sketch has preconditioned A; for any condition
@@ -117,9 +117,10 @@ def lstsq(
     -------
     LstsqResult
         ``x``, ``fun``, ``residual_norm``, ``grad_norm``, ``backward_error``, ``forward_error``,
-        ``tol``, ``success``, ``status``, ``message``, ``nit``, ``n_passes``, ``method``,
-        ``sketch``, ``sketch_size``, ``cond_estimate``, ``rank``, ``x_sketch``, ``linf_bound``,
-        ``history`` and ``timings``; methods for covariance, standard errors and intervals.
+        ``tol``, ``success``, ``status``, ``message``, ``nit``, ``n_passes``, ``n_blocks``,
+        ``n_retries``, ``method``, ``sketch``, ``sketch_size``, ``cond_estimate``, ``rank``,
+        ``x_sketch``, ``linf_bound``, ``history`` and ``timings``; methods for covariance, standard
+        errors and intervals.
 
     Raises
     ------
@@ -129,6 +130,8 @@ def lstsq(
         If a shape, a sign or an option is wrong, a number is not finite, or the squares of the
         entries of A or b overflow or vanish; if A has fewer rows than columns and the method is
         neither "auto" nor "direct".
+    RuntimeError
+        If a Dask array is on a cluster that fails, or is closed.
 
     Warns
     -----
@@ -147,7 +150,8 @@ def lstsq(
     of A gives residual and gradient. Cost for n rows and d columns: "gram" n d^2 multiplications
     and three or four passes; "cholqr" 3 n d^2 and five passes; "iterative" about 30 passes;
     "sketch" one pass of n d (12 + m / 4096) additions, and one that measures the residual. Memory:
-    O(m d) and blocks of rows; "direct" makes copies of A.
+    O(m d) and blocks of rows; "direct" makes copies of A where it is one array in memory, and a
+    triangle of each block where it is not.
 
     The sketch is a subsampled randomized Hadamard transform. Proved [1]_: with
     :math:`m = O(\varepsilon^{-2} d \log^3(n/\delta))` rows, with probability :math:`1 - \delta`,
@@ -193,8 +197,8 @@ def lstsq(
     callback = _validate.optional_callable("callback", callback)
     design, out = _design(A, b, weights, ridge, precision)
     options = _checked_against(options, design)
-    columns = _right_hand_sides("b", b, design.shape[0], design)
-    start = None if x0 is None else _right_hand_sides("x0", x0, design.shape[1], design, like=b)
+    columns = right_hand_sides("b", b, design.shape[0], design)
+    start = None if x0 is None else right_hand_sides("x0", x0, design.shape[1], design, like=b)
     request = _request(tol, maxiter, options, design, out, b.ndim, callback, precision)
     with closing(callback):
         return solve(design, factorize(design, columns, options), columns, start, request)
@@ -265,8 +269,8 @@ class LstsqFactor:
         """Return the `LstsqResult` for right-hand sides `b` (n,) or (n, k): two or three passes."""
         callback = _validate.optional_callable("callback", callback)
         design = self._design
-        columns = _right_hand_sides("b", b, design.shape[0], design)
-        start = None if x0 is None else _right_hand_sides("x0", x0, design.shape[1], design, like=b)
+        columns = right_hand_sides("b", b, design.shape[0], design)
+        start = None if x0 is None else right_hand_sides("x0", x0, design.shape[1], design, like=b)
         options, out = self._options, self._dtype
         request = _request(tol, maxiter, options, design, out, b.ndim, callback, self._precision)
         with closing(callback):
@@ -423,7 +427,7 @@ def _design(
     out = _validate.common_float(**arrays)
     n = int(A.shape[0]) if blocks is None else blocks.shape[0]
     if weights is not None:
-        weights = _weights(weights, n, widest_float(like), cluster)
+        weights = checked_weights(weights, n, widest_float(like), cluster)
     if blocks is None:
         if precision == "extended":
             raise ValueError("`precision` 'extended' needs the entries of `A` as dense arrays.")
@@ -431,22 +435,6 @@ def _design(
     wide = widest_float(array_namespace(like).astype(like[:0, :], out))
     blocks.dtype = wide
     return Rows(blocks, weights, ridge, _wants_extended(precision, blocks.shape)), out
-
-
-def _weights(weights: Array, n: int, dtype: Any, cluster: Cluster | None) -> Array:
-    """Return weights (n,), checked, in the dtype of the work."""
-    if cluster is not None and is_dask(weights):
-        weights = cluster.beside("weights", weights, dtype)
-        low, high = cluster.extremes("weights", weights)
-        if low < 0:
-            raise ValueError(f"`weights` must be non-negative, got {low}.")
-    else:
-        weights = _validate.as_array("weights", weights, ndim=1, dtype=dtype)
-        _validate.same_shape("weights", _validate.non_negative("weights", weights), (n,), "A")
-        high = float(array_namespace(weights).max(weights))
-    if high == 0:
-        raise ValueError("`weights` must not be zero everywhere.")
-    return weights
 
 
 def _wants_extended(precision: str, shape: tuple[int, ...]) -> bool:
@@ -475,56 +463,6 @@ def _operator_like(A: Any, b: Array | None, weights: Array | None) -> Array:
     xp = host if array is None else array_namespace(array)
     dtype = getattr(A, "dtype", None) or (xp.float64 if array is None else array.dtype)
     return xp.zeros((0, A.shape[1]), dtype=dtype)
-
-
-def _right_hand_sides(name: str, b: Array, rows: int, design: Design, like: Any = None) -> Array:
-    """Return b (n,) or (n, k), or a start shaped like it, as columns in the dtype of the work."""
-    if like is None and design.cluster is not None and is_dask(b):
-        return _chunked_right_hand_sides(b, design, design.cluster)
-    _validate.common_namespace(**{"A": design.like, name: b})
-    _validate.common_float(**{name: b})
-    b_array = _validate.as_array(name, b, ndim=(1, 2), dtype=design.dtype)
-    if b_array.shape[0] != rows or (like is not None and b_array.shape[1:] != like.shape[1:]):
-        tail = () if like is None else tuple(like.shape[1:])
-        wanted = (rows, *tail) if like is not None else f"({rows},) or ({rows}, k)"
-        raise ValueError(f"`{name}` must have shape {wanted} to match `A`, got {tuple(b.shape)}.")
-    _validate.finite(name, b_array)
-    columns = b_array if b_array.ndim == 2 else b_array[:, None]
-    if like is None:
-        _check_size(columns)
-    return columns
-
-
-def _chunked_right_hand_sides(b: Any, design: Design, cluster: Cluster) -> Any:
-    """Return a Dask array (n,) or (n, k) as columns in chunks that match the rows of A."""
-    _validate.common_float(b=b._meta)
-    b = cluster.beside("b", b, design.dtype)
-    columns = b if b.ndim == 2 else b[:, None]
-    low, high = cluster.extremes("b", columns)
-    largest = array_namespace(design.like).asarray([max(high, -low)], dtype=design.dtype)
-    _check_norms(design.norms(columns), largest)
-    return columns
-
-
-def _check_size(b: Array) -> None:
-    """Raise where the squares of a right-hand side, or of its residual, overflow or vanish."""
-    xp = array_namespace(b)
-    with quiet():
-        norms = xp.linalg.vector_norm(b, axis=0)
-    _check_norms(norms, xp.max(xp.abs(b), axis=0))
-
-
-def _check_norms(norms: Array, largest: Array) -> None:
-    """Raise where the norms (k,) of columns with these largest entries are of no use."""
-    xp = array_namespace(norms)
-    usable = xp.isfinite(norms) & (norms > smallest_norm(norms, norms.dtype))
-    if not bool(xp.all(usable)):
-        wrong = xp.where(usable, xp.zeros_like(largest), largest)
-        if bool(xp.any(wrong > 0)):
-            raise ValueError(
-                f"`b` must have entries whose squares neither overflow nor vanish, but the largest "
-                f"of a column is {float(xp.max(wrong)):.3g}: divide it by its size."
-            )
 
 
 def _request(

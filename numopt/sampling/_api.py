@@ -68,8 +68,9 @@ def lp_regression(
 
     Parameters
     ----------
-    A : array, shape (n, d)
-        Real and finite; add a column of ones for an intercept.
+    A : array, shape (n, d), or source of its rows
+        Real and finite; add a column of ones for an intercept. A Dask array, a memory map, or
+        whatever else `row_blocks` takes is read by blocks.
     b : array, shape (n,)
         Responses.
     p : float, default 1.0

@@ -64,8 +64,9 @@ def lp_coreset(
 
     Parameters
     ----------
-    A : array, shape (n, d)
-        Real and finite. Zero rows are never drawn.
+    A : array, shape (n, d), or source of its rows
+        Real and finite. Zero rows are never drawn. A Dask array, a memory map, or whatever else
+        `row_blocks` takes is read by blocks.
     p : float
         Power, at least 1.
     b : array, shape (n,) or (n, k), optional

@@ -87,8 +87,9 @@ def lp_scores(
 
     Parameters
     ----------
-    A : array, shape (n, d)
-        Real and finite.
+    A : array, shape (n, d), or source of its rows
+        Real and finite. A Dask array, a memory map, or whatever else `row_blocks` takes is read by
+        blocks; scores of a Dask array are one.
     p : float
         Power, at least 1.
     kind : {"lewis", "leverage", "root_leverage", "sensitivity", "combined"}, default "lewis"

@@ -327,10 +327,6 @@ class CountSketch(SparseSign):
     ----------
     shape : tuple of int
         ``(m, n)``.
-    buckets : numpy.ndarray, shape (n, 1)
-        Row of S of the entry of each column.
-    signs : numpy.ndarray, shape (n, 1)
-        Its sign, int8.
 
     See Also
     --------

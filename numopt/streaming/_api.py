@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import array_api_compat
 
-from .._blocks import dask_array
+from .._blocks import dask_array, row_blocks
 from .._iterate import Callback, closing
 from .._random import generator
 from .._result import STOPPED_BY_CALLBACK, Result
@@ -46,12 +45,14 @@ def top_eigenvector(
 
     Parameters
     ----------
-    source : array, sparse matrix or iterable
-        The matrix A (n, d), or an iterable of chunks of its rows.
+    source : array or object with rows
+        The matrix A (n, d): an array, a sparse matrix, or whatever `row_blocks` reads in blocks,
+        such as a memory map, files, a Dask array or an iterable of chunks.
     k : int, default 1
         Number of leading eigenvectors.
     chunk_rows : int, optional
-        Rows to read at once from a matrix. Default: about 131072 entries.
+        Rows to read at once. Default: about 131072 entries of a matrix in memory, else what
+        `row_blocks` takes.
     shuffle : bool, default False
         Read a matrix in memory in a random order of groups of 64 rows.
     callback : callable, optional
@@ -84,6 +85,7 @@ def top_eigenvector(
     See Also
     --------
     StreamingEigenvector : the summary itself, to feed, merge and save.
+    row_blocks : the sources.
 
     Notes
     -----
@@ -115,12 +117,8 @@ def top_eigenvector(
     optional_callable("callback", callback)
     if chunk_rows is not None:
         chunk_rows = at_least("chunk_rows", chunk_rows, 1)
-    if dask_array(source) is not None:
-        if shuffle or callback is not None or checkpoint is not None:
-            raise ValueError(
-                "`shuffle`, `callback` and `checkpoint` are for a pass from the first row to the "
-                "last; the chunks of a Dask array are read side by side."
-            )
+    # What follows the rows from the first to the last reads the chunks one after the other.
+    if dask_array(source) is not None and not (shuffle or callback or checkpoint):
         rows = chunk_rows or max(1, CHUNK_ENTRIES // max(1, dask_array(source).shape[-1]))
         return summary_of_chunks(source, k, options, rows).result()
     seed = int(generator(options.get("rng")).integers(2**62)) if shuffle else 0
@@ -128,9 +126,10 @@ def top_eigenvector(
     model, done, seed = saved.resumed(model, seed)
     stopped = False
     with closing(callback):
-        for index, chunk in enumerate(_chunks(source, chunk_rows, seed, done), done + 1):
-            model.partial_fit(chunk)
-            saved.written(model, index, seed)
+        for chunk in _chunks(source, chunk_rows, seed, done):
+            for piece in [chunk] if chunk_rows else _pieces(chunk):
+                model.partial_fit(piece)
+            saved.count(model, seed)
             if callback is not None and _stops(callback, model):
                 stopped = True
                 break
@@ -143,41 +142,56 @@ def top_eigenvector(
     return result
 
 
-def _chunks(source: Any, chunk_rows: int | None, seed: int, done: int) -> Iterator[Any]:
-    """Yield the chunks of a source from the one numbered `done` on."""
-    if not (is_sparse(source) or array_api_compat.is_array_api_obj(source)):
-        if not hasattr(source, "__iter__"):
-            raise TypeError(
-                f"`source` must be a matrix or an iterable of chunks, got {type(source).__name__}."
-            )
+def _in_memory(source: Any) -> bool:
+    if isinstance(source, Sequence) or not hasattr(source, "shape"):
+        return False
+    known = is_sparse(source) or array_api_compat.is_array_api_obj(source)
+    mapped = any(kind.__name__ == "memmap" for kind in type(source).__mro__)
+    return bool(known and not mapped and not array_api_compat.is_dask_array(source))
+
+
+def _chunks(source: Any, chunk_rows: int | None, seed: int, start: int) -> Iterator[Any]:
+    """Yield the chunks of a source from a row on."""
+    if not _in_memory(source):
         if seed:
             raise ValueError("`shuffle` goes with a matrix in memory only.")
-        yield from islice(source, done, None)
+        for _, block in row_blocks(source, rows=chunk_rows).blocks(start):
+            yield block
         return
-    matrix = source.tocsr() if is_sparse(source) else source
-    if len(matrix.shape) != 2:
-        raise ValueError(f"`source` must be a matrix, got shape {tuple(matrix.shape)}.")
-    n, d = matrix.shape
-    height = chunk_rows or max(1, CHUNK_ENTRIES // max(1, d))
-    if n == 0:
-        yield matrix
-    if seed:
-        yield from _shuffled(matrix, max(1, height // SHUFFLED_ROWS), seed, done)
+    if len(source.shape) != 2:
+        raise ValueError(f"`source` must be a matrix, got shape {tuple(source.shape)}.")
+    height = chunk_rows or max(1, CHUNK_ENTRIES // max(1, source.shape[1]))
+    if source.shape[0] == 0:
+        yield source
+    elif seed:
+        matrix = source.tocsr() if is_sparse(source) else source
+        yield from _shuffled(matrix, max(1, height // SHUFFLED_ROWS), seed, start)
+    else:
+        for _, block in row_blocks(source, rows=height, readahead=0).blocks(start):
+            yield block
+
+
+def _pieces(chunk: Any) -> Iterator[Any]:
+    """Yield a chunk in pieces that stay in the cache."""
+    if len(chunk.shape) != 2 or is_sparse(chunk):
+        yield chunk
         return
-    for start in range(done * height, n, height):
-        yield matrix[start : start + height, :]
+    n, d = chunk.shape
+    height = max(1, CHUNK_ENTRIES // max(1, d))
+    for start in range(0, max(n, 1), height):
+        yield chunk[start : min(n, start + height), :]
 
 
 def _shuffled(matrix: Any, groups: int, seed: int, done: int) -> Iterator[Any]:
-    """Yield chunks of some groups of rows each, in a random order."""
-    count = -(-matrix.shape[0] // SHUFFLED_ROWS)
-    order = generator(seed).permutation(count)
-    for start in range(done * groups, count, groups):
-        parts = [
-            matrix[int(g) * SHUFFLED_ROWS : (int(g) + 1) * SHUFFLED_ROWS, :]
-            for g in order[start : start + groups]
-        ]
-        yield _stacked(parts)
+    """Yield chunks of some groups of rows each, in a random order, but for those before a row."""
+    n, seen = matrix.shape[0], 0
+    count = -(-n // SHUFFLED_ROWS)
+    order = [int(g) * SHUFFLED_ROWS for g in generator(seed).permutation(count)]
+    for first in range(0, count, groups):
+        starts = order[first : first + groups]
+        seen += sum(min(n - row, SHUFFLED_ROWS) for row in starts)
+        if seen > done:
+            yield _stacked([matrix[row : min(n, row + SHUFFLED_ROWS), :] for row in starts])
 
 
 def _stacked(parts: list[Any]) -> Any:
@@ -193,7 +207,7 @@ def _stops(callback: Callback, model: StreamingEigenvector) -> bool:
     report = {
         "nit": record.get("nit", 0),
         "error": record.get("error", 1.0),
-        "n_rows": model._state.n if model._state else 0,
+        "n_rows": model.n_rows_seen_,
     }
     try:
         callback(Result(report))

@@ -28,6 +28,7 @@ class Checkpoint:
         self.path = None if path is None else Path(path)
         self.every = at_least("checkpoint_every", every, 1)
         self.chunk_rows = chunk_rows
+        self.chunks = 0
 
     @property
     def previous(self) -> Path:
@@ -38,7 +39,7 @@ class Checkpoint:
     def resumed(
         self, model: StreamingEigenvector, seed: int
     ) -> tuple[StreamingEigenvector, int, int]:
-        """Return the summary to go on with, the chunks it has read, and the seed of their order."""
+        """Return the summary to go on with, the rows it has read, and the seed of their order."""
         if self.path is None:
             return model, 0, seed
         path = self.path if self.path.exists() else self.previous
@@ -57,14 +58,15 @@ class Checkpoint:
                 f"`checkpoint` must be of a call with the same options, got {path} of another."
             )
         loaded = StreamingEigenvector.from_state_dict(state)
-        return loaded, int(facts["chunks_done"]), int(facts["seed"])
+        self.chunks = int(facts["chunks_done"])
+        return loaded, loaded.n_rows_seen_, int(facts["seed"])
 
-    def written(self, model: StreamingEigenvector, done: int, seed: int) -> None:
-        """Write the summary if it is time to."""
-        if self.path is None or done % self.every:
+    def count(self, model: StreamingEigenvector, seed: int) -> None:
+        """Count a chunk that has been read, and write the summary if it is time to."""
+        self.chunks += 1
+        if self.path is None or self.chunks % self.every:
             return
         if self.path.exists():
             self.path.replace(self.previous)
-        write_file(
-            self.path, packed(model), chunks_done=done, seed=seed, chunk_rows=self.chunk_rows
-        )
+        facts = {"chunks_done": self.chunks, "seed": seed, "chunk_rows": self.chunk_rows}
+        write_file(self.path, packed(model), **facts)

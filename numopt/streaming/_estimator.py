@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from .. import _validate
 from .._namespace import Array, array_namespace
 from .._random import generator
-from ._inputs import as_rows, empty_like, requested_dtype, root_weights, same_kind
+from ._inputs import as_rows, empty_like, requested_dtype, root_weights
 from ._report import report
 from ._result import EigenvectorResult
 from ._rows import host_list
@@ -60,7 +60,8 @@ class StreamingEigenvector:
     decay : float, optional
         Factor in (0, 1] by which older rows count less with every new one, for "truncate".
     dtype : dtype, optional
-        float32 or float64. Default: that of the first chunk; integers become the default float.
+        Precision, float32 or float64. Default: that of the first chunk; integers become the
+        default float.
     rng : None, int or numpy.random.Generator, optional
         Source of the random starts.
 
@@ -101,11 +102,11 @@ class StreamingEigenvector:
     >>> rng = np.random.default_rng(0)
     >>> model = numopt.StreamingEigenvector(rng=0)
     >>> for _ in range(30):
-    ...     chunk = rng.normal(size=(100, 10)) * np.arange(1, 11)
+    ...     chunk = rng.normal(size=(100, 10)) * np.array([1, 1, 3] + 7 * [1])
     ...     model = model.partial_fit(chunk)
     >>> result = model.result()
     >>> result.success, result.n_rows, int(np.argmax(result.x))
-    (True, 3000, 9)
+    (True, 3000, 2)
     """
 
     _version: ClassVar[int] = 1
@@ -177,12 +178,28 @@ class StreamingEigenvector:
         """Tell whether rows were read."""
         return self._state is not None
 
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn, which asks for this, may expect."""
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type="transformer",
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(),
+            input_tags=InputTags(sparse=True),
+        )
+
     @property
     def n_features_in_(self) -> int:
         """Number of columns, known from the first chunk on."""
         if self._state is None:
             raise AttributeError("`n_features_in_` is known once rows have been read.")
         return int(self._state.like.shape[1])
+
+    @property
+    def n_rows_seen_(self) -> int:
+        """Number of rows read."""
+        return 0 if self._state is None else self._state.n
 
     def fit(self, X: Any, y: Any = None) -> StreamingEigenvector:  # noqa: ARG002
         """Forget all rows, read those of `X` (n, d), and return self; `y` is not used."""
@@ -201,16 +218,12 @@ class StreamingEigenvector:
         `chunk` is an array (n, d), a row (d,) or a sparse matrix. Row i counts as often as
         `weights` (n,) says. Nothing changes if the chunk is not as it should be. `y` is not used.
         """
-        dtype = requested_dtype(self.dtype, chunk)
-        if self._state is not None:
-            dtype = self._state.like.dtype
-        rows = as_rows(chunk, dtype)
-        if self._state is not None:
-            same_kind(rows, self._state.like)
+        plan, state = self._plan, self._state
+        dtype = requested_dtype(self.dtype, chunk) if state is None else None
+        rows = as_rows(chunk, dtype, None if state is None else state.like)
         if rows.sparse and self.center:
             raise ValueError("`center` needs dense rows, got a sparse matrix.")
         roots = root_weights(weights, rows)
-        plan, state = self._plan, self._state
         if plan is None or state is None:
             plan = plan_for(self._settings, rows.d)
             state = start(empty_like(rows), plan, self._random)
@@ -265,8 +278,7 @@ class StreamingEigenvector:
         """Return the coordinates (n, k) of the rows of `X` (n, d) along the eigenvectors."""
         result = self.result()
         assert self._state is not None
-        rows = as_rows(X, self._state.like.dtype)
-        same_kind(rows, self._state.like)
+        rows = as_rows(X, None, self._state.like)
         dense = rows.dense() if result.mean is None else rows.dense() - result.mean[None, :]
         x = result.x[:, None] if result.x.ndim == 1 else result.x
         return array_namespace(x).matmul(dense, x)

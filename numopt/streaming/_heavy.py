@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .._namespace import Array, array_namespace, device_of
-from ._rows import Rows, host_list
+from ._rows import Rows, host_list, place_like, wide
 
 # Squared norms of long rows without room that are remembered, to tell later whether they still
 # are long; more of them count as this many.
@@ -13,6 +13,7 @@ REMEMBERED = 64
 
 # Two rows with a squared cosine above this are kept as one where there is no room for both.
 PARALLEL = 0.98
+TINY = 1e-300
 
 
 class Heavy(NamedTuple):
@@ -48,26 +49,27 @@ def divided(
     kept = [(square, heavy.rows[i : i + 1, :]) for i, square in enumerate(heavy.squares)]
     changes: dict[int, Array | None] = {}
     overflow, seen = [], heavy.seen
+    twins = _twins(kept, rows, sizes, 0) if len(kept) == capacity else []
     for index, size in enumerate(sizes):
         if size == 0.0:
             continue
-        row = rows.part(index, index + 1).dense()
-        if len(kept) == capacity:
-            twin = _parallel(kept, row, size)
-            least = min(range(capacity), key=lambda i: kept[i][0])
-            if twin is not None:
-                kept[twin] = _merged(kept[twin], row, size)
-                changes[index] = None
-                continue
-            if size <= kept[least][0]:
+        full, row = len(kept) == capacity, rows.part(index, index + 1)
+        if full and twins[index] >= 0:
+            kept[twins[index]] = _merged(kept[twins[index]], row.dense(), size)
+            changes[index] = None
+        else:
+            least = min(range(len(kept)), key=lambda i: kept[i][0]) if full else 0
+            if full and size <= kept[least][0]:
                 overflow.append(size)
                 continue
-            square, changes[index] = kept.pop(least)
-            overflow.append(square)
-        else:
             changes[index] = None
-        kept.append((size, xp.asarray(row, copy=True)))
-        seen += 1
+            if full:
+                square, changes[index] = kept.pop(least)
+                overflow.append(square)
+            kept.append((size, xp.asarray(row.dense(), copy=True)))
+            seen += 1
+        if len(kept) == capacity:
+            twins = _twins(kept, rows, sizes, index + 1)
     if changes:
         rows = rows.replaced(changes)
     stored = xp.concat([row for _, row in kept])
@@ -75,15 +77,25 @@ def divided(
     return Heavy(stored, tuple(square for square, _ in kept), merged, seen), rows
 
 
-def _parallel(kept: list[tuple[float, Array]], row: Array, size: float) -> int | None:
-    """Return which of the rows that are kept has nearly the direction of another, if one has."""
-    xp = array_namespace(row)
-    images = host_list(xp.matmul(xp.concat([item for _, item in kept]), row[0, :]))
-    cosines = [
-        image * image / (square * size) for image, (square, _) in zip(images, kept, strict=True)
-    ]
-    best = max(range(len(kept)), key=cosines.__getitem__)
-    return best if cosines[best] >= PARALLEL else None
+def _twins(
+    kept: list[tuple[float, Array]], rows: Rows, sizes: list[float], start: int
+) -> list[int]:
+    """Return for each row from `start` on which kept row has nearly its direction, or -1."""
+    if not any(sizes[start:]):
+        return [-1] * len(sizes)
+    xp = array_namespace(kept[0][1])
+    held = xp.concat([row for _, row in kept])
+    images = wide(rows.part(start, rows.n).images(held.T))
+    squares = place_like([square for square, _ in kept], images)
+    lengths = place_like([max(size, TINY) for size in sizes[start:]], images)
+    cosines = images / xp.sqrt(squares)[None, :] / xp.sqrt(lengths)[:, None]
+    found = [-1] * len(sizes)
+    if bool(xp.any(cosines * cosines >= PARALLEL)):
+        for k in range(len(kept)):
+            for i, cosine in enumerate(host_list(cosines[:, k]), start):
+                if sizes[i] > 0 and cosine * cosine >= PARALLEL:
+                    found[i] = k
+    return found
 
 
 def _merged(item: tuple[float, Array], row: Array, size: float) -> tuple[float, Array]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import array_api_compat
-
 from .. import _validate
-from .._namespace import Array, array_namespace, describe, device_of
+from .._namespace import Array, array_namespace, default_float, describe, device_of
 from ._rows import DenseRows, Rows, SparseRows
 
 
@@ -16,11 +14,28 @@ def is_sparse(x: Any) -> bool:
     return all(hasattr(x, name) for name in ("tocsr", "nnz", "toarray"))
 
 
-def as_rows(chunk: Any, dtype: Any) -> Rows:
-    """Return a chunk as rows in a floating dtype: `dtype`, or its own if that is None."""
-    if is_sparse(chunk):
-        return _compressed(chunk, dtype)
-    _validate.common_namespace(chunk=chunk)
+def as_rows(chunk: Any, dtype: Any, like: Array | None = None) -> Rows:
+    """Return a chunk as rows in a floating dtype: that of `like`, else `dtype`, else its own.
+
+    Where `like` (0, d) is given, rows must be of its library, device and width.
+    """
+    if not is_sparse(chunk):
+        _validate.common_namespace(chunk=chunk)
+    if like is not None:
+        same_kind(chunk.data if is_sparse(chunk) else chunk, like)
+        dtype = like.dtype
+    rows = _compressed(chunk, dtype) if is_sparse(chunk) else _dense(chunk, dtype)
+    if like is not None and rows.d != like.shape[1]:
+        raise ValueError(
+            f"`chunk` must have {like.shape[1]} columns as those before, got {rows.d}."
+        )
+    return rows
+
+
+def _dense(chunk: Any, dtype: Any) -> Rows:
+    xp = array_namespace(chunk)
+    if xp.isdtype(chunk.dtype, "bool"):
+        chunk = xp.astype(chunk, default_float(chunk))
     own = _validate.common_float(chunk=chunk)
     if chunk.ndim == 1:
         chunk = chunk[None, :]
@@ -62,19 +77,12 @@ def empty_like(rows: Rows) -> Array:
     return xp.zeros((0, rows.d), dtype=rows.like.dtype, device=device_of(rows.like))
 
 
-def same_kind(rows: Rows, like: Array) -> None:
-    """Raise unless rows are of the library, device and width of those before."""
-    if rows.d != like.shape[1]:
-        raise ValueError(
-            f"`chunk` must have {like.shape[1]} columns as those before, got {rows.d}."
-        )
-    same_library = array_api_compat.array_namespace(rows.like) is array_api_compat.array_namespace(
-        like
-    )
-    if not same_library or device_of(rows.like) != device_of(like):
+def same_kind(chunk: Array, like: Array) -> None:
+    """Raise unless an array is of the library and device of those before."""
+    if array_namespace(chunk) is not array_namespace(like) or device_of(chunk) != device_of(like):
         raise ValueError(
             f"`chunk` must be of one library on one device with those before, got "
-            f"{describe(rows.like)} after {describe(like)}."
+            f"{describe(chunk)} after {describe(like)}."
         )
 
 

@@ -89,7 +89,7 @@ def slot_closed(block: Block, slot: int) -> Block:
     if block.candidates.shape[2] > 1:
         return block
     xp = array_namespace(block.Y)
-    lengths = xp.vecdot(*[off_axis(block)] * 2, axis=0)
+    lengths = xp.vecdot(*[off_axis(block)] * 2, axis=-2)
     sums = xp.asarray(block.sums, copy=True)
     sums[slot, OFF : OFF + 3] = lengths
     return block._replace(sums=sums)
@@ -101,8 +101,8 @@ def off_axis(block: Block) -> Array:
     C = block.candidates[:, :, 0].T
     S, V = xp.matmul(block.Y, C), wide(block.V)
     c = xp.matmul(V, C)
-    S = S - c * xp.vecdot(c, S, axis=0)[None, :]
-    return S - c * xp.vecdot(c, S, axis=0)[None, :]
+    S = S - c * xp.vecdot(c, S, axis=-2)[None, :]
+    return S - c * xp.vecdot(c, S, axis=-2)[None, :]
 
 
 def ritz(block: Block, total: int, heavy: Array) -> tuple[Array, Array]:

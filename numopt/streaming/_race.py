@@ -27,6 +27,8 @@ from ._rows import host_list, wide
 TRACKS = ("truncate", "block-power", "oja")
 # A track replaces T where its gain on held-out rows is this many standard errors.
 LEAD = 3.0
+# A lead in one block counts for at most this many where blocks are added up.
+MOST = 10.0
 # Below this probability the order of the rows is not taken for random.
 ORDER_LEVEL = 1e-4
 # Samples smaller than this are not compared.
@@ -45,6 +47,12 @@ class Evidence(NamedTuple):
     residual2: tuple[float, ...]  # estimates of ||(I - c c') A'A c||^2 / ||A c||^4
     stderr: tuple[float, ...]
     merged: bool = False  # whether it is about one part only of what was merged
+    leads: tuple[float, ...] = (0.0, 0.0, 0.0)  # sums over blocks of z times the root of `light`
+    weight: float = 0.0  # sum of `light` over blocks
+
+    def overall(self, j: int) -> float:
+        """Return the gain of T over a track in all blocks so far, in standard errors."""
+        return self.leads[j] / math.sqrt(self.weight) if self.weight else 0.0
 
 
 NO_EVIDENCE = Evidence(0, (0.0,) * 3, (0.0,) * 3, (math.inf,) * 3, (math.inf,) * 3)
@@ -95,15 +103,24 @@ def judged(block: Block, sums: list[list[float]], heavy: Array, total: int) -> E
     return Evidence(n, quotients, z, *residuals)
 
 
+def continued(evidence: Evidence, earlier: Evidence) -> Evidence:
+    """Return evidence with the leads of earlier blocks added; no block counts for too much."""
+    root = math.sqrt(evidence.light)
+    added = [root * min(max(z, -MOST), MOST) for z in evidence.z]
+    leads = tuple(a + b for a, b in zip(earlier.leads, added, strict=True))
+    return evidence._replace(leads=leads, weight=earlier.weight + evidence.light)
+
+
 def _z(whole: list[float], j: int, exact: list[float], total: int) -> float:
     """Return the gain of T over candidate j for each row, in standard errors."""
     n = whole[LIGHT]
     mean = (whole[IMAGE] - whole[IMAGE + j]) / n
     variance = max(whole[GAP2 + j - 1] / n - mean * mean, 0.0) / (n - 1)
     gain = mean + (exact[0] - exact[j]) / max(total, 1)
-    if variance == 0:
-        return 0.0 if gain == 0 else math.copysign(math.inf, gain)
-    return gain / math.sqrt(variance)
+    # Differences that are rounding errors do not count, and cannot be divided by.
+    unit = (whole[IMAGE] + whole[IMAGE + j]) / n + (exact[0] + exact[j]) / max(total, 1)
+    spread = math.sqrt(variance) + 1e-12 * unit
+    return gain / spread if spread > 0 else 0.0
 
 
 def _residuals(
@@ -121,9 +138,9 @@ def _residuals(
     if rows.shape[0]:
         S, c = off_axis(block), xp.matmul(V, block.candidates[:, :, 0].T)
         h = xp.matmul(rows.T, xp.matmul(rows, c))
-        h = h - c * xp.vecdot(c, h, axis=0)[None, :]
-        cross = host_list(xp.vecdot(S, h, axis=0))
-        squares = host_list(xp.vecdot(h, h, axis=0))
+        h = h - c * xp.vecdot(c, h, axis=-2)[None, :]
+        cross = host_list(xp.vecdot(S, h, axis=-2))
+        squares = host_list(xp.vecdot(h, h, axis=-2))
     values, errors = [], []
     for j in range(3):
         mean, error = _pairs(sums, j)
@@ -208,10 +225,12 @@ def welch(first: Sums, second: Sums) -> float | None:
 def _ahead(evidence: Evidence, j: int) -> bool:
     """Tell whether a track is better than T beyond doubt: by its quotient, or by its residual.
 
+    A quotient that leads a little may have led for long.
+
     The residual tells good vectors apart long before the quotient does, but is as small for the
     wrong eigenvector: it counts only where the quotient does not contradict.
     """
-    if evidence.z[j] < -LEAD:
+    if evidence.z[j] < -LEAD or (evidence.z[j] < -1 and evidence.overall(j) < -LEAD):
         return True
     doubt = math.hypot(evidence.stderr[0], evidence.stderr[j])
     return evidence.z[j] < 0 and evidence.residual2[0] - evidence.residual2[j] > LEAD * doubt

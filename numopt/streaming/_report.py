@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._namespace import Array, array_namespace, device_of
+from .._namespace import Array, array_namespace, device_of, widest_float
 from ._factor import settled, spectrum
 from ._grid import admissible
 from ._heavy import without_room
@@ -313,16 +313,14 @@ def _message(
 def _signed(vectors: Array, like: Array, k: int) -> Array:
     """Return vectors in the dtype of the rows, the largest entry of each positive."""
     xp = array_namespace(vectors)
-    largest = xp.argmax(xp.abs(vectors), axis=0)
-    picked = xp.take_along_axis(vectors, largest[None, :], axis=0)
-    signed = vectors * xp.where(picked < 0, -xp.ones_like(picked), xp.ones_like(picked))
-    signed = xp.astype(signed, like.dtype)
+    negative = xp.max(-vectors, axis=0) > xp.max(vectors, axis=0)
+    signed = xp.astype(xp.where(negative[None, :], -vectors, vectors), like.dtype)
     return signed[:, 0] if k == 1 else signed
 
 
 def _numbers(values: list[float], like: Array) -> Array:
     xp = array_namespace(like)
-    return xp.asarray(values, dtype=like.dtype, device=device_of(like))
+    return xp.asarray(values, dtype=widest_float(like), device=device_of(like))
 
 
 def _squared_unit(value: float, exponent: int) -> float:

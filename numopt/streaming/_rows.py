@@ -49,6 +49,10 @@ class DenseRows:
         """Return ``X' X V`` (d, k) and ``X V`` (n, k)."""
         return gram_product(self.rows, V)
 
+    def images(self, V: Array) -> Array:
+        """Return ``X V`` (n, k)."""
+        return array_namespace(self.rows).matmul(self.rows, V)
+
     def replaced(self, changes: dict[int, Array | None]) -> DenseRows:
         """Return the rows with some left out (None) or replaced by others (1, d)."""
         parts, start = [], 0
@@ -114,6 +118,10 @@ class SparseRows:
         parts = self.matrix.data, self.matrix.indices, self.matrix.indptr
         return csr_gram_product(*parts, V)
 
+    def images(self, V: Array) -> Array:
+        """Return ``X V`` (n, k)."""
+        return self.matrix @ V
+
     def replaced(self, changes: dict[int, Array | None]) -> SparseRows:
         """Return the rows with some left out (None) or replaced by others (1, d)."""
         from scipy.sparse import csr_array, vstack
@@ -152,3 +160,8 @@ def host_list(x: Array) -> list[float]:
 def wide(x: Array) -> Array:
     """Return an array in the widest real dtype of its device."""
     return array_namespace(x).astype(x, widest_float(x), copy=False)
+
+
+def place_like(numbers: list[float], like: Array) -> Array:
+    """Return numbers as a vector of the library, device and dtype of an array."""
+    return array_namespace(like).asarray(numbers, dtype=like.dtype, device=device_of(like))

@@ -18,8 +18,9 @@ from ._rows import Rows, wide
 from ._settings import Layout, Settings, layout
 from ._stream import Read, Sequence, Stream, advanced, start_stream
 
-# Squared norms within these bounds (exponents of ten, by dtype) need no change of unit.
-COMFORT = {"float32": 18.0, "float64": 120.0}
+# Squared norms within these bounds (exponents of ten, by dtype) need no change of unit: their
+# fourth powers are still numbers.
+COMFORT = {"float32": 12.0, "float64": 60.0}
 
 
 class State(NamedTuple):

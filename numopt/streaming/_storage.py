@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import zipfile
@@ -24,6 +25,7 @@ from ._stream import Stream
 
 FORMAT = "numopt.StreamingEigenvector"
 VERSION = 1
+GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 # The parts of a state that have parts of their own.
 NESTED = {
     "factor": Factor, "stream": Stream, "grid": Grid, "block": Block, "heavy": Heavy,
@@ -41,13 +43,30 @@ def packed(summary: Any) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "params": params,
-        "random": summary._random.bit_generator.state,
+        "random": _plain(summary._random.bit_generator.state),
         "values": {},
     }
     arrays: dict[str, Any] = {}
     if summary._state is not None:
         _flatten("state", summary._state, arrays, facts["values"])
     return {**arrays, "facts": json.dumps(facts)}
+
+
+def _plain(state: Any) -> Any:
+    """Return the state of a generator without arrays."""
+    if isinstance(state, dict):
+        return {name: _plain(value) for name, value in state.items()}
+    return state.tolist() if isinstance(state, np.ndarray) else state
+
+
+def _generator(state: dict[str, Any]) -> np.random.Generator:
+    """Return a generator of random numbers that goes on from a state."""
+    name = state["bit_generator"]
+    if name not in GENERATORS:
+        raise ValueError(f"`state` must be of one of {', '.join(GENERATORS)}, got {name!r}.")
+    bits = getattr(np.random, name)()
+    bits.state = state
+    return np.random.Generator(bits)
 
 
 def _dtype_name(dtype: Any) -> str:
@@ -76,7 +95,7 @@ def unpacked(cls: Any, state: dict[str, Any]) -> Any:
             f"version {facts.get('version')}."
         )
     summary = cls(**facts["params"])
-    summary._random.bit_generator.state = facts["random"]
+    summary._random = _generator(facts["random"])
     if "state" in facts["values"]:
         summary._state = _built("state", State, state, facts["values"])
         summary._plan = plan_for(summary._settings, int(summary._state.like.shape[1]))
@@ -118,7 +137,7 @@ def write_file(path: str | os.PathLike[str], state: dict[str, Any], **extra: int
 def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the dictionary in a file; raise ValueError where a byte of it is wrong."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         digest = arrays.pop("digest").tobytes()
         if digest != _digest(arrays):

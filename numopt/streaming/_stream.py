@@ -13,7 +13,16 @@ from .._random import place
 from ._factor import Factor, Shape, absorbed, spectrum
 from ._heavy import Heavy, demoted, divided, no_heavy
 from ._power import Block, new_block, ritz, scanned, slot_closed, slot_end, stepped
-from ._race import NO_EVIDENCE, UNTESTED, Evidence, Order, compared, judged, table
+from ._race import (
+    NO_EVIDENCE,
+    UNTESTED,
+    Evidence,
+    Order,
+    compared,
+    continued,
+    judged,
+    table,
+)
 from ._rows import DenseRows, Rows, wide
 from ._settings import Layout
 
@@ -169,7 +178,8 @@ def shown(stream: Stream, row: int) -> tuple[Evidence, Order]:
     order = compared(stream.order, sums, candidates=stream.steps > 0)
     if stream.steps == 0:
         return NO_EVIDENCE, order
-    return judged(stream.block, sums, stream.heavy.rows, stream.light), order
+    evidence = judged(stream.block, sums, stream.heavy.rows, stream.light)
+    return continued(evidence, stream.evidence), order
 
 
 def _candidates(

@@ -1,0 +1,333 @@
+"""Measure numopt on clusters of processes and on files larger than memory; print and store it.
+
+Every contender runs in a process of its own, on a cluster of its own with workers of one thread,
+500 MB each, on data that tasks make from a seed. Memory is what a worker holds of its own, without
+files, looked at every 5 ms. Accuracy is measured here, from what came back.
+
+    python asv_bench/distributed_report.py                   every case: some twenty minutes
+    python asv_bench/distributed_report.py --cases tsqr      some; their rows are replaced
+    python asv_bench/distributed_report.py --scale 0.1       a tenth of the rows
+    python asv_bench/distributed_report.py --folder DIR      other files than those of the docs
+    python asv_bench/distributed_report.py --quick           the machinery; no file is written
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import report
+
+PACKAGES = ("numopt-solvers", "numpy", "dask", "distributed")
+BLOCKS = 40
+MEMORY = 500_000_000
+
+
+def watch_memory(dask_worker):
+    """Note the largest number of bytes of its own, without files, that a worker holds."""
+    dask_worker.peak = 0
+
+    def watch():
+        while True:
+            with open("/proc/self/status") as status:
+                kilobytes = next(line.split()[1] for line in status if line.startswith("RssAnon"))
+            dask_worker.peak = max(dask_worker.peak, 1024 * int(kilobytes))
+            time.sleep(0.005)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def peak_memory(dask_worker):
+    return dask_worker.peak
+
+
+def warm_up():
+    """Load what a worker needs, and compile it: that is not what is compared."""
+    import numopt
+
+    A = np.random.default_rng(0).standard_normal((60_000, 8))
+    numopt.lstsq([A, A], np.concatenate([A[:, 0], A[:, 0]]), method="sketch", rng=0)
+    numopt.lstsq([A, A], np.concatenate([A[:, 0], A[:, 0]]), method="cholqr", rng=0)
+    numopt.top_eigenvector(A, rng=0)
+
+
+@contextmanager
+def cluster(workers, memory=MEMORY):
+    """Give a client of processes that have compiled what they need."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,
+            memory_limit=memory,
+            silence_logs=50,
+        ) as made,
+        Client(made) as client,
+    ):
+        client.run(warm_up)
+        client.run(watch_memory)
+        yield client
+
+
+def timed(client, function):
+    """Return a result, with seconds and the largest peak in MB added to a dictionary."""
+    started = time.perf_counter()
+    found = function()
+    seconds = time.perf_counter() - started
+    peaks = client.run(peak_memory).values()
+    return found, {"seconds": seconds, "MB": max(peaks) / 1e6}
+
+
+def normal(rows, columns, blocks=BLOCKS):
+    import dask.array as da
+
+    chunks = (-(-rows // blocks), columns)
+    return da.random.default_rng(0).standard_normal((rows, columns), chunks=chunks)
+
+
+def with_gap(rows, columns):
+    """Return rows whose first direction has three times the variance of the others."""
+    scale = np.ones(columns)
+    scale[0] = 3**0.5
+    Q = np.linalg.qr(np.random.default_rng(1).standard_normal((columns, columns)))[0]
+    return normal(rows, columns) @ (scale[:, None] * Q), Q[0]
+
+
+def tsqr(contender, rows):
+    import dask.array as da
+
+    import numopt
+
+    with cluster(2) as client:
+        A = normal(rows, 256)
+        if contender == "numopt":
+            factor, made = timed(client, lambda: numopt.lstsq_factor(A, method="direct"))
+            made["deviation"] = float(abs(factor.cond_estimate - 1))
+        else:
+            R, made = timed(client, lambda: da.linalg.tsqr(A)[1].compute())
+            made["deviation"] = float(abs(np.linalg.cond(R / np.linalg.norm(R, axis=0)) - 1))
+        return made
+
+
+def workers(contender, rows):
+    import numopt
+
+    count = {"two workers": 2, "one worker": 1}[contender]
+    with cluster(count) as client:
+        A = normal(rows, 64)
+        b = A.sum(axis=1) + normal(rows, 1)[:, 0]
+        found, made = timed(
+            client, lambda: numopt.lstsq(A, b, method="sketch", sketch_size=1024, rng=0)
+        )
+        made["deviation"] = float(np.abs(found.x - 1).max())
+        return made
+
+
+def eigenvector(contender, rows):
+    import dask.array as da
+
+    import numopt
+
+    with cluster(2) as client:
+        A, _ = with_gap(rows, 256)
+        if contender == "numopt":
+            found, made = timed(client, lambda: numopt.top_eigenvector(A, rng=0).x)
+        else:
+            (_, _, V), made = timed(
+                client,
+                lambda: __import__("dask").compute(
+                    *da.linalg.svd_compressed(A, 1, n_power_iter=2, compute=False)
+                ),
+            )
+            found = V[0]
+        exact = np.linalg.eigh((A.T @ A).compute())[1][:, -1]
+        made["deviation"] = float(max(0.0, 1 - (found @ exact) ** 2))
+        return made
+
+
+def barrier(contender, rows):
+    """Return the seconds of a pass over so many blocks that does next to nothing."""
+    from functools import partial
+
+    from numopt._blocks import RowBlocks
+
+    count = int(contender.split()[0])
+    with cluster(2) as client:
+        blocks = RowBlocks("A", normal(10 * count, 4, count))
+        blocks.fold(partial(_first, 0))
+        seconds = []
+        for k in range(10):
+            started = time.perf_counter()
+            blocks.fold(partial(_first, k))
+            seconds.append(time.perf_counter() - started)
+        peaks = client.run(peak_memory).values()
+        return {"seconds": statistics.median(seconds), "MB": max(peaks) / 1e6, "deviation": 0.0}
+
+
+def _first(_, block, rows):
+    return block[0]
+
+
+def kill(contender, rows):
+    import numopt
+
+    with cluster(2) as client:
+        A = normal(rows, 64)
+        if contender == "one killed":
+            (pid, _) = client.run(os.getpid).values()
+            threading.Timer(2.0, os.kill, (pid, signal.SIGKILL)).start()
+        started = time.perf_counter()
+        found = numopt.lstsq(A, A.sum(axis=1), method="sketch", sketch_size=1024, rng=0)
+        seconds = time.perf_counter() - started
+        return {"seconds": seconds, "MB": 0.0, "deviation": float(found.x.sum())}
+
+
+def disk(contender, rows):
+    """Return the seconds of a pass over a file of 256 columns in 300 MB, or of reading it."""
+    import resource
+
+    import numopt
+
+    with tempfile.TemporaryDirectory(dir=os.environ.get("NUMOPT_BENCH_DISK")) as folder:
+        path = str(Path(folder) / "large.npy")
+        stored = np.lib.format.open_memmap(path, mode="w+", shape=(rows, 256))
+        rng = np.random.default_rng(0)
+        part = rng.standard_normal((20_000, 256))
+        for start in range(0, rows, 20_000):
+            stored[start : start + 20_000] = part[: rows - start]
+        stored.flush()
+        del stored, part
+        _forgotten(path)
+        if contender == "cat":
+            started = time.perf_counter()
+            subprocess.run(["cat", path], stdout=subprocess.DEVNULL, check=True)
+            return {"seconds": time.perf_counter() - started, "MB": 0.0, "deviation": 0.0}
+        x = np.ones(256)
+        sum(float((block @ x).sum()) for block in numopt.row_blocks(np.ones((100, 256))))
+        with open("/proc/self/status") as status:
+            used = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmDat"))
+        resource.setrlimit(resource.RLIMIT_DATA, (used + 300_000_000,) * 2)
+        started = time.perf_counter()
+        total = sum(float((block @ x).sum()) for block in numopt.row_blocks([path]))
+        return {"seconds": time.perf_counter() - started, "MB": 300.0, "deviation": 0.0 * total}
+
+
+def _forgotten(path):
+    """Ask the system to drop a file from its cache: it is to be read from the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+# Function, rows, ours, theirs, and the least ratio of their time to ours.
+CASES = {
+    "tsqr": (tsqr, 800_000, "numopt", "dask tsqr", 8.0),
+    "workers": (workers, 4_000_000, "two workers", "one worker", 1.7),
+    "eigenvector": (eigenvector, 800_000, "numopt", "svd_compressed", 5.0),
+    "barrier-10": (barrier, 0, "10 blocks", None, 0.15),
+    "barrier-40": (barrier, 0, "40 blocks", None, 0.15),
+    "barrier-160": (barrier, 0, "160 blocks", None, None),
+    "barrier-640": (barrier, 0, "640 blocks", None, None),
+    "kill": (kill, 4_000_000, "one killed", "none killed", 1 / 1.7),
+    "disk": (disk, 5_000_000, "numopt", "cat", 0.8),
+}
+
+
+def rows_of(names, scale, limit):
+    for name in names:
+        _, rows, ours, theirs, target = CASES[name]
+        rows = max(1000, int(rows * scale))
+        found = [measured(name, who, rows, limit) for who in (ours, theirs) if who]
+        yield row_of(name, rows, ours, theirs, target, found)
+
+
+def measured(name, contender, rows, limit):
+    """Return what one contender does in a process of its own; None where that takes too long."""
+    command = [sys.executable, __file__, "--one", name, contender, str(rows)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=limit, env=one_thread()
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode:
+        sys.stderr.write(done.stderr[-2000:])
+        return None
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def one_thread():
+    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def row_of(name, rows, ours, theirs, target, found):
+    mine, other = found[0], found[1] if theirs else None
+    ratio = other["seconds"] / mine["seconds"] if mine and other else None
+    reached = ratio if theirs else (mine["seconds"] if mine else None)
+    met = ""
+    if target is not None:
+        good = reached is not None and (reached >= target if theirs else reached <= target)
+        met = "yes" if good else "no"
+    return {
+        "case": name,
+        "rows": rows,
+        "ours": ours,
+        "seconds": _short(mine, "seconds"),
+        "MB": _short(mine, "MB"),
+        "deviation": _short(mine, "deviation"),
+        "rival": theirs or "",
+        "rival seconds": _short(other, "seconds"),
+        "rival MB": _short(other, "MB"),
+        "rival deviation": _short(other, "deviation"),
+        "ratio": "" if ratio is None else f"{ratio:.3g}",
+        "target": "" if target is None else f"{target:.3g}",
+        "met": met,
+    }
+
+
+def _short(found, key):
+    return "" if found is None else f"{found[key]:.3g}"
+
+
+def main():
+    options = parsed_arguments()
+    if options.one:
+        name, contender, rows = options.one
+        print(json.dumps(CASES[name][0](contender, int(rows))))
+        return
+    unknown = set(options.cases or ()) - set(CASES)
+    if unknown:
+        sys.exit(f"unknown case {', '.join(unknown)}; there are {', '.join(CASES)}")
+    machine = report.describe_machine(2, PACKAGES)
+    print(machine, flush=True)
+    scale = 0.01 if options.quick else options.scale
+    rows = rows_of(options.cases or CASES, scale, options.limit)
+    report.publish("distributed", rows, machine, options)
+
+
+def parsed_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", nargs="+", metavar="NAME", help="default: all")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the rows (1)")
+    parser.add_argument("--limit", type=float, default=900.0, help="seconds of a contender (900)")
+    parser.add_argument("--folder", type=Path, default=report.FIGURES, help="where the files go")
+    parser.add_argument("--quick", action="store_true", help="tiny problems")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
