@@ -207,7 +207,6 @@ def cases():
 CASES = [*cases(), *(Case("streaming", *item) for item in streaming_cases())]
 # These return indices or take them.
 INDEXING = {"sparsify_count", "sparsify_fill", "schur_cg", "sparse_embedding_apply_csr"}
-INDEXING |= {"csr_gram_product", "csr_merge_truncate", "csr_adaoja_pass"}
 # Where the reference is all there is.
 REFERENCES = {"residual_gradient_extended"}
 COMPILED = [case for case in CASES if case.name not in REFERENCES]
