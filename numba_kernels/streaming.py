@@ -213,3 +213,91 @@ def csr_gram_product(data, indices, indptr, Z):
             for j in range(k):
                 Y[row, j] += x * images[i, j]
     return Y, images
+
+
+@jit(reorder=True)
+def _sparse_dot(data, indices, start, stop, y):
+    total = y[0] * 0
+    for at in range(start, stop):
+        total += data[at] * y[indices[at]]
+    return total
+
+
+@jit()
+def _sparse_gram(data, indices, indptr, first, B, G, work):
+    """Fill the Gram matrix of the rows of B, and of compressed rows from `first` on."""
+    k = B.shape[0]
+    for i in range(k):
+        for j in range(i + 1):
+            G[i, j] = G[j, i] = _dot(B[i], B[j])
+    for i in range(k, G.shape[0]):
+        row = first + i - k
+        for j in range(k):
+            G[i, j] = G[j, i] = _sparse_dot(data, indices, indptr[row], indptr[row + 1], B[j])
+        for at in range(indptr[row], indptr[row + 1]):
+            work[indices[at]] += data[at]
+        for j in range(k, i + 1):
+            other = first + j - k
+            G[i, j] = G[j, i] = _sparse_dot(data, indices, indptr[other], indptr[other + 1], work)
+        for at in range(indptr[row], indptr[row + 1]):
+            work[indices[at]] = 0
+
+
+@jit()
+def csr_merge_truncate(data, indices, indptr, B, panel):
+    k, n = B.shape[0], indptr.shape[0] - 1
+    B, W = B.copy(), np.empty_like(B)
+    work, lost = np.zeros(B.shape[1], B.dtype), np.zeros(2, B.dtype)
+    for first in range(0, n, panel):
+        rows = min(panel, n - first)
+        G = np.empty((k + rows, k + rows), B.dtype)
+        _sparse_gram(data, indices, indptr, first, B, G, work)
+        values, U = np.linalg.eigh(G)
+        for i in range(rows):
+            lost[0] += max(values[i], B.dtype.type(0))
+        lost[1] += max(values[rows - 1], B.dtype.type(0))
+        for column in range(rows, k + rows):
+            if -U[:, column].min() > U[:, column].max():
+                U[:, column] = -U[:, column]
+        W[:] = B
+        _rotate_dense(U, W, B)
+        for i in range(k):
+            for r in range(rows):
+                factor = U[k + r, k + rows - 1 - i]
+                for at in range(indptr[first + r], indptr[first + r + 1]):
+                    B[i, indices[at]] += factor * data[at]
+    return B, lost
+
+
+@jit()
+def _rotate_dense(U, W, B):
+    """Replace B by the leading combinations of W alone, the largest first."""
+    k, size = W.shape[0], U.shape[0]
+    for i in range(k):
+        b = B[i]
+        b[:] = 0
+        for r in range(k):
+            _add_row(b, W[r], U[r, size - 1 - i])
+
+
+@jit()
+def csr_adaoja_pass(data, indices, indptr, v, s):
+    # The vector is kept as `length` times a vector that is scaled rarely.
+    v, total, length2 = v.copy(), s[0], s[0] * 0 + 1
+    for i in range(indptr.shape[0] - 1):
+        start, stop = indptr[i], indptr[i + 1]
+        image, square = s[0] * 0, s[0] * 0
+        for at in range(start, stop):
+            image += data[at] * v[indices[at]]
+            square += data[at] * data[at]
+        inner = image * image / length2
+        total += inner * square
+        if total > 0:
+            rate = 1 / np.sqrt(total)
+            for at in range(start, stop):
+                v[indices[at]] += rate * image * data[at]
+            length2 *= 1 + rate * (2 * inner + rate * inner * square)
+        if length2 > 1e12:
+            v /= np.sqrt(length2)
+            length2 = s[0] * 0 + 1
+    return (v / np.sqrt(_norm2(v))).astype(v.dtype), np.full(1, total, s.dtype)

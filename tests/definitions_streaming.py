@@ -15,12 +15,20 @@ def gram_product(X, Z):
     return ((X.T @ images, float(bound.max())), (images, float(sizes.max())))
 
 
+def _dense(data, indices, indptr, d):
+    return csr_array((data, indices, indptr), shape=(indptr.size - 1, d)).toarray()
+
+
 def csr_gram_product(data, indices, indptr, Z):
-    X = csr_array((data, indices, indptr), shape=(indptr.size - 1, Z.shape[0])).toarray()
-    (Y, y_scale), (images, scale) = gram_product(X, Z)
-    # The reference takes differences of running sums.
-    running = float((np.abs(data)[:, None] * np.abs(Z[indices])).sum(axis=0).max(initial=0.0))
-    return (Y, y_scale + running), (images, scale + running)
+    return gram_product(_dense(data, indices, indptr, Z.shape[0]), Z)
+
+
+def csr_merge_truncate(data, indices, indptr, B, panel):
+    return merge_truncate(B, _dense(data, indices, indptr, B.shape[1]), panel, False)
+
+
+def csr_adaoja_pass(data, indices, indptr, v, s):
+    return adaoja_pass(_dense(data, indices, indptr, v.size), v, s)
 
 
 def merge_truncate(B, X, panel, shrink):

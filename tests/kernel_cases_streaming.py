@@ -1,7 +1,7 @@
 """Arguments of the kernels of streams; see test_kernels.py."""
 
 import numpy as np
-from scipy.sparse import random_array
+from scipy.sparse import csr_array, random_array
 
 SIZES = (("plain", 37, 12), ("one-row", 1, 5), ("one-column", 30, 1), ("panels", 64, 19))
 
@@ -44,6 +44,12 @@ def streaming_cases():
         for k in (1, 4):
             parts = compressed(rng, n, d, density)
             yield "csr_gram_product", f"{label}-{k}", (*parts, rng.normal(size=(d, k)))
+        yield "csr_adaoja_pass", label, (*parts, unit(rng, d), np.array([0.1]))
+    B = np.linalg.qr(rng.normal(size=(9, 3)))[0].T * np.array([[3.0], [2.0], [1.0]])
+    for label, n, panel in (("panels", 12, 4), ("ragged", 10, 4), ("single", 5, 1)):
+        parts = csr_array(decaying(rng, n, 9))
+        parts = parts.data, parts.indices.astype(np.int64), parts.indptr.astype(np.int64)
+        yield "csr_merge_truncate", label, (*parts, B, panel)
 
 
 def large_streaming_arguments():
@@ -53,4 +59,7 @@ def large_streaming_arguments():
     yield "adaoja_pass", (X, unit(rng, 70), np.ones(1))
     yield "oja_pass", (X, unit(rng, 70, 3), np.full(3, 1e-3), np.zeros(3))
     yield "merge_truncate", (np.zeros((4, 70)), X, 6, False)
+    sparse = compressed(rng, 500, 60, 0.1)
+    yield "csr_merge_truncate", (*sparse, np.zeros((4, 60)), 6)
+    yield "csr_adaoja_pass", (*sparse, unit(rng, 60), np.ones(1))
     yield "csr_gram_product", (*compressed(rng, 500, 60, 0.1), rng.normal(size=(60, 4)))

@@ -47,7 +47,7 @@ def tour():
 
 
 def row(tour, *checks):
-    return tour.Row("solver", "problem", "2 x 2", (0.1, 0.01), list(checks))
+    return tour.common.Row("solver", "problem", "2 x 2", (0.1, 0.01), list(checks))
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_tour_passes_and_draws(tmp_path):
 
 
 def test_tour_fails_when_a_certificate_does(tour, tmp_path, capsys):
-    good, bad = tour.Check("gap", 1e-9, 1e-8), tour.Check("gap", 2e-8, 1e-8)
+    good, bad = tour.common.Check("gap", 1e-9, 1e-8), tour.common.Check("gap", 2e-8, 1e-8)
     stops = [lambda _: [row(tour, good)], lambda _: [row(tour, good, bad), row(tour, good)]]
     assert tour.main(stops[:1], tmp_path) == 0
     assert "FAIL" not in capsys.readouterr().out
@@ -108,7 +108,7 @@ def test_tour_exit_status_reaches_the_shell(tmp_path):
 
 @pytest.mark.parametrize("value", [2e-8, -1e-8, float("nan"), float("inf")])
 def test_check_out_of_range_fails(tour, value):
-    assert not tour.Check("gap", value, 1e-8, low=-1e-12).passed
+    assert not tour.common.Check("gap", value, 1e-8, low=-1e-12).passed
 
 
 def test_row_without_checks_fails(tour):
@@ -122,26 +122,26 @@ def transport(tour):
     a[2] = 0.0
     a, b = a / a.sum(), b / b.sum()
     reg = 1e-2
-    result = numopt.entropic_transport(cost, a, b, reg=reg, tol=tour.TOL)
+    result = numopt.entropic_transport(cost, a, b, reg=reg, tol=tour.common.TOL)
     return cost, a, b, reg, result
 
 
 def test_rebuilt_plan_agrees_with_the_solver(tour):
     cost, a, b, reg, result = transport(tour)
-    error, primal, dual = tour.rebuilt(cost, a, b, reg, result)
+    error, primal, dual = tour.transport.rebuilt(cost, a, b, reg, result)
     assert error == pytest.approx(result.marginal_error, rel=1e-3, abs=1e-13)
     assert dual == pytest.approx(result.dual_fun, abs=1e-12)
     plan = result.rounded_plan()
     value = (cost * plan).sum() + reg * rel_entr(plan, np.outer(a, b)).sum()
     assert primal == pytest.approx(value, abs=1e-12)
-    assert all(check.passed for check in tour.transport_checks(cost, a, b, reg, result))
+    assert all(check.passed for check in tour.transport.transport_checks(cost, a, b, reg, result))
 
 
 @pytest.mark.parametrize("side", ["f", "g"])
 def test_wrong_potentials_fail_their_checks(tour, side):
     cost, a, b, reg, result = transport(tour)
     result[side] = result[side] + 1e-6 * reg * np.sin(np.arange(result[side].size))
-    marginals, _ = tour.transport_checks(cost, a, b, reg, result)
+    marginals, _ = tour.transport.transport_checks(cost, a, b, reg, result)
     assert not marginals.passed
 
 
@@ -149,7 +149,7 @@ def test_plan_that_is_feasible_but_not_optimal_fails_the_gap(tour):
     """With another cost the sums of a plan can be right and its price wrong."""
     cost, a, b, reg, _ = transport(tour)
     other = numopt.entropic_transport(np.zeros_like(cost), a, b, reg=reg)
-    _, gap = tour.transport_checks(cost, a, b, reg, other)
+    _, gap = tour.transport.transport_checks(cost, a, b, reg, other)
     assert not gap.passed
 
 
@@ -158,12 +158,12 @@ def test_wrong_value_of_a_divergence_fails(tour):
     first = rng.random((9, 2)), np.full(9, 1 / 9)
     second = rng.random((7, 2)), np.full(7, 1 / 7)
     result = numopt.sinkhorn_divergence(
-        first[0], second[0], first[1], second[1], reg=0.05, tol=tour.TOL
+        first[0], second[0], first[1], second[1], reg=0.05, tol=tour.common.TOL
     )
-    checks = tour.divergence_checks(first, second, 0.05, result)
+    checks = tour.transport.divergence_checks(first, second, 0.05, result)
     assert [check.passed for check in checks] == [True, True, True]
     result.fun += 1e-7
-    checks = tour.divergence_checks(first, second, 0.05, result)
+    checks = tour.transport.divergence_checks(first, second, 0.05, result)
     assert [check.passed for check in checks] == [True, True, False]
 
 
@@ -171,17 +171,19 @@ def test_wrong_digits_of_a_fit_fail(tour):
     nist = np.load(EXAMPLES / "data" / "nist.npz")
     certified = nist["longley_certified"]
     x, errors = certified.T
-    assert all(check.passed for check in tour.fit_checks(certified, 1e-12, x, errors))
+    assert all(check.passed for check in tour.regression.fit_checks(certified, 1e-12, x, errors))
     off = 1 + 1e-11 * (np.arange(7) == 3)
     for wrong in ((x * off, errors), (x, errors * off), (x * np.nan, errors)):
-        assert not all(check.passed for check in tour.fit_checks(certified, 1e-12, *wrong))
+        assert not all(
+            check.passed for check in tour.regression.fit_checks(certified, 1e-12, *wrong)
+        )
 
 
 def test_images_in_between_keep_the_mass(tour):
     places = np.stack(np.indices((4, 5)), axis=-1).reshape(-1, 2).astype(float)
     plan = np.random.default_rng(0).random((20, 20))
     plan /= plan.sum()
-    start, middle, end = (tour.in_between(plan, places, (4, 5), t) for t in (0, 0.3, 1))
+    start, middle, end = (tour.transport.in_between(plan, places, (4, 5), t) for t in (0, 0.3, 1))
     np.testing.assert_allclose(middle.sum(), 1, rtol=1e-3)
     np.testing.assert_allclose(start.ravel(), plan.sum(axis=1), rtol=1e-3)
     np.testing.assert_allclose(end.ravel(), plan.sum(axis=0), rtol=1e-3)

@@ -210,8 +210,7 @@ def cases():
 CASES = [*cases(), *(Case("streaming", *item) for item in streaming_cases())]
 # These return indices or take them.
 INDEXING = {"sparsify_count", "sparsify_fill", "schur_cg", "sparse_embedding_apply_csr"} | {
-    "csr_gram_product",
-    *(name for name, _, _ in completion_cases()),
+    name for name, _, _ in completion_cases()
 }
 # Where the reference is all there is.
 REFERENCES = {"residual_gradient_extended", "masked_ls_sketch"}

@@ -91,20 +91,41 @@ def oja_pass(X: Array, V: Array, rates: Array, logs: Array) -> tuple[Array, Arra
     return V, logs
 
 
-@kernel(min_size=1 << 10)
-def csr_gram_product(data: Array, indices: Array, indptr: Array, Z: Array) -> tuple[Array, Array]:
-    """Compute what `gram_product` does for rows stored as a compressed sparse matrix.
+# Rows stored as a compressed sparse matrix: `data` and `indices` (nnz,), `indptr` (b + 1,). The
+# references spread them out; what is compiled does not, and takes over from the first entry on.
 
-    `data` and `indices` (nnz,), `indptr` (b + 1,). 4 nnz k operations.
+
+def _spread(data: Array, indices: Array, indptr: Array, d: int) -> Array:
+    """Return compressed rows as an array (b, d)."""
+    xp, device = array_namespace(data), device_of(data)
+    positions = xp.arange(data.shape[0], dtype=indptr.dtype, device=device)
+    before = positions[None, :] < indptr[1:][:, None]
+    owned = xp.astype(before & (positions[None, :] >= indptr[:-1][:, None]), data.dtype)
+    columns = xp.arange(d, dtype=indices.dtype, device=device)
+    hit = xp.astype(indices[:, None] == columns[None, :], data.dtype)
+    return xp.matmul(owned, data[:, None] * hit)
+
+
+@kernel(min_size=1)
+def csr_gram_product(data: Array, indices: Array, indptr: Array, Z: Array) -> tuple[Array, Array]:
+    """Compute what `gram_product` does for compressed rows. 4 nnz k operations."""
+    return gram_product(_spread(data, indices, indptr, Z.shape[0]), Z)
+
+
+@kernel(min_size=1)
+def csr_merge_truncate(
+    data: Array, indices: Array, indptr: Array, B: Array, panel: int
+) -> tuple[Array, Array]:
+    """Compute what `merge_truncate` does, without shrinking, for compressed rows.
+
+    ``2 k^2 d + 2 (k + panel) nnz`` operations for each panel.
     """
-    xp = array_namespace(data)
-    zero = xp.zeros((1, Z.shape[1]), dtype=data.dtype, device=device_of(data))
-    entries = data[:, None] * xp.take(Z, indices, axis=0)
-    sums = xp.concat([zero, xp.cumulative_sum(entries, axis=0)])
-    images = xp.take(sums, indptr[1:], axis=0) - xp.take(sums, indptr[:-1], axis=0)
-    positions = xp.arange(data.shape[0], dtype=indptr.dtype, device=device_of(data))
-    owner = xp.searchsorted(indptr, positions, side="right") - 1
-    products = data[:, None] * xp.take(images, owner, axis=0)
-    columns = xp.arange(Z.shape[0], dtype=indices.dtype, device=device_of(data))
-    hit = xp.astype(columns[:, None] == indices[None, :], data.dtype)
-    return xp.matmul(hit, products), images
+    return merge_truncate(B, _spread(data, indices, indptr, B.shape[1]), panel, False)
+
+
+@kernel(min_size=1)
+def csr_adaoja_pass(
+    data: Array, indices: Array, indptr: Array, v: Array, s: Array
+) -> tuple[Array, Array]:
+    """Compute what `adaoja_pass` does for compressed rows. 4 nnz operations."""
+    return adaoja_pass(_spread(data, indices, indptr, v.shape[0]), v, s)

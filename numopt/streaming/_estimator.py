@@ -213,9 +213,9 @@ class StreamingEigenvector:
         *,
         weights: Any = None,
     ) -> StreamingEigenvector:
-        """Read the rows of `chunk` and return self.
+        """Read the rows of ``chunk`` and return self.
 
-        `chunk` is an array (n, d), a row (d,) or a sparse matrix. Row i counts as often as
+        ``chunk`` is an array (n, d), a row (d,) or a sparse matrix. Row i counts as often as
         `weights` (n,) says. Nothing changes if the chunk is not as it should be. `y` is not used.
         """
         plan, state = self._plan, self._state

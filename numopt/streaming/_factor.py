@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .._kernels.streaming import merge_truncate
 from .._namespace import Array, array_namespace, device_of, widest_float
-from ._rows import wide
+from ._rows import DenseRows, Rows, wide
 
 
 class Shape(NamedTuple):
@@ -49,24 +49,26 @@ def empty_factor(like: Array, size: int, d: int, shape: Shape) -> Factor:
     )
 
 
-def absorbed(factor: Factor, X: Array, roots: Array, shape: Shape) -> Factor:
-    """Return the factor after more rows (n, d), whose squared `roots` (n,) are their weights."""
-    xp = array_namespace(X)
-    waiting, n, panel = int(factor.waiting.shape[0]), int(X.shape[0]), shape.panel
+def absorbed(factor: Factor, rows: Rows, roots: Array, shape: Shape) -> Factor:
+    """Return the factor after more rows, whose squared `roots` (n,) are their weights."""
+    waiting, n, panel = int(factor.waiting.shape[0]), rows.n, shape.panel
+    xp = array_namespace(factor.waiting)
     if waiting + n < panel:
         return factor._replace(
-            waiting=xp.concat([factor.waiting, X]), roots=xp.concat([factor.roots, roots])
+            waiting=xp.concat([factor.waiting, rows.dense()]),
+            roots=xp.concat([factor.roots, roots]),
         )
     head = (panel - waiting) % panel
     if waiting:
-        first = xp.concat([factor.waiting, X[:head, :]])
+        first = DenseRows(xp.concat([factor.waiting, rows.part(0, head).dense()]))
         factor = _merged(factor, first, xp.concat([factor.roots, roots[:head]]), shape)
     stop = head + (n - head) // panel * panel
     if stop > head:
-        factor = _merged(factor, X[head:stop, :], roots[head:stop], shape)
+        factor = _merged(factor, rows.part(head, stop), roots[head:stop], shape)
     # A copy: what is kept must not be a view of a chunk that the caller writes over.
     return factor._replace(
-        waiting=xp.asarray(X[stop:, :], copy=True), roots=xp.asarray(roots[stop:], copy=True)
+        waiting=xp.asarray(rows.part(stop, n).dense(), copy=True),
+        roots=xp.asarray(roots[stop:], copy=True),
     )
 
 
@@ -75,20 +77,19 @@ def settled(factor: Factor, shape: Shape) -> Factor:
     if factor.waiting.shape[0] == 0:
         return factor
     none = factor.waiting[:0, :], factor.roots[:0]
-    merged = _merged(factor, factor.waiting, factor.roots, shape)
+    merged = _merged(factor, DenseRows(factor.waiting), factor.roots, shape)
     return merged._replace(waiting=none[0], roots=none[1])
 
 
-def _merged(factor: Factor, X: Array, roots: Array, shape: Shape) -> Factor:
-    panel = min(shape.panel, int(X.shape[0]))
-    merges = factor.merges + -(-int(X.shape[0]) // panel)
+def _merged(factor: Factor, added: Rows, roots: Array, shape: Shape) -> Factor:
+    panel = min(shape.panel, added.n)
+    merges = factor.merges + -(-added.n // panel)
     if shape.center:
-        factor, X = _centered(factor, X, roots, panel)
-        panel += 1
+        factor, X = _centered(factor, added.dense(), roots, panel)
+        added, panel = DenseRows(X), panel + 1
     xp = array_namespace(factor.rows)
-    rows, lost = merge_truncate(factor.rows, X, panel, shape.shrink)
-    squares = wide(xp.vecdot(X, X))
-    total = factor.total + xp.sum(squares)
+    rows, lost = added.merged_into(factor.rows, panel, shape.shrink)
+    total = factor.total + xp.sum(wide(added.norms2()))
     return factor._replace(rows=rows, lost=factor.lost + lost, total=total, merges=merges)
 
 

@@ -13,7 +13,6 @@ REMEMBERED = 64
 
 # Two rows with a squared cosine above this are kept as one where there is no room for both.
 PARALLEL = 0.98
-TINY = 1e-300
 
 
 class Heavy(NamedTuple):
@@ -87,13 +86,13 @@ def _twins(
     held = xp.concat([row for _, row in kept])
     images = wide(rows.part(start, rows.n).images(held.T))
     squares = place_like([square for square, _ in kept], images)
-    lengths = place_like([max(size, TINY) for size in sizes[start:]], images)
+    lengths = place_like([size or 1.0 for size in sizes[start:]], images)
     cosines = images / xp.sqrt(squares)[None, :] / xp.sqrt(lengths)[:, None]
     found = [-1] * len(sizes)
-    if bool(xp.any(cosines * cosines >= PARALLEL)):
+    if bool(xp.any(xp.abs(cosines) >= PARALLEL**0.5)):
         for k in range(len(kept)):
             for i, cosine in enumerate(host_list(cosines[:, k]), start):
-                if sizes[i] > 0 and cosine * cosine >= PARALLEL:
+                if sizes[i] > 0 and abs(cosine) >= PARALLEL**0.5:
                     found[i] = k
     return found
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._kernels.streaming import csr_gram_product, gram_product
+import array_api_compat
+
+from .._kernels.streaming import (
+    adaoja_pass,
+    csr_adaoja_pass,
+    csr_gram_product,
+    csr_merge_truncate,
+    gram_product,
+    merge_truncate,
+)
 from .._namespace import Array, array_namespace, device_of, widest_float
 
 
@@ -52,6 +61,14 @@ class DenseRows:
     def images(self, V: Array) -> Array:
         """Return ``X V`` (n, k)."""
         return array_namespace(self.rows).matmul(self.rows, V)
+
+    def merged_into(self, B: Array, panel: int, shrink: bool) -> tuple[Array, Array]:
+        """Return what `merge_truncate` does with a factor B and these rows."""
+        return merge_truncate(B, self.rows, panel, shrink)
+
+    def stepped(self, v: Array, s: Array) -> tuple[Array, Array]:
+        """Return what `adaoja_pass` does with these rows."""
+        return adaoja_pass(self.rows, v, s)
 
     def replaced(self, changes: dict[int, Array | None]) -> DenseRows:
         """Return the rows with some left out (None) or replaced by others (1, d)."""
@@ -115,12 +132,34 @@ class SparseRows:
 
     def product(self, V: Array) -> tuple[Array, Array]:
         """Return ``X' X V`` (d, k) and ``X V`` (n, k)."""
-        parts = self.matrix.data, self.matrix.indices, self.matrix.indptr
-        return csr_gram_product(*parts, V)
+        if self._compiled:
+            return csr_gram_product(*self._parts(), V)
+        images = self.matrix @ V
+        return self.matrix.T @ images, images
 
     def images(self, V: Array) -> Array:
         """Return ``X V`` (n, k)."""
         return self.matrix @ V
+
+    @property
+    def _compiled(self) -> bool:
+        """Whether the arrays are of NumPy, which the kernels for them are for."""
+        return bool(array_api_compat.is_numpy_array(self.like))
+
+    def merged_into(self, B: Array, panel: int, shrink: bool) -> tuple[Array, Array]:
+        """Return what `merge_truncate` does with a factor B and these rows."""
+        if shrink or not self._compiled:
+            return merge_truncate(B, self.dense(), panel, shrink)
+        return csr_merge_truncate(*self._parts(), B, panel)
+
+    def stepped(self, v: Array, s: Array) -> tuple[Array, Array]:
+        """Return what `adaoja_pass` does with these rows."""
+        if not self._compiled:
+            return adaoja_pass(self.dense(), v, s)
+        return csr_adaoja_pass(*self._parts(), v, s)
+
+    def _parts(self) -> tuple[Array, Array, Array]:
+        return self.matrix.data, self.matrix.indices, self.matrix.indptr
 
     def replaced(self, changes: dict[int, Array | None]) -> SparseRows:
         """Return the rows with some left out (None) or replaced by others (1, d)."""

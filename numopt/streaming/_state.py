@@ -113,7 +113,7 @@ def read(state: State, rows: Rows, roots: Array, plan: Plan, rng: np.random.Gene
     if state.stream is not None:
         state = _through_blocks(state, part, plan, rng)
     elif state.factor is not None:
-        state = state._replace(factor=absorbed(state.factor, rows.dense(), roots, plan.shape))
+        state = state._replace(factor=absorbed(state.factor, rows, roots, plan.shape))
     elif state.grid is not None:
         grid = grid_absorbed(state.grid, rows, squares, state.frobenius2, rng)
         state = state._replace(grid=grid)

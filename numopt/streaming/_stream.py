@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the draws
 
-from .._kernels.streaming import adaoja_pass
 from .._namespace import Array, array_namespace, device_of, widest_float
 from .._random import place
 from ._factor import Factor, Shape, absorbed, spectrum
@@ -102,7 +101,7 @@ def advanced(
     """Return the tracks after rows that lie in one slot of the block, from `row` of the stream."""
     slot, stop = slot_end(stream.block, row)
     if factor is not None:
-        factor = absorbed(factor, part.rows.dense(), part.roots, plan.shape)
+        factor = absorbed(factor, part.rows, part.roots, plan.shape)
     stream = _read(stream, part, slot, before, plan)
     if row + part.rows.n == stop:
         block = slot_closed(stream.block, slot)
@@ -138,10 +137,10 @@ def _light(stream: Stream, rows: Rows, slot: int) -> Stream:
     stream = stream._replace(block=stepped(stream.block, rows, slot), light=stream.light + rows.n)
     if stream.oja.shape[0] == 0:
         return stream
-    X, s = rows.dense(), stream.oja_sum
+    s = stream.oja_sum
     if stream.light == rows.n:
-        s = s + OJA_START * wide(array_namespace(X).vecdot(X[:1, :], X[:1, :]))
-    v, s = adaoja_pass(X, stream.oja, s)
+        s = s + OJA_START * wide(rows.part(0, 1).norms2())
+    v, s = rows.stepped(stream.oja, s)
     return stream._replace(oja=v, oja_sum=s)
 
 
