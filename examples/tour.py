@@ -19,7 +19,7 @@ from stops import (
     regression,
     relu,
     sampling,
-    top_eigenvector_of_a_stream,
+    streaming,
     transport,
 )
 from stops.common import Row
@@ -35,7 +35,7 @@ TOUR = [
     relu.ionosphere,
     completion.metro,
     recovery.hall,
-    top_eigenvector_of_a_stream.patches,
+    streaming.patches,
 ]
 LINE = "{:24} {:36} {:>12} {:>8} {:>8}  {:4}  {}"
 

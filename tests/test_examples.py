@@ -1,6 +1,6 @@
 """The tour and the gallery run, and the tour's certificates can fail."""
 
-import importlib.util
+import importlib
 import os
 import runpy
 import subprocess
@@ -40,10 +40,9 @@ compiled_only = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def tour():
-    spec = importlib.util.spec_from_file_location("tour", EXAMPLES / "tour.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        return importlib.import_module("tour")
 
 
 def row(tour, *checks):

@@ -5,11 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-
 DATA = Path(__file__).parents[1] / "data"
 TOL = 1e-8
 
