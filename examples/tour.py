@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stops import (
+    common,
     completion,
     constrained,
     recovery,
@@ -22,7 +23,6 @@ from stops import (
     streaming,
     transport,
 )
-from stops.common import Row
 
 TOUR = [
     transport.images,
@@ -40,7 +40,7 @@ TOUR = [
 LINE = "{:24} {:36} {:>12} {:>8} {:>8}  {:4}  {}"
 
 
-def line_of(row: Row) -> str:
+def line_of(row: common.Row) -> str:
     """Return a line of the table."""
     figures = ", ".join(f"{c.name} {c.value:.1e} <= {c.high:.0e}" for c in row.checks)
     first, again = (f"{seconds:.2f} s" for seconds in row.seconds)
@@ -48,7 +48,7 @@ def line_of(row: Row) -> str:
     return LINE.format(row.solver, row.problem, row.size, first, again, verdict, figures)
 
 
-def main(tour: list[Callable[[Path], list[Row]]] = TOUR, folder: str | Path = "tour") -> int:
+def main(tour: list[Callable[[Path], list[common.Row]]] = TOUR, folder: str | Path = "tour") -> int:
     """Take the tour, print its table and return the exit status."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
