@@ -300,7 +300,7 @@ def test_what_is_gathered_does_not_grow_with_the_rows(counted):
         A = da.random.default_rng(0).standard_normal((n, 8), chunks=(5000, 8))
         assert numopt.lstsq(A, A.sum(axis=1), method="cholqr", rng=0).success
         assert max(counted) < 12_000
-    assert len(counted) > 8
+    assert len(counted) >= 8
 
 
 def test_embeddings_of_leverage_in_one_block():

@@ -1,5 +1,7 @@
 """Robust recovery: time, error and iterations, and against principal component pursuit."""
 
+import importlib.util
+
 import numopt
 
 from . import recovery_cases as cases
@@ -58,13 +60,23 @@ class Split:
 
     track_error.unit = "relative error"
 
-    def track_ratio_to_pyrpca(self, size, share):
-        try:
-            import pyrpca
-        except ImportError as missing:
-            raise NotImplementedError("pyrpca is not installed") from missing
-        own, _ = cases.clock(self.solve, 3)
+
+class AgainstPyrpca:
+    """The same next to an augmented Lagrangian method for the convex program."""
+
+    param_names, params = Split.param_names, Split.params
+
+    def setup(self, size, share):
+        if importlib.util.find_spec("pyrpca") is None:
+            raise NotImplementedError("pyrpca is not installed")
+        self.M, _, _ = cases.table(0, size, 5, share)
+        numopt.robust_pca(self.M, 5, rng=0)
+
+    def track_ratio(self, size, share):
+        import pyrpca
+
+        own, _ = cases.clock(lambda: numopt.robust_pca(self.M, 5, rng=0), 3)
         its, _ = cases.clock(lambda: pyrpca.rpca_pcp_ialm(self.M, size**-0.5, verbose=False))
         return its / own
 
-    track_ratio_to_pyrpca.unit = "times as long"
+    track_ratio.unit = "times as long"
