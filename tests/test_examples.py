@@ -89,6 +89,7 @@ def test_tour_exit_status_reaches_the_shell(tmp_path):
     """`make` sees the failure: the script exits with what `main` returns."""
     code = (
         "import runpy, sys, numopt\n"
+        f"sys.path.insert(0, {str(EXAMPLES)!r})\n"
         "solve = numopt.entropic_transport\n"
         "def wrong(*args, **kwargs):\n"
         "    result = solve(*args, **kwargs)\n"
