@@ -224,23 +224,16 @@ def flag(name: str, value: Any) -> bool:
     return value
 
 
-def at_least_one(name: str, value: Any) -> int:
-    """Return a positive integer."""
-    if _validate.count(name, value) < 1:
-        raise ValueError(f"`{name}` must be at least 1, got {value!r}.")
-    return int(value)
-
-
 def chosen_rank(rank: Any, max_rank: Any, shape: tuple[int, int]) -> tuple[int | None, int]:
     """Return the rank, None if it is to be found, and the largest it may have."""
     largest = min(shape)
-    if max_rank is not None and at_least_one("max_rank", max_rank) > largest:
+    if max_rank is not None and _validate.at_least_one("max_rank", max_rank) > largest:
         raise ValueError(f"`max_rank` must be at most {largest} for `M`, got {max_rank}.")
     limit = min(50, largest) if max_rank is None else int(max_rank)
     if isinstance(rank, str):
         _validate.choice("rank", rank, ("auto",))
         return None, limit
-    if at_least_one("rank", rank) > largest:
+    if _validate.at_least_one("rank", rank) > largest:
         raise ValueError(f"`rank` must be at most {largest} for `M`, got {rank}.")
     return int(rank), limit
 
@@ -266,7 +259,7 @@ def ascending(ranks: Any) -> list[int]:
     """Return ranks, of which there is at least one, each larger than the one before."""
     if isinstance(ranks, str) or not isinstance(ranks, Iterable):
         raise TypeError(f"`ranks` must be a sequence of integers, got {type(ranks).__name__}.")
-    chosen = [at_least_one("ranks", int(k) if hasattr(k, "dtype") else k) for k in ranks]
+    chosen = [_validate.at_least_one("ranks", int(k) if hasattr(k, "dtype") else k) for k in ranks]
     if not chosen or any(a >= b for a, b in pairwise(chosen)):
         raise ValueError(f"`ranks` must be ascending and not empty, got {ranks!r}.")
     return chosen

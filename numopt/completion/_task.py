@@ -92,7 +92,7 @@ def settings_of(options: Options) -> Settings:
         momentum=momentum_of(options.momentum),
         early_stopping=None
         if patience is None
-        else _inputs.at_least_one("early_stopping", patience),
+        else _validate.at_least_one("early_stopping", patience),
         callback=_validate.optional_callable("callback", options.callback),
         rng=_random.generator(options.rng),
         validate=None,
@@ -144,7 +144,7 @@ def normalized(seen: Observations, mu: float) -> tuple[Observations, float]:
 def inner_of(options: Options, like: Array, shape: tuple[int, int], rng: Any) -> Inner:
     """Return how rows are solved."""
     method = _validate.choice("inner", options.inner, INNERS)
-    steps = _inputs.at_least_one("inner_maxiter", options.inner_maxiter)
+    steps = _validate.at_least_one("inner_maxiter", options.inner_maxiter)
     rtol = _inputs.nonnegative("inner_tol", options.inner_tol)
     signs = None
     if method == "sketch":
