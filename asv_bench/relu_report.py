@@ -20,6 +20,7 @@ from benchmarks.relu_cases import (
     CASES,
     PEERS,
     Network,
+    NoAnswer,
     case_of,
     evaluated,
     network_objective,
@@ -35,11 +36,11 @@ def rows_of(name, peers, repeats, tol):
     for peer in peers:
         if not PEERS[peer].available():
             continue
-        seconds = []
-        for _ in range(repeats):
-            begin = time.perf_counter()
-            found = PEERS[peer].solve(case, tol)
-            seconds.append(time.perf_counter() - begin)
+        try:
+            found, seconds = timed(PEERS[peer], case, repeats, tol)
+        except NoAnswer:
+            yield described(case, name, peer) | {"value": "no answer"}
+            continue
         if found is None:
             continue
         if isinstance(found, Network):
@@ -49,16 +50,33 @@ def rows_of(name, peers, repeats, tol):
             value, infeasibility = judged.feasible_value, f"{judged.infeasibility:.0e}"
         if peer == "numopt":
             best, case = min(seconds), case._replace(target=value)
-        n, d = case.X.shape
-        yield {
-            "case": name,
-            "size": f"{n} x {d}, {case.gates.shape[1]} patterns",
-            "solver": peer,
+        yield described(case, name, peer) | {
             "time": f"{min(seconds):.2f}",
             "ratio": "" if best is None or peer == "numopt" else f"{min(seconds) / best:.1f}",
             "value": f"{value:.5f}",
             "infeasibility": infeasibility,
         }
+
+
+def timed(peer, case, repeats, tol):
+    """Return what a solver finds, and the seconds of each run."""
+    seconds = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        found = peer.solve(case, tol)
+        seconds.append(time.perf_counter() - begin)
+    return found, seconds
+
+
+def described(case, name, peer):
+    """Return a row that has no figures yet."""
+    n, d = case.X.shape
+    return {
+        "case": name,
+        "size": f"{n} x {d}, {case.gates.shape[1]} patterns",
+        "solver": peer,
+        **dict.fromkeys(("time", "ratio", "value", "infeasibility"), ""),
+    }
 
 
 def speed_rows(options):

@@ -67,7 +67,7 @@ def scores(A, _):
 def iterative(A, b):
     import numopt
 
-    return numopt.lp_regression(A, b, 1.5, method="exact", maxiter=6)
+    return numopt.lp_regression(A, b, 1.5, method="exact", maxiter=2)
 
 
 def eigenvector(A, _):

@@ -49,7 +49,7 @@ def clean():
         ("refined", 5),
         ("triangle", 3),
         ("scores", 2),
-        ("iterative", 12),
+        ("iterative", 6),
         ("eigenvector", 1),
     ],
 )

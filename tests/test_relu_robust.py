@@ -169,8 +169,8 @@ def test_attacks_on_a_linear_network_are_exact(lib, kind):
 def test_libraries_agree(lib):
     if not lib.indexing:
         pytest.skip("array_api_strict refuses its own indices on this device")
-    X, y = wide(n=12, d=6)
-    options = {"beta": 1.0, "loss": "hinge", "n_patterns": 3, "eps": 0.02, "rng": 0, "maxiter": 20}
+    X, y = wide(n=10, d=4)
+    options = {"beta": 1.0, "loss": "hinge", "n_patterns": 2, "eps": 0.001, "rng": 0, "maxiter": 9}
     wanted = numopt.convex_relu(X, y, **options)
     found = numopt.convex_relu(lib.asarray(X), lib.asarray(y), **options)
     assert lib.holds(found.W1, lib.widest)

@@ -137,6 +137,10 @@ def by_numopt(case, tol, method="auto"):
     return result.coef_pos, result.coef_neg
 
 
+class NoAnswer(Exception):
+    """Another solver gave up."""
+
+
 def by_cvxpy(case, tol, solver="CLARABEL"):
     """Return the neurons of a general conic solver."""
     import cvxpy as cp
@@ -155,7 +159,10 @@ def by_cvxpy(case, tol, solver="CLARABEL"):
     options = {"tol_gap_rel": tol, "tol_gap_abs": tol, "tol_feas": 1e-6}
     if solver == "SCS":
         options = {"eps_abs": 1e-4, "eps_rel": 1e-4, "max_iters": 20_000, "time_limit_secs": 240}
-    cp.Problem(cp.Minimize(fit + case.beta * norms), inside).solve(solver=solver, **options)
+    try:
+        cp.Problem(cp.Minimize(fit + case.beta * norms), inside).solve(solver=solver, **options)
+    except cp.SolverError as error:
+        raise NoAnswer from error
     return V.value, W.value
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import _validate
 from .._iterate import Callback, Record, closing
+from .._linalg import one_blas_thread
 from .._namespace import Array
 from .._result import ITERATION_LIMIT
 from ._fit import Task, fit, start
@@ -217,7 +218,7 @@ def matrix_completion(
         ),
     )
     certify = certifiable(task, flag("certify", certify))
-    with closing(callback):
+    with closing(callback), one_blas_thread(task.problem.seen.rows.data):
         return completed(task, certify)
 
 
@@ -369,7 +370,7 @@ def rank_path(
     task = task_of(M, chosen[-1], None, options)
     share = _validate.fraction("holdout", holdout)
     history: list[Record] = []
-    with closing(callback):
+    with closing(callback), one_blas_thread(task.problem.seen.rows.data):
         trials = tried(task, chosen, share, history)
         settings = task.settings._replace(maxiter=trials.nit + task.settings.maxiter)
         found = fit(task._replace(settings=settings), trials.model, None, history, trials.nit)

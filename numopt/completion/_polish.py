@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from .._iterate import Record, iterate
 from .._kernels import completion as kernels
-from .._linalg import one_blas_thread
 from .._namespace import Array, array_namespace, device_of, inner
 from ._fit import Fit, Task, certified
 from ._observations import Observations, Side
@@ -76,8 +75,7 @@ class GaussNewton:
     def point(self, X: Array, before: float, shift: float) -> Point:
         """Return the point of a row space, for which X is made orthogonal."""
         xp, seen = array_namespace(X), self.seen
-        with one_blas_thread(X):
-            X = xp.linalg.qr(X)[0] * math.sqrt(X.shape[0])
+        X = xp.linalg.qr(X)[0] * math.sqrt(X.shape[0])
         Y = xp.zeros((seen.shape[1], X.shape[1]), dtype=X.dtype, device=device_of(X))
         Y = best_rows(seen.columns, X, Y)
         residual = seen.rows.residual(X, Y)

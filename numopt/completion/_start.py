@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .._linalg import one_blas_thread
 from .._namespace import Array, array_namespace
 from .._random import place
 from ._observations import Observations
@@ -39,17 +38,15 @@ def leading_pairs(
         Q = _orthonormal(seen.rows.times(Q, values))
         Q = _orthonormal(seen.columns.times(Q, by_column))
     B = seen.rows.times(Q, values)
-    with one_blas_thread(B):
-        U, S, Vh = xp.linalg.svd(B, full_matrices=False)
-        V = xp.matmul(Q, xp.matrix_transpose(Vh))
+    U, S, Vh = xp.linalg.svd(B, full_matrices=False)
+    V = xp.matmul(Q, xp.matrix_transpose(Vh))
     k = min(count, width)
     return Pairs(U[:, :k] + 0, S[:k] + 0, V[:, :k] + 0)
 
 
 def _orthonormal(B: Array) -> Array:
     xp = array_namespace(B)
-    with one_blas_thread(B):
-        return xp.linalg.qr(B)[0] + 0
+    return xp.linalg.qr(B)[0] + 0
 
 
 def balanced(pairs: Pairs, share: float) -> Model:
@@ -91,12 +88,11 @@ def appended(model: Model, pairs: Pairs, share: float) -> Model:
 def truncated(model: Model, rank: int) -> Model:
     """Return the best approximation of a smaller rank, its factors balanced."""
     xp = array_namespace(model.X)
-    with one_blas_thread(model.X):
-        (Qx, Rx), (Qy, Ry) = xp.linalg.qr(model.X), xp.linalg.qr(model.Y)
-        U, S, Vh = xp.linalg.svd(xp.matmul(Rx, xp.matrix_transpose(Ry)))
-        root = xp.sqrt(S[:rank])[None, :]
-        X = xp.matmul(Qx, U[:, :rank]) * root
-        Y = xp.matmul(Qy, xp.matrix_transpose(Vh)[:, :rank]) * root
+    (Qx, Rx), (Qy, Ry) = xp.linalg.qr(model.X), xp.linalg.qr(model.Y)
+    U, S, Vh = xp.linalg.svd(xp.matmul(Rx, xp.matrix_transpose(Ry)))
+    root = xp.sqrt(S[:rank])[None, :]
+    X = xp.matmul(Qx, U[:, :rank]) * root
+    Y = xp.matmul(Qy, xp.matrix_transpose(Vh)[:, :rank]) * root
     return model._replace(X=X, Y=Y)
 
 

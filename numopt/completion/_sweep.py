@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from .._kernels import completion as kernels
-from .._linalg import one_blas_thread, upper_factor
+from .._linalg import upper_factor
 from .._namespace import Array, array_namespace, inner
 from ._observations import Observations, Side
 
@@ -114,8 +114,7 @@ def _solve_rows(
         return kernels.masked_ls_exact(*entries, W, X, reg)
     Q = principal_axes(W)
     xp = array_namespace(W)
-    with one_blas_thread(W):
-        turned, start = xp.matmul(W, Q), xp.matmul(X, Q)
+    turned, start = xp.matmul(W, Q), xp.matmul(X, Q)
     if method == "pcg":
         new, *rest = kernels.masked_ls_pcg(*entries, turned, start, reg, how.steps, how.rtol)
     else:
@@ -124,8 +123,7 @@ def _solve_rows(
         new, *rest = kernels.masked_ls_sketch(
             *entries, turned, start, reg, how.signs[number], size, how.steps, how.rtol
         )
-    with one_blas_thread(W):
-        return (xp.matmul(new, xp.matrix_transpose(Q)), *rest)
+    return (xp.matmul(new, xp.matrix_transpose(Q)), *rest)
 
 
 def principal_axes(W: Array) -> Array:
@@ -135,10 +133,9 @@ def principal_axes(W: Array) -> Array:
     knows how the features are correlated on the whole.
     """
     xp = array_namespace(W)
-    with one_blas_thread(W):
-        G = xp.matmul(xp.matrix_transpose(W), W)
-        G = 0.5 * (G + xp.matrix_transpose(G))
-        return xp.linalg.eigh(G)[1]
+    G = xp.matmul(xp.matrix_transpose(W), W)
+    G = 0.5 * (G + xp.matrix_transpose(G))
+    return xp.linalg.eigh(G)[1]
 
 
 def cheapest(side: Side, k: int, steps: int) -> str:
@@ -201,6 +198,5 @@ def inner_all(X: Array) -> float:
 def singular_values(X: Array, Y: Array) -> Array:
     """Return the singular values of ``X Y'`` (min(m, n, k),), in O((m + n) k^2) time."""
     xp = array_namespace(X)
-    with one_blas_thread(X):
-        core = xp.matmul(upper_factor(X), xp.matrix_transpose(upper_factor(Y)))
-        return xp.linalg.svdvals(core)
+    core = xp.matmul(upper_factor(X), xp.matrix_transpose(upper_factor(Y)))
+    return xp.linalg.svdvals(core)

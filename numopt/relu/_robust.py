@@ -36,7 +36,7 @@ def surviving_gates(X: Array, signs: Array, eps: Array, gates: Array) -> tuple[A
     X, eps = X / row, eps / row
     d = X.shape[1]
     L = cholesky(3 * xp.eye(d, dtype=X.dtype, device=device_of(X)) + xp.matmul(X.T, X))
-    best, depth = gates, _depth(X, signs, eps, gates)
+    best, depth, least = gates, _depth(X, signs, eps, gates), 64 * float(xp.finfo(X.dtype).eps)
     A = gates / xp.clip(depth, 0.01, None)[:, None]
     T = signs * xp.matmul(A, X.T)
     for count in range(_SEARCH):
@@ -52,9 +52,11 @@ def surviving_gates(X: Array, signs: Array, eps: Array, gates: Array) -> tuple[A
                 better = found > depth
                 best = xp.where(better[:, None], tried, best)
                 depth = xp.where(better, found, depth)
+            if bool(xp.all(depth > least)):
+                break
     norms = group_norms(best)
     best = best / xp.where(norms > 0, norms, xp.ones_like(norms))[:, None]
-    return best, depth > 64 * float(xp.finfo(X.dtype).eps)
+    return best, depth > least
 
 
 def _depth(X: Array, signs: Array, eps: Array, v: Array) -> Array:

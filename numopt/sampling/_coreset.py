@@ -9,6 +9,7 @@ import numpy as np  # noqa: TID251 - the generator of the draws
 
 from .. import _validate
 from .._iterate import Record
+from .._linalg import one_blas_thread
 from .._namespace import Array, array_namespace
 from ._draw import Sample, multinomial, own_generator, poisson, probabilities
 from ._inputs import Data, exponent, nonzero_rows, validated
@@ -157,13 +158,14 @@ def lp_coreset(
     random = own_generator(rng)
     rows, wanted = _joined(data, p), (size, eps, delta)
     scores = None if scores is None else _given(scores, data)
-    values, scheme, rank = scores_for(rows, p, scheme, scores, random)
-    size = _target(values, p, rows.d, wanted)
-    if scheme == "root_leverage":
-        drawn = _recursive(rows, p, values, size, rank, random)
-    else:
-        drawn = _full_rank(rows, values, size, rank, random, replace, floor)
-    return _report(data, rows, drawn, values, scheme)
+    with one_blas_thread(rows.like):
+        values, scheme, rank = scores_for(rows, p, scheme, scores, random)
+        size = _target(values, p, rows.d, wanted)
+        if scheme == "root_leverage":
+            drawn = _recursive(rows, p, values, size, rank, random)
+        else:
+            drawn = _full_rank(rows, values, size, rank, random, replace, floor)
+        return _report(data, rows, drawn, values, scheme)
 
 
 def _given(scores: Any, data: Data) -> Array:

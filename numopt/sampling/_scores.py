@@ -11,6 +11,7 @@ import numpy as np  # noqa: TID251 - the generator of the draws
 from .. import _validate
 from .._blocks import is_dask
 from .._iterate import Record
+from .._linalg import one_blas_thread
 from .._namespace import Array
 from .._random import place
 from .._result import CONVERGED, ITERATION_LIMIT
@@ -185,7 +186,8 @@ def lp_scores(
         "sensitivity": _sensitivity,
         "combined": _sensitivity,
     }[settings.kind]
-    return _report(rows, compute(rows, settings), settings)
+    with one_blas_thread(rows.like):
+        return _report(rows, compute(rows, settings), settings)
 
 
 def _settings(
@@ -425,7 +427,8 @@ def total_sensitivity(
     _validate.in_memory("A", A)
     data, p = validated(A), exponent(p)
     eps, delta = _validate.fraction("eps", eps), _validate.fraction("delta", delta)
-    return _estimated_total(data.rows, p, eps, delta, own_generator(rng))
+    with one_blas_thread(data.rows.like):
+        return _estimated_total(data.rows, p, eps, delta, own_generator(rng))
 
 
 def _estimated_total(
