@@ -20,7 +20,7 @@ from benchmarks.relu_cases import (
     CASES,
     PEERS,
     Network,
-    NoAnswer,
+    NoAnswerError,
     case_of,
     evaluated,
     network_objective,
@@ -38,7 +38,7 @@ def rows_of(name, peers, repeats, tol):
             continue
         try:
             found, seconds = timed(PEERS[peer], case, repeats, tol)
-        except NoAnswer:
+        except NoAnswerError:
             yield described(case, name, peer) | {"value": "no answer"}
             continue
         if found is None:

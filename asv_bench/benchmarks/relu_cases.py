@@ -137,7 +137,7 @@ def by_numopt(case, tol, method="auto"):
     return result.coef_pos, result.coef_neg
 
 
-class NoAnswer(Exception):
+class NoAnswerError(Exception):
     """Another solver gave up."""
 
 
@@ -162,7 +162,7 @@ def by_cvxpy(case, tol, solver="CLARABEL"):
     try:
         cp.Problem(cp.Minimize(fit + case.beta * norms), inside).solve(solver=solver, **options)
     except cp.SolverError as error:
-        raise NoAnswer from error
+        raise NoAnswerError from error
     return V.value, W.value
 
 
