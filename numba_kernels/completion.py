@@ -199,16 +199,15 @@ def _pcg_rows(part, data, indices, indptr, values, weighted, features, X, reg, s
             continue
         where, w = indices[begin:end], values[begin:end]
         _begin(work, X[i], reg[i])
-        loss[i] = _set_up(features, where, data[begin:end], w, weighted, work)
+        A = features
+        if end - begin <= buffer.shape[0]:
+            _gather(features, where, w, False, buffer)
+            A, where = buffer, own[: end - begin]
+        loss[i] = _set_up(A, where, data[begin:end], w, weighted, work)
         square[i] = _dot(work[_G], work[_G])
         if steps > 0:
-            _add_diagonal(features, where, w, weighted, work)
-            if end - begin <= buffer.shape[0]:
-                _gather(features, where, w, False, buffer)
-                near = own[: end - begin]
-                taken[i] = _pcg(buffer, near, w, weighted, reg[i], steps, rtol, work)
-            else:
-                taken[i] = _pcg(features, where, w, weighted, reg[i], steps, rtol, work)
+            _add_diagonal(A, where, w, weighted, work)
+            taken[i] = _pcg(A, where, w, weighted, reg[i], steps, rtol, work)
         new[i] = work[_X, :k]
 
 

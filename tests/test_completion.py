@@ -171,6 +171,27 @@ def test_same_minimum_as_exact_alternation():
     assert result.fun == pytest.approx(objective(M, X, Y, reg)[0], rel=1e-8)
 
 
+def test_work_grows_linearly_with_the_rank():
+    """Work is entries times k times steps; exact updates take k^2 / 2 products an entry."""
+    rng, (m, n), ranks = np.random.default_rng(0), (300, 250), (4, 8, 16, 32)
+    U, V = rng.normal(size=(m, 32)), rng.normal(size=(n, 32)) * np.geomspace(1, 0.05, 32)
+    rows, columns = np.nonzero(rng.random((m, n)) < 0.5)
+    values = (U[rows] * V[columns]).sum(axis=1) + 0.1 * rng.normal(size=rows.size)
+    options = {"reg": 1.0, "rng": 0, "continuation": False, "polish": None, "maxiter": 500}
+    work = []
+    for k in ranks:
+        approximate, exact = (
+            numopt.matrix_completion((rows, columns, values, (m, n)), k, inner=inner, **options)
+            for inner in ("pcg", "exact")
+        )
+        assert approximate.success
+        assert exact.success
+        assert approximate.fun == pytest.approx(exact.fun, rel=1e-8)
+        assert approximate.nit <= 1.1 * exact.nit
+        work.append(approximate.nit * k * (approximate.inner_iterations + 1))
+    assert 1 <= np.polyfit(np.log(ranks), np.log(work), 1)[0] <= 1.25
+
+
 def singular_value_thresholding(M, reg, sweeps=4000):
     """Return the minimum of |P(Z) - b|^2 / 2 + reg |Z|_* by accelerated proximal gradients."""
     rows, columns, values, shape = M

@@ -10,6 +10,7 @@ from programs import GOTTFR, PROGRAMS
 
 from numopt._kernels.kaczmarz import block_project, gaussian_sketch_step, kaczmarz_sweep
 from numopt.constrained._sketch import Sketcher, equilibrated
+from numopt.constrained._theory import Theory
 
 # Iterations from zero multipliers to a residual of 1e-4, as the authors' code takes them.
 PUBLISHED = {
@@ -33,6 +34,44 @@ def test_published_iteration_counts(name, solver):
     assert abs(result.nit - PUBLISHED[name]) <= 1
     assert result.history[-1]["error"] <= 1e-4
     assert (result.n_inner == 0) == (solver == "direct")
+
+
+@pytest.mark.parametrize("solver", ["direct", "kaczmarz", "gaussian"])
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_step_descends_and_meets_the_rule_of_armijo(name, solver, monkeypatch):
+    """With the merit function and its slope computed here, from the functions of the program."""
+    program, steps = PROGRAMS[name], []
+    step = Theory.step
+
+    def noted(method, state):
+        after = step(method, state)
+        steps.append((state, after))
+        return after
+
+    monkeypatch.setattr(Theory, "step", noted)
+    program.solve(accuracy="theory", linear_solver=solver, rng=0, maxiter=10_000, beta=0.1)
+    assert steps
+    for before, after in steps:
+        (x, lam), (x1, lam1) = ((state.point.x, state.lam) for state in (before, after))
+        eta1, eta2 = after.penalties
+        start, slope, size2 = merit(program, x, lam, eta1, eta2, (x1 - x, lam1 - lam))
+        assert after.length > 0
+        assert slope <= -0.5 * eta2 * size2 * after.length * (1 - 1e-6)
+        rounding = 1e-12 * max(1.0, abs(start))
+        assert merit(program, x1, lam1, eta1, eta2)[0] <= start + 0.1 * slope + rounding
+
+
+def merit(program, x, lam, eta1, eta2, step=None):
+    """Return the exact augmented Lagrangian, its slope along a step, and the squared residual."""
+    c, G = np.asarray(program.con(x)), program.jac(x)
+    gL = program.grad(x) + G.T @ lam
+    value = program.fun(x) + lam @ c + eta1 / 2 * c @ c + eta2 / 2 * gL @ gL
+    if step is None:
+        return value, None, None
+    dx, dlam = step
+    H = program.hess(x, lam)
+    slope = (gL + eta1 * G.T @ c + eta2 * H @ gL) @ dx + (c + eta2 * G @ gL) @ dlam
+    return value, slope, gL @ gL + c @ c
 
 
 def test_published_rule_refuses_a_nearly_singular_jacobian():

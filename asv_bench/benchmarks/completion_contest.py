@@ -118,6 +118,24 @@ def sweeps_exact(name, goals):
             yield row(label, "cmfrec Cholesky", 1e3 * own, 1e3 * other, "ms a sweep", goal_here, "")
 
 
+def slopes():
+    """Yield the power of k that the time of a sweep grows with, approximate against exact."""
+    ranks = (2, 4, 8) if QUICK else (16, 32, 64, 128)
+    M, case = make(UNIFORM)
+    found = {
+        inner: [own_sweep(M, case._replace(rank=k), inner) for k in ranks]
+        for inner in ("pcg", "exact")
+    }
+    own, exact = (np.polyfit(np.log(ranks), np.log(times), 1)[0] for times in found.values())
+    check = "; ".join(
+        f"{inner} {1e3 * times[0]:.0f} to {1e3 * times[-1]:.0f} ms"
+        for inner, times in found.items()
+    )
+    label = f"slope, k={ranks[0]} to {ranks[-1]}"
+    made = row(label, "exact updates", own, exact, "power of k", None, check)
+    yield {**made, "goal": "at most 1.1", "met": "yes" if own <= 1.1 else "no"}
+
+
 def ill_conditioned(seeds):
     """Yield how many ill-conditioned matrices are found to 1e-6, and in how many sweeps."""
     n = 150 if QUICK else 800
@@ -198,6 +216,7 @@ CASES = {
     "B2": lambda o: race_to_objective("B2 k=50", 50, 3, o.seeds, o.limit),
     "B3": lambda o: sweeps_of_conjugate_gradients("B3", 3),
     "B4": lambda o: sweeps_exact("B4", {10: 3, 20: 8, 50: 15}),
+    "slope": lambda o: slopes(),
     "B5": lambda o: sweeps_of_conjugate_gradients("B5", 2.5),
     "B6": lambda o: ill_conditioned(8 if o.seeds > 1 else 1),
     "B7": lambda o: soft_impute(o.limit),

@@ -220,6 +220,8 @@ def by_adelie(case, tol):
         progress_bar=False,
         tol=1e-5 * tol,
     )
+    if found.betas.shape[0] == 0:
+        raise NoAnswerError
     V, W = np.reshape(found.betas.toarray(), (2, patterns.shape[1], d))
     return V.T, W.T
 
