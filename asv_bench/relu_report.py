@@ -3,6 +3,7 @@
     python asv_bench/relu_report.py                                   every case and peer
     python asv_bench/relu_report.py --tables relu_speed --peers numopt Clarabel adelie
     python asv_bench/relu_report.py --tables relu_robust              accuracy under attack
+    python asv_bench/relu_report.py --tables relu_large               60000 samples, and memory
 
 Every solver gets the same patterns, and every value is evaluated here from the neurons returned,
 after a projection onto their cones that is not the library's. Times are wall times of one call in
@@ -94,7 +95,15 @@ def robust_rows(_options):
         yield ("data", "radius", "training"), row
 
 
-TABLES = {"relu_speed": speed_rows, "relu_robust": robust_rows}
+def large_rows(options):
+    """Yield the rows of the table on data as large as MNIST."""
+    from benchmarks import relu_large
+
+    for row in relu_large.rows(options.cases == ["small"]):
+        yield ("size", "solver"), row
+
+
+TABLES = {"relu_speed": speed_rows, "relu_robust": robust_rows, "relu_large": large_rows}
 
 
 def main():
