@@ -190,12 +190,24 @@ def count(name: str, value: Any) -> int:
     return int(value)
 
 
+def at_least(least: int, name: str, value: Any) -> int:
+    """Return an integer that is not below a bound."""
+    number = count(name, value)
+    if number < least:
+        raise ValueError(f"`{name}` must be at least {least}, got {value!r}.")
+    return number
+
+
 def at_least_one(name: str, value: Any) -> int:
     """Return a positive integer."""
-    number = count(name, value)
-    if number < 1:
-        raise ValueError(f"`{name}` must be at least 1, got {value!r}.")
-    return number
+    return at_least(1, name, value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return a truth value."""
+    if not isinstance(value, bool):
+        raise TypeError(f"`{name}` must be True or False, got {type(value).__name__}.")
+    return value
 
 
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from .._linalg import one_blas_thread
 from .._namespace import Array
 from .._result import ITERATION_LIMIT
 from ._fit import Task, fit, start
-from ._inputs import ascending, flag
+from ._inputs import ascending
 from ._polish import handing_over, polished, wanted
 from ._rank import grown, smallest, tried
 from ._report import reported, reported_path, zero_fit
@@ -217,7 +217,7 @@ def matrix_completion(
             callback=callback,
         ),
     )
-    certify = certifiable(task, flag("certify", certify))
+    certify = certifiable(task, _validate.flag("certify", certify))
     with closing(callback), one_blas_thread(task.problem.seen.rows.data):
         return completed(task, certify)
 

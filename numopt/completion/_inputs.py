@@ -217,13 +217,6 @@ def nonnegative(name: str, value: Any) -> float:
     return number
 
 
-def flag(name: str, value: Any) -> bool:
-    """Return a truth value."""
-    if not isinstance(value, bool):
-        raise TypeError(f"`{name}` must be True or False, got {value!r}.")
-    return value
-
-
 def chosen_rank(rank: Any, max_rank: Any, shape: tuple[int, int]) -> tuple[int | None, int]:
     """Return the rank, None if it is to be found, and the largest it may have."""
     largest = min(shape)

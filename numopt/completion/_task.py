@@ -49,7 +49,7 @@ def task_of(M: Any, rank: Any, max_rank: Any, options: Options) -> Task:
     """Return the task, having checked everything before any work."""
     reg, by_count = _inputs.regularization(options.reg)
     bias_reg = bias_regularization(options.bias, reg)
-    nonneg = _inputs.flag("nonneg", options.nonneg)
+    nonneg = _validate.flag("nonneg", options.nonneg)
     if nonneg and bias_reg is not None:
         raise ValueError("`nonneg` and `bias` exclude one another: offsets may be negative.")
     settings = settings_of(options)
@@ -87,7 +87,7 @@ def settings_of(options: Options) -> Settings:
     return Settings(
         tol=math.nan,
         maxiter=_validate.count("maxiter", options.maxiter),
-        continuation=_inputs.flag("continuation", options.continuation),
+        continuation=_validate.flag("continuation", options.continuation),
         path_factor=None if factor is None else _validate.fraction("path_factor", factor),
         momentum=momentum_of(options.momentum),
         early_stopping=None

@@ -278,7 +278,7 @@ def _settings(x0: Array, begin: float, options: dict[str, Any]) -> Settings:
         fallback=_fallback(options["linear_solver_fallback"]),
         sketch_size=_optional_count("sketch_size", options["sketch_size"]),
         theory=theory,
-        superlinear=_flag("superlinear", options["superlinear"]),
+        superlinear=_validate.flag("superlinear", options["superlinear"]),
         lam0=options["lam0"],
         warm=warm,
         tol=tol,
@@ -286,11 +286,11 @@ def _settings(x0: Array, begin: float, options: dict[str, Any]) -> Settings:
         maxiter=_validate.count("maxiter", options["maxiter"]),
         max_inner=_optional_count("max_inner", options["max_inner"]),
         time_limit=_optional_positive("time_limit", options["time_limit"]),
-        scale=_flag("scale", options["scale"]),
+        scale=_validate.flag("scale", options["scale"]),
         penalties=_penalties(options["penalty"]),
         beta=beta,
         nu=_validate.greater_than("nu", options["nu"], 1.0),
-        overdetermined=_flag("allow_overdetermined", options["allow_overdetermined"]),
+        overdetermined=_validate.flag("allow_overdetermined", options["allow_overdetermined"]),
         rng=_random.generator(options["rng"]),
         callback=_validate.optional_callable("callback", options["callback"]),
         begin=begin,
@@ -310,12 +310,6 @@ def _optional_count(name: str, value: Any) -> int | None:
 
 def _optional_positive(name: str, value: Any) -> float | None:
     return None if value is None else _validate.positive(name, value)
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"`{name}` must be True or False, got {type(value).__name__}.")
-    return value
 
 
 def _penalties(value: Any) -> Penalties:

@@ -21,8 +21,8 @@ def problem_of(
     A: Any, y: Any, *, shape: Any, symmetric: Any, weights: Any, fit_intercept: Any
 ) -> Problem:
     """Return the validated problem."""
-    if not isinstance(symmetric, bool) or not isinstance(fit_intercept, bool):
-        raise TypeError("`symmetric` and `fit_intercept` must be bools.")
+    _validate.flag("symmetric", symmetric)
+    _validate.flag("fit_intercept", fit_intercept)
     _validate.common_namespace(y=y, weights=weights)
     operator = operator_of(A, y, shape, symmetric)
     dtype = operator.like.dtype
@@ -148,8 +148,7 @@ def settings_of(problem: Problem, rank: Any, tol: Any, rng: Any, **options: Any)
     if options["scaling"] not in ("auto", True, False):
         raise ValueError(f"`scaling` must be 'auto', True or False, got {options['scaling']!r}.")
     for name in ("prune", "polish", "noise"):
-        if not isinstance(options[name], bool):
-            raise TypeError(f"`{name}` must be a bool, got {type(options[name]).__name__}.")
+        _validate.flag(name, options[name])
     eta, decay = options.pop("eta"), options.pop("decay")
     step = _validate.choice("step", options.pop("step"), ("quantile", "geometric"))
     if decay is not None and step != "geometric":

@@ -216,8 +216,7 @@ def _sparse_data(M: Any, mask: Any) -> PcaInput:
 def _settings_of(entries: Entries, rank: Any, **options: Any) -> PcaSettings:
     method = _validate.choice("method", options["method"], METHODS)
     for name in ("prune", "noise"):
-        if not isinstance(options[name], bool):
-            raise TypeError(f"`{name}` must be a bool, got {type(options[name]).__name__}.")
+        _validate.flag(name, options[name])
     q = DEFAULT_Q[method] if options["q"] is None else _validate.fraction("q", options["q"])
     values = entries.rows.values
     return PcaSettings(

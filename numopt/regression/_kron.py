@@ -108,6 +108,8 @@ def kron_lstsq(
     True
     """
     method = _validate.choice("method", method, METHODS)
+    eps = None if eps is None else _validate.fraction("eps", eps)
+    delta = _validate.fraction("delta", delta)
     matrices, tensor, out = _validated(factors, b)
     xp = array_namespace(tensor)
     machine = float(xp.finfo(out).eps)
@@ -120,7 +122,7 @@ def kron_lstsq(
         size = _size(decompositions, matrices, eps, delta, sketch_size)
         x = _sketched(matrices, tensor, TensorSRHT(size, tensor.shape, rng=rng))
     x = xp.astype(x, out)
-    return _report(matrices, tensor, decompositions, x, tol, float(delta), size)
+    return _report(matrices, tensor, decompositions, x, tol, delta, size)
 
 
 def _validated(factors: Any, b: Any) -> tuple[list[Array], Array, Any]:
@@ -183,13 +185,11 @@ def _exact(decompositions: list[_Decomposition], tensor: Array) -> Array:
 def _size(
     decompositions: list[_Decomposition],
     matrices: list[Array],
-    eps: Any,
-    delta: Any,
+    eps: float | None,
+    delta: float,
     sketch_size: Any,
 ) -> int:
     """Return the number of rows of the sketch."""
-    eps = None if eps is None else _validate.fraction("eps", eps)
-    delta = _validate.fraction("delta", delta)
     d = math.prod(A.shape[1] for A in matrices)
     if math.prod(part.s.shape[0] for part in decompositions) < d:
         raise ValueError("`factors` must have full column rank for method 'sketch'.")

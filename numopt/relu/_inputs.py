@@ -31,7 +31,7 @@ class Data(NamedTuple):
 def data_of(X: Any, y: Any, *, loss: Any, fit_intercept: Any, sample_weight: Any = None) -> Data:
     """Return validated training data."""
     loss = LOSSES[_validate.choice("loss", loss, tuple(LOSSES))]
-    _flag("fit_intercept", fit_intercept)
+    _validate.flag("fit_intercept", fit_intercept)
     _dense("X", X)
     xp = _validate.common_namespace(X=X, y=y, sample_weight=sample_weight)
     dtype = _validate.common_float(X=X, y=y, sample_weight=sample_weight)
@@ -57,12 +57,6 @@ def _dense(name: str, X: Any) -> None:
     """Raise TypeError for a sparse matrix: what is computed with it is dense."""
     if hasattr(X, "toarray") and hasattr(X, "nnz"):
         raise TypeError(f"`{name}` must be a dense array, got a sparse matrix; use X.toarray().")
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"`{name}` must be True or False, got {type(value).__name__}.")
-    return value
 
 
 def effective(data: Data) -> Data:
@@ -110,7 +104,7 @@ def settings_of(
         _validate.positive("tol", tol),
         _validate.count("maxiter", maxiter),
         stop,
-        _flag("polish", polish),
+        _validate.flag("polish", polish),
         rho,
         _validate.optional_callable("callback", callback),
         generator(rng),

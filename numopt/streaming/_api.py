@@ -12,13 +12,12 @@ from .._blocks import dask_array, row_blocks
 from .._iterate import Callback, closing
 from .._random import generator
 from .._result import STOPPED_BY_CALLBACK, Result
-from .._validate import optional_callable
+from .._validate import at_least_one, optional_callable
 from ._checkpoint import Checkpoint
 from ._chunked import summary_of_chunks
 from ._estimator import StreamingEigenvector
 from ._inputs import is_sparse
 from ._result import EigenvectorResult
-from ._settings import at_least
 
 # Entries of a chunk that is cut from an array: it stays in the cache while the tracks read it.
 CHUNK_ENTRIES = 1 << 17
@@ -116,7 +115,7 @@ def top_eigenvector(
     model = StreamingEigenvector(k, **options)
     optional_callable("callback", callback)
     if chunk_rows is not None:
-        chunk_rows = at_least("chunk_rows", chunk_rows, 1)
+        chunk_rows = at_least_one("chunk_rows", chunk_rows)
     # What follows the rows from the first to the last reads the chunks one after the other.
     if dask_array(source) is not None and not (shuffle or callback or checkpoint):
         rows = chunk_rows or max(1, CHUNK_ENTRIES // max(1, dask_array(source).shape[-1]))

@@ -6,8 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from .. import _validate
 from ._estimator import StreamingEigenvector
-from ._settings import at_least
 from ._storage import packed, read_file, write_file
 
 DEFAULT_EVERY = 100
@@ -26,7 +26,7 @@ class Checkpoint:
             raise ValueError("`checkpoint_every` goes with `checkpoint` only.")
         every = DEFAULT_EVERY if every is None else every
         self.path = None if path is None else Path(path)
-        self.every = at_least("checkpoint_every", every, 1)
+        self.every = _validate.at_least_one("checkpoint_every", every)
         self.chunk_rows = chunk_rows
         self.chunks = 0
 

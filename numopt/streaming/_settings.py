@@ -47,22 +47,20 @@ class Layout(NamedTuple):
 
 def checked(options: dict[str, Any]) -> Settings:
     """Return validated options."""
-    k = at_least("k", options["k"], 1)
-    memory = at_least("memory_rows", options["memory_rows"], 2 * k + 2)
+    k = _validate.at_least_one("k", options["k"])
+    memory = _validate.at_least(2 * k + 2, "memory_rows", options["memory_rows"])
     n_rows, method = options["n_rows"], _validate.choice("method", options["method"], METHODS)
     threshold, decay = options["heavy_threshold"], options["decay"]
     blocks = _validate.choice("blocks", options["blocks"], BLOCKS)
-    if not isinstance(options["center"], bool):
-        raise TypeError(f"`center` must be True or False, got {options['center']!r}.")
     if n_rows is not None:
-        n_rows = at_least("n_rows", n_rows, 1)
+        n_rows = _validate.at_least_one("n_rows", n_rows)
     if blocks == "uniform" and n_rows is None:
         raise ValueError("`n_rows` must be given for blocks 'uniform', got None.")
     if k > 1 and method == "oja":
         raise ValueError(f"`k` must be 1 for method 'oja', got {k}.")
     if decay is not None and method != "truncate":
         raise ValueError(f"`decay` goes with method 'truncate' only, got method {method!r}.")
-    if options["center"] and method not in ("auto", "truncate"):
+    if _validate.flag("center", options["center"]) and method not in ("auto", "truncate"):
         raise ValueError(
             f"`center` goes with methods 'auto' and 'truncate' only, got method {method!r}."
         )
@@ -78,16 +76,9 @@ def checked(options: dict[str, Any]) -> Settings:
         if threshold is None
         else _validate.positive("heavy_threshold", threshold),
         center=options["center"],
-        gram_limit=at_least("gram_limit", options["gram_limit"], 1),
+        gram_limit=_validate.at_least_one("gram_limit", options["gram_limit"]),
         decay=None if decay is None else _validate.between("decay", decay, 0.0, 1.0),
     )
-
-
-def at_least(name: str, value: Any, least: int) -> int:
-    """Return an integer that must not be below a bound."""
-    if _validate.count(name, value) < least:
-        raise ValueError(f"`{name}` must be at least {least}, got {value!r}.")
-    return int(value)
 
 
 def _at_least_one(name: str, value: Any) -> float:
