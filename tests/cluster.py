@@ -15,7 +15,7 @@ import warnings
 
 import numpy as np
 
-ROWS, COLUMNS, BLOCKS, PAUSE = 1500, 8, 16, 0.1
+ROWS, COLUMNS, BLOCKS, PAUSE = 1500, 8, 16, 0.05
 
 
 def rows_of(index, pause=PAUSE):
