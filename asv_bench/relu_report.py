@@ -4,6 +4,7 @@
     python asv_bench/relu_report.py --tables relu_speed --peers numopt Clarabel adelie
     python asv_bench/relu_report.py --tables relu_robust              accuracy under attack
     python asv_bench/relu_report.py --tables relu_large               60000 samples, and memory
+    python asv_bench/relu_report.py --tables relu_classes --splits 3  ten classes
 
 Every solver gets the same patterns, and every value is evaluated here from the neurons returned,
 after a projection onto their cones that is not the library's. Times are wall times of one call in
@@ -103,7 +104,20 @@ def large_rows(options):
         yield ("size", "solver"), row
 
 
-TABLES = {"relu_speed": speed_rows, "relu_robust": robust_rows, "relu_large": large_rows}
+def class_rows(options):
+    """Yield the rows of the table on ten classes."""
+    from benchmarks import relu_classes
+
+    for row in relu_classes.rows(options.splits, options.cases == ["small"]):
+        yield ("case", "training"), row
+
+
+TABLES = {
+    "relu_speed": speed_rows,
+    "relu_robust": robust_rows,
+    "relu_large": large_rows,
+    "relu_classes": class_rows,
+}
 
 
 def main():
@@ -114,6 +128,7 @@ def main():
     parser.add_argument("--cases", nargs="*", default=[c for c in CASES if c != "small"])
     parser.add_argument("--peers", nargs="*", default=list(PEERS))
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--splits", type=int, default=10, help="of the table on ten classes")
     parser.add_argument("--tol", type=float, default=1e-3)
     parser.add_argument("--dry", action="store_true", help="write no file")
     options = parser.parse_args()
