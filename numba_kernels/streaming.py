@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._eigh import eigh_rows
 from ._jit import jit
 
 # Entries of a block that stays in the second level of the cache.
@@ -82,23 +83,28 @@ def _gram_corner(W, G, first, last):
 
 
 @jit()
-def _rotate(U, W, B, size):
+def _signed(u):
+    """Make the largest coefficient of a combination positive."""
+    if -u.min() > u.max():
+        u[:] = -u
+    return u
+
+
+@jit()
+def _rotate(Z, W, B, size):
     """Replace B by the leading combinations of the first `size` rows of W, the largest first."""
     for i in range(B.shape[0]):
-        column = size - 1 - i
-        b = B[i]
+        u, b = _signed(Z[size - 1 - i]), B[i]
         b[:] = 0
-        if -U[:, column].min() > U[:, column].max():
-            U[:, column] = -U[:, column]
         r = 0
         while r + 4 <= size:
-            p, q, s, t = U[r, column], U[r + 1, column], U[r + 2, column], U[r + 3, column]
+            p, q, s, t = u[r], u[r + 1], u[r + 2], u[r + 3]
             w, x, y, z = W[r], W[r + 1], W[r + 2], W[r + 3]
             for c in range(b.shape[0]):
                 b[c] += p * w[c] + q * x[c] + s * y[c] + t * z[c]
             r += 4
         while r < size:
-            _add_row(b, W[r], U[r, column])
+            _add_row(b, W[r], u[r])
             r += 1
 
 
@@ -114,12 +120,12 @@ def merge_truncate(B, X, panel, shrink):
         W[k:size] = X[start : start + rows]
         G = np.empty((size, size), B.dtype)
         _gram_corner(W, G, 0, size)
-        values, U = np.linalg.eigh(G)
+        values, Z = eigh_rows(G)
         level = max(values[rows if shrink else rows - 1], B.dtype.type(0))
         for i in range(rows):
             lost[0] += max(values[i], B.dtype.type(0))
         lost[1] += level
-        _rotate(U, W, B, size)
+        _rotate(Z, W, B, size)
         if shrink:
             lost[0] += k * level
             for i in range(k):
@@ -212,32 +218,31 @@ def csr_merge_truncate(data, indices, indptr, B, panel):
         rows = min(panel, n - first)
         G = np.empty((k + rows, k + rows), B.dtype)
         _sparse_gram(data, indices, indptr, first, B, G, work)
-        values, U = np.linalg.eigh(G)
+        values, Z = eigh_rows(G)
         for i in range(rows):
             lost[0] += max(values[i], B.dtype.type(0))
         lost[1] += max(values[rows - 1], B.dtype.type(0))
-        for column in range(rows, k + rows):
-            if -U[:, column].min() > U[:, column].max():
-                U[:, column] = -U[:, column]
+        for row in range(rows, k + rows):
+            _signed(Z[row])
         W[:] = B
-        _rotate_dense(U, W, B)
+        _rotate_dense(Z, W, B)
         for i in range(k):
             for r in range(rows):
-                factor = U[k + r, k + rows - 1 - i]
+                factor = Z[k + rows - 1 - i, k + r]
                 for at in range(indptr[first + r], indptr[first + r + 1]):
                     B[i, indices[at]] += factor * data[at]
     return B, lost
 
 
 @jit()
-def _rotate_dense(U, W, B):
+def _rotate_dense(Z, W, B):
     """Replace B by the leading combinations of W alone, the largest first."""
-    k, size = W.shape[0], U.shape[0]
+    k, size = W.shape[0], Z.shape[0]
     for i in range(k):
         b = B[i]
         b[:] = 0
         for r in range(k):
-            _add_row(b, W[r], U[r, size - 1 - i])
+            _add_row(b, W[r], Z[size - 1 - i, r])
 
 
 @jit()
