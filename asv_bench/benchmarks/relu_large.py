@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-SHAPE, PATTERNS, SHARE, TOL = (60_000, 784), 100, 0.02, 0.05
+SHAPE, PATTERNS, SHARE, TOL, MAXITER = (60_000, 784), 100, 0.02, 0.05, 40
 SMALL = (300, 8)
-ADAM_RATES, ADAM_SECONDS = (1e-3, 3e-3), 120.0
+ADAM_RATES, ADAM_SECONDS = (1e-3, 3e-3), 60.0
 
 
 def made(shape):
@@ -37,7 +37,7 @@ def convex(X, y, gates, _target):
     beta = SHARE * numopt.convex_relu_beta_max(X, y, fit_intercept=False)
     began = time.perf_counter()
     result = numopt.convex_relu(
-        X, y, beta=beta, patterns=gates, fit_intercept=False, tol=TOL, maxiter=200
+        X, y, beta=beta, patterns=gates, fit_intercept=False, tol=TOL, maxiter=MAXITER
     )
     seconds = time.perf_counter() - began
     value = float(objective(X, y, beta, result.W1, result.w2))
