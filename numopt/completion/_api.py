@@ -16,6 +16,7 @@ from ._rank import grown, smallest, tried
 from ._report import reported, reported_path, zero_fit
 from ._result import MatrixCompletionResult, RankPathResult
 from ._solve import STAGNATED, TAIL
+from ._splitting import fit_by_parts, note, splittable
 from ._task import Options, task_of
 
 
@@ -36,6 +37,7 @@ def matrix_completion(
     max_rank: int | None = None,
     bias: bool | float = False,
     nonneg: bool = False,
+    sample_splitting: bool = False,
     validation: tuple[Array, Array, Array] | None = None,
     early_stopping: int | None = None,
     polish: str | None = "auto",
@@ -103,6 +105,12 @@ def matrix_completion(
         regularization of the offsets, `reg` by default.
     nonneg : bool, default False
         Whether factors must be non-negative: coordinate descent on each row.
+    sample_splitting : bool, default False
+        Whether to take fresh entries for the start and for every half sweep, a random one of
+        ``2 maxiter + 1`` parts, as the method is published and analyzed [1]_. For teaching: it
+        needs that many times the entries, so set `maxiter`. Without path, momentum and polish; for
+        a known rank, the spectral start and ``reg = 0``. What is reported is measured on all
+        entries.
     validation : tuple (rows, columns, values), optional
         Held-out entries, whose error the history records.
     early_stopping : int, optional
@@ -140,8 +148,9 @@ def matrix_completion(
     TypeError
         If an input is not real, or inputs are of different libraries or devices.
     ValueError
-        If nothing was seen, a shape, sign or option is wrong, a value given as sparse or by
-        coordinates is not finite, or an entry occurs twice.
+        If nothing was seen, a shape, sign or option is wrong, options contradict one another, a
+        value given as sparse or by coordinates is not finite, an entry occurs twice, or parts of
+        the entries have fewer than ``rank * max(m, n)``.
 
     Warns
     -----
@@ -218,15 +227,18 @@ def matrix_completion(
         ),
     )
     certify = certifiable(task, _validate.flag("certify", certify))
+    by_parts = splittable(task, _validate.flag("sample_splitting", sample_splitting))
     with closing(callback), one_blas_thread(task.problem.seen.rows.data):
-        return completed(task, certify)
+        return completed(task, certify, by_parts)
 
 
-def completed(task: Task, certify: bool) -> MatrixCompletionResult:
+def completed(task: Task, certify: bool, by_parts: bool) -> MatrixCompletionResult:
     """Return the result of a task."""
     history: list[Record] = []
     if task.problem.seen.norm() == 0:
         return reported(task, zero_fit(task, task.rank or 1), certify, " All values are zero.")
+    if by_parts:
+        return reported(task, fit_by_parts(task, history), certify, note(task))
     if task.rank is None:
         growth = grown(task, history)
         found = fit(task, growth.model, None, history, growth.nit)

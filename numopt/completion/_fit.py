@@ -91,21 +91,12 @@ def _as_rows(model: Model, rows: Array, columns: Array) -> tuple[Array, ...]:
 
 def split(seen: Observations, share: float, rng: Any) -> tuple[Observations, Held]:
     """Return most of the entries, and a random share of them to measure errors on."""
-    from ._observations import observations
-
     side, count = seen.rows, seen.size
-    xp, rows = array_namespace(side.data), seen.rows.row_of_entry()
     held = max(1, round(share * count))
     order = place(rng.permutation(count), side.data, side.indptr.dtype)
-    indices = xp.astype(side.indices, side.indptr.dtype, copy=False)
-    rows = xp.astype(rows, side.indptr.dtype, copy=False)
-    out, kept = order[:held], order[held:]
-    weights = None if side.weights is None else xp.take(side.weights, kept)
-    train = observations(
-        xp.take(rows, kept), xp.take(indices, kept), xp.take(side.data, kept), weights, seen.shape
-    )
-    assert train is not None  # a part of entries without duplicates
-    return train, (xp.take(rows, out), xp.take(indices, out), xp.take(side.data, out))
+    out = order[:held]
+    values = array_namespace(side.data).take(side.data, out)
+    return seen.part(order[held:]), (side.rows_of(out), side.columns_of(out), values)
 
 
 def start(task: Task, rank: int) -> tuple[Model, float | None]:
@@ -142,9 +133,16 @@ def with_rank(model: Model, rank: int, rng: Any) -> Model:
     return widened(model, rank, rng) if rank > model.rank else model
 
 
-def fit(task: Task, model: Model, top: float | None, history: list[Record], nit: int = 0) -> Fit:
+def fit(
+    task: Task,
+    model: Model,
+    top: float | None,
+    history: list[Record],
+    nit: int = 0,
+    loop: Alternation | None = None,
+) -> Fit:
     """Return the model the iteration leads to, with a certificate computed from it."""
-    loop = Alternation(task.problem, task.settings)
+    loop = Alternation(task.problem, task.settings) if loop is None else loop
     maxiter, state = task.settings.maxiter, loop.first(model, top)
     steps = 0.0
     for _ in range(1 + _RESUMED):

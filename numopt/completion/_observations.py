@@ -38,8 +38,20 @@ class Side(NamedTuple):
     def row_of_entry(self) -> Array:
         """Return the row of each entry (N,)."""
         xp, indptr = array_namespace(self.data), self.indptr
-        places = xp.arange(self.data.shape[0], dtype=indptr.dtype, device=device_of(indptr))
-        return xp.searchsorted(indptr, places, side="right") - 1
+        return self.rows_of(
+            xp.arange(self.data.shape[0], dtype=indptr.dtype, device=device_of(indptr))
+        )
+
+    def rows_of(self, chosen: Array) -> Array:
+        """Return the rows of some entries, given by their numbers."""
+        xp, indptr = array_namespace(self.data), self.indptr
+        rows = xp.searchsorted(indptr, chosen, side="right") - 1
+        return xp.astype(rows, indptr.dtype, copy=False)
+
+    def columns_of(self, chosen: Array) -> Array:
+        """Return the columns of some entries, given by their numbers."""
+        xp = array_namespace(self.data)
+        return xp.astype(xp.take(self.indices, chosen), self.indptr.dtype, copy=False)
 
 
 class Observations(NamedTuple):
@@ -72,6 +84,15 @@ class Observations(NamedTuple):
             rows=self.rows._replace(data=values),
             columns=self.columns._replace(data=xp.take(values, self.to_columns)),
         )
+
+    def part(self, chosen: Array) -> Observations:
+        """Return some of the entries, given by their numbers in the order of the rows."""
+        side, xp = self.rows, array_namespace(self.rows.data)
+        weights = None if side.weights is None else xp.take(side.weights, chosen)
+        rows, columns = side.rows_of(chosen), side.columns_of(chosen)
+        found = observations(rows, columns, xp.take(side.data, chosen), weights, self.shape)
+        assert found is not None  # a part of entries without duplicates
+        return found
 
     def transposed(self, values: Array) -> Array:
         """Return numbers that belong to entries in the order of the columns."""
