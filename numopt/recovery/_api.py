@@ -161,8 +161,8 @@ def robust_low_rank_recovery(
     one. The l1 loss is no cure for errors that are structured, an offset of all measurements say
     (see `fit_intercept`), nor do measurements of single entries determine a matrix whose mass lies
     in a few of them. With `EntrySensing` the problem is solved as in `robust_pca`; `q` is then
-    the quantile of each row, and only `rank`, `q`, `prune`, `noise`, `x0`, `tol`, `maxiter`, `rng`
-    and `callback` matter.
+    the quantile of each row, and only `rank`, `q`, `prune`, `noise`, `weights`, `x0`, `tol`,
+    `maxiter`, `rng` and `callback` matter.
 
     Runs on NumPy (dense measurements compiled by Numba), CuPy, PyTorch and any other Array API
     library with float64 or float32.
@@ -198,8 +198,8 @@ def robust_low_rank_recovery(
         from ._pca_api import recover_entries
 
         return recover_entries(
-            A, y, rank, q=q, prune=prune, noise=noise, x0=x0, tol=tol, maxiter=maxiter,
-            rng=rng, callback=callback, symmetric=symmetric,
+            A, y, rank, q=q, prune=prune, noise=noise, weights=weights, x0=x0, tol=tol,
+            maxiter=maxiter, rng=rng, callback=callback, symmetric=symmetric,
         )  # fmt: skip
     problem = problem_of(
         A, y, shape=shape, symmetric=symmetric, weights=weights, fit_intercept=fit_intercept
