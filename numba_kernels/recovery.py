@@ -187,7 +187,7 @@ def _entry_products(weights, columns, R):
 
 
 @jit(parallel=True)
-def entry_sign_step(values, columns, counts, L, R, q):
+def entry_sign_step(values, columns, counts, weights, L, R, q):
     n, w = values.shape
     k = R.shape[1]
     transposed = np.ascontiguousarray(R.T)
@@ -205,16 +205,18 @@ def entry_sign_step(values, columns, counts, L, R, q):
                 work[j] = abs(residual[j])
                 residual[j] = np.sign(residual[j])
             quantiles[i] = _quantile(work[:count], q)
+            if weights.shape[0]:
+                _multiply(residual, weights[i], residual[:count])
             for a in range(k):
                 sums[i, a] = _product(near[a], residual[:count]) if count else 0
     return sums, quantiles
 
 
 @jit()
-def _reweight(residual, scale, weights):
+def _reweight(residual, scale, shares):
     for j in range(residual.shape[0]):
         share = scale / max(abs(residual[j]), scale)
-        weights[j] = share * share
+        shares[j] = share * share
 
 
 @jit()
@@ -224,7 +226,7 @@ def _multiply(x, y, out):
 
 
 @jit(parallel=True)
-def entry_reweighted_step(values, columns, counts, L, R, q, width, floor):
+def entry_reweighted_step(values, columns, counts, weights, L, R, q, width, floor):
     n, w = values.shape
     k = R.shape[1]
     transposed = np.ascontiguousarray(R.T)
@@ -234,7 +236,7 @@ def entry_reweighted_step(values, columns, counts, L, R, q, width, floor):
         full = columns.shape[0] == 0
         near = transposed if full else np.empty((k, w), R.dtype)
         residual, work = np.empty(w, R.dtype), np.empty(w, R.dtype)
-        weights = np.empty(w, R.dtype)
+        shares = np.empty(w, R.dtype)
         for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
             count = counts[i]
             if not full:
@@ -246,9 +248,11 @@ def entry_reweighted_step(values, columns, counts, L, R, q, width, floor):
             if count == 0:
                 continue
             scale = max(R.dtype.type(width) * quantiles[i], R.dtype.type(floor))
-            _reweight(residual[:count], scale, weights[:count])
+            _reweight(residual[:count], scale, shares[:count])
+            if weights.shape[0]:
+                _multiply(shares, weights[i], shares[:count])
             for a in range(k):
-                _multiply(near[a], weights, work[:count])
+                _multiply(near[a], shares, work[:count])
                 sums[i, a] = _product(work, residual[:count])
                 for b in range(a, k):
                     grams[i, a, b] = _product(work, near[b][:count])

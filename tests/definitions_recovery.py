@@ -67,16 +67,23 @@ def entry_products(weights, columns, R):
     return ((out, float(bound)),)
 
 
-def entry_sign_step(values, columns, counts, L, R, q):
+def _given(weights, values):
+    """Return the weights of the entries, one each where none are given."""
+    return np.asarray(weights if weights.shape[0] else np.ones(values.shape), dtype=np.longdouble)
+
+
+def entry_sign_step(values, columns, counts, weights, L, R, q):
+    weights = _given(weights, values)
     residual, size = _residual(values, columns, counts, L, R)
     out, bound = np.zeros((values.shape[0], R.shape[1]), dtype=np.longdouble), 0.0
     for i, here, at in _rows(values, columns, counts):
-        out[i] = np.sign(residual[i, here]) @ R[at]
-        bound = max(bound, np.abs(R[at]).sum(axis=0).max(initial=0.0))
+        out[i] = (weights[i, here] * np.sign(residual[i, here])) @ R[at]
+        bound = max(bound, (weights[i, here] @ np.abs(R[at])).max(initial=0.0))
     return (out, float(bound)), (row_quantile_abs(residual, counts, q)[0][0], size)
 
 
-def entry_reweighted_step(values, columns, counts, L, R, q, width, floor):
+def entry_reweighted_step(values, columns, counts, weights, L, R, q, width, floor):
+    given = _given(weights, values)
     residual, size = _residual(values, columns, counts, L, R)
     quantiles = row_quantile_abs(residual, counts, q)[0][0]
     n, k = L.shape
@@ -86,6 +93,7 @@ def entry_reweighted_step(values, columns, counts, L, R, q, width, floor):
     for i, here, at in _rows(values, columns, counts):
         scale = max(width * quantiles[i], floor)
         weights = np.minimum(1, (scale / np.maximum(np.abs(residual[i, here]), scale)) ** 2)
+        weights = given[i, here] * weights
         grams[i] = (R[at] * weights[:, None]).T @ R[at]
         sums[i] = (weights * residual[i, here]) @ R[at]
         # Rounding of a residual moves its weight and, through the quantile, that of all others.

@@ -28,6 +28,14 @@ def layouts(rng):
     yield "empty-row", values, columns, counts, 10, 3
 
 
+def weightings(rng, values):
+    """Yield no weights, and some with a zero among them."""
+    yield "", np.zeros((0, 0))
+    weights = rng.random(values.shape)
+    weights[0, 0] = 0
+    yield "-weighted", weights
+
+
 def _sensing(rng, m, D):
     return rng.normal(size=(m, D)), rng.normal(size=D), rng.normal(size=m), rng.random(m)
 
@@ -51,14 +59,17 @@ def cases():
             yield "row_quantile_abs", f"{label}-{q}", (values, counts, q)
         yield "entry_residuals", label, (values, columns, counts, L, R)
         yield "entry_products", label, (values, columns, R)
-        yield "entry_sign_step", label, (values, columns, counts, L, R, 0.4)
-        yield "entry_reweighted_step", label, (values, columns, counts, L, R, 0.4, 1.5, 1e-3)
+        for name, weights in weightings(rng, values):
+            layout = values, columns, counts, weights
+            yield "entry_sign_step", label + name, (*layout, L, R, 0.4)
+            yield "entry_reweighted_step", label + name, (*layout, L, R, 0.4, 1.5, 1e-3)
     values, columns, counts = full(rng, 5, 40)
     yield "row_quantile_abs", "ties", (np.round(values), counts, 0.5)
     yield "row_quantile_abs", "zeros", (0 * values, counts, 0.5)
     L, R = rng.normal(size=(5, 2)), rng.normal(size=(40, 2))
     L[2], values[2, 4:] = 0, 0  # a quantile of zero
-    yield "entry_reweighted_step", "floor", (values, columns, counts, L, R, 0.4, 1.5, 0.25)
+    layout = values, columns, counts, np.zeros((0, 0))
+    yield "entry_reweighted_step", "floor", (*layout, L, R, 0.4, 1.5, 0.25)
 
 
 def large():
@@ -72,5 +83,7 @@ def large():
         yield "row_quantile_abs", (values, counts, 0.4)
         yield "entry_residuals", (values, columns, counts, L, R)
         yield "entry_products", (values, columns, R)
-        yield "entry_sign_step", (values, columns, counts, L, R, 0.4)
-        yield "entry_reweighted_step", (values, columns, counts, L, R, 0.4, 1.5, 1e-3)
+        for _, weights in weightings(rng, values):
+            layout = values, columns, counts, weights
+            yield "entry_sign_step", (*layout, L, R, 0.4)
+            yield "entry_reweighted_step", (*layout, L, R, 0.4, 1.5, 1e-3)

@@ -6,7 +6,7 @@ from conftest import to_numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recovery_problems import relative_error, table
-from scipy.sparse import csr_array, csr_matrix, issparse
+from scipy.sparse import coo_array, csr_array, csr_matrix, issparse
 
 import numopt
 from numopt import recovery
@@ -116,8 +116,64 @@ def test_sparse_matrices_are_their_entries(kind):
     np.testing.assert_allclose(result.sparse.toarray(), dense.sparse, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["reweighted", "subgradient"])
+def test_weights_of_zero_and_one_are_a_mask(method):
+    planted = table(30, n=80, d=70, r=2, p=0.05, observed=0.7)
+    weights = planted.mask.astype(float)
+    M = np.where(planted.mask, planted.M, np.nan)
+    masked = numopt.robust_pca(M, 2, mask=planted.mask, method=method, rng=0)
+    result = numopt.robust_pca(M, 2, weights=weights, method=method, rng=0)
+    assert is_exact(masked, planted)
+    assert result.nit == masked.nit
+    np.testing.assert_allclose(result.matrix(), masked.matrix(), rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(result.outlier_mask, masked.outlier_mask)
+    assert result.fun == pytest.approx(masked.fun, rel=1e-9)
+    assert result.consensus == masked.consensus
+    rows, columns = np.nonzero(np.ones(M.shape))
+    sparse = coo_array((planted.M.ravel(), (rows, columns)), shape=M.shape)
+    listed = numopt.robust_pca(sparse, 2, weights=weights.ravel(), method=method, rng=0)
+    np.testing.assert_allclose(listed.matrix(), masked.matrix(), rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(listed.outlier_mask.toarray(), masked.outlier_mask)
+
+
+def corrupted_block(seed):
+    """Return a table with a block most of whose entries are wrong, and where that is."""
+    planted, rng = table(seed, p=0.05), np.random.default_rng(seed)
+    block = np.zeros(planted.M.shape, dtype=bool)
+    block[:40, :30] = True
+    wrong = block & (rng.random(block.shape) < 0.8)
+    return planted._replace(M=np.where(wrong, planted.X + 8, planted.M)), block
+
+
+def test_a_common_factor_of_the_weights_changes_nothing():
+    planted, block = corrupted_block(36)
+    weights = np.where(block, 1e-3, 1.0)
+    for mask in (None, np.random.default_rng(36).random(block.shape) < 0.9):
+        one, two = (
+            numopt.robust_pca(planted.M, 3, mask=mask, weights=factor * weights, rng=0)
+            for factor in (1.0, 2.0**20)
+        )
+        np.testing.assert_allclose(one.matrix(), two.matrix(), rtol=1e-9, atol=1e-9)
+        assert two.fun == pytest.approx(2.0**20 * one.fun, rel=1e-6)
+
+
 @pytest.mark.parametrize("full", [True, False])
-def test_recovery_from_entries_is_the_same_problem(full):
+def test_recovery_from_entries_takes_weights(full):
+    planted = table(30, n=80, d=70, r=2, p=0.05, observed=0.7)
+    y, weights = planted.M.ravel(), planted.mask.ravel().astype(float)
+    y = np.where(weights > 0, y, 100.0)
+    if full:
+        A = recovery.FullEntrySensing((80, 70), like=np.empty(0))
+    else:
+        rows, columns = np.nonzero(np.ones((80, 70)))
+        A = recovery.EntrySensing(rows, columns, (80, 70), like=np.empty(0))
+    result = numopt.robust_low_rank_recovery(A, y, 2, symmetric=False, weights=weights, rng=0)
+    assert is_exact(result, planted)
+    assert result.fun == pytest.approx(np.mean(weights * abs(result.residual)))
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_recovery_from_entries_is_is_the_same_problem(full):
     planted = table(6, r=2, n=80, d=70, observed=0.6)
     like = np.empty(0)
     if full:

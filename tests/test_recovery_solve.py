@@ -118,6 +118,70 @@ def test_geometric_steps_recover():
     assert relative_error(result.matrix(), planted.X) < 1e-5
 
 
+POLYAK = {"step": "polyak", "polish": False, "prune": False, "maxiter": 400, "tol": 1e-9}
+
+
+def mean_error(A, y, X):
+    return float(np.mean(abs(np.einsum("mij,ij->m", A, X) - y)))
+
+
+@pytest.mark.parametrize("scaling", [False, True])
+@pytest.mark.parametrize(("p", "kappa"), [(0.0, 1.0), (0.2, 5.0), (0.5, 1.0)])
+def test_polyak_steps_recover_where_the_optimal_value_is_known(p, kappa, scaling):
+    planted = sensing(41, p=p, over=40, kappa=kappa)
+    optimum = mean_error(planted.A, planted.y, planted.X)
+    result = solve(planted.A, planted.y, 2, fun_star=optimum, scaling=scaling, **POLYAK)
+    assert result.success
+    assert relative_error(result.matrix(), planted.X) < 1e-7
+    assert result.fun == pytest.approx(optimum, abs=1e-7)
+    missed = solve(planted.A, planted.y, 2, fun_star=optimum / 2, scaling=scaling, **POLYAK)
+    assert missed.success == (p == 0)
+
+
+@pytest.mark.parametrize("scaling", [False, True])
+def test_polyak_steps_recover_rectangular_matrices(scaling):
+    A, y, X = rectangular(42, over=22)
+    optimum = mean_error(A, y, X)
+    result = solve(A, y, 2, symmetric=False, fun_star=optimum, scaling=scaling, **POLYAK)
+    assert result.success
+    assert relative_error(result.matrix(), X) < 1e-7
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_polyak_step_is_as_long_as_its_formula(symmetric, weighted):
+    rng = np.random.default_rng(43)
+    planted = sensing(43, d=8, r=1, over=20)
+    A, y, X = planted.A, planted.y, planted.X
+    weights = rng.random(y.size) + 0.5 if weighted else np.ones(y.size)
+    U = np.linalg.eigh(X)[1][:, -1:] + 0.02 * rng.normal(size=(8, 1))
+    V = U if symmetric else U + 0.02 * rng.normal(size=(8, 1))
+    residual = np.einsum("mij,ij->m", A, U @ V.T) - y
+    errors = np.einsum("mij,ij->m", A, X) - y
+    optimum = np.mean(weights * abs(errors))
+    D = np.einsum("m,mij->ij", weights * np.sign(residual), A) / y.size
+    gradients = [(D + D.T) @ U] if symmetric else [D @ V, D.T @ U]
+    length = (np.mean(weights * abs(residual)) - optimum) / sum(np.sum(g**2) for g in gradients)
+    left = U - length * gradients[0]
+    right = left if symmetric else V - length * gradients[1]
+    options = POLYAK | {"maxiter": 1, "scaling": False, "symmetric": symmetric}
+    x0 = U if symmetric else (U, V)
+    result = solve(A, y, 1, fun_star=optimum, weights=weights, x0=x0, **options)
+    np.testing.assert_allclose(result.matrix(), left @ right.T, rtol=1e-12)
+
+
+def test_polyak_steps_with_quadratic_measurements():
+    """Signs are then taken around the median, and so is the objective."""
+    rng = np.random.default_rng(44)
+    X, a = psd(rng, 20, 2), rng.normal(size=(1000, 20))
+    clean = np.sum((a @ X) * a, axis=1)
+    y = clean + 20 * rng.normal(size=1000) * (rng.random(1000) < 0.2)
+    optimum = float(np.mean(abs(y - clean)))
+    result = solve(recovery.RankOneSensing(a), y, 2, fun_star=optimum, **POLYAK)
+    assert result.success
+    assert relative_error(result.matrix(), X) < 1e-7
+
+
 def test_pruning_alone_lowers_the_rank():
     planted = sensing(9, p=0.2, over=20)
     result = solve(planted.A, planted.y, 12, polish=False, scaling=False, maxiter=400, tol=1e-10)

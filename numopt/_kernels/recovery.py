@@ -6,7 +6,8 @@ that of the matrices.
 
 Entries of a matrix are laid out row by row, ``values`` (n, w). Where it is wholly observed, that is
 the matrix itself and ``columns`` has shape (0, 0). Otherwise the first ``counts[i]`` places of row
-i hold its entries, in the columns ``columns[i]`` names; the places behind hold zeros.
+i hold its entries, in the columns ``columns[i]`` names; the places behind hold zeros. ``weights``
+has the shape of the values, or (0, 0) where all weights are one.
 """
 
 from __future__ import annotations
@@ -94,16 +95,17 @@ def entry_products(weights: Array, columns: Array, R: Array) -> Array:
 
 @kernel(min_size=4_000)
 def entry_sign_step(
-    values: Array, columns: Array, counts: Array, L: Array, R: Array, q: float
+    values: Array, columns: Array, counts: Array, weights: Array, L: Array, R: Array, q: float
 ) -> tuple[Array, Array]:
-    """Compute the subgradient of the l1 norm for each row, and a quantile of its residual.
+    """Compute the subgradient of the weighted l1 norm for each row, and a quantile of its residual.
 
-    Returns ``sum_j sign(res_ij) R_j`` (n, k) and `row_quantile_abs` of the residual (n,). One
-    sweep of the entries, 4 n w k operations.
+    Returns ``sum_j weights_ij sign(res_ij) R_j`` (n, k) and `row_quantile_abs` of the residual
+    (n,). One sweep of the entries, 4 n w k operations.
     """
     xp = array_namespace(values)
     residual = entry_residuals(values, columns, counts, L, R)
-    sums = entry_products(xp.sign(residual), columns, R)
+    signs = xp.sign(residual)
+    sums = entry_products(signs * weights if weights.shape[0] else signs, columns, R)
     return sums, row_quantile_abs(residual, counts, q)
 
 
@@ -112,6 +114,7 @@ def entry_reweighted_step(
     values: Array,
     columns: Array,
     counts: Array,
+    weights: Array,
     L: Array,
     R: Array,
     q: float,
@@ -120,21 +123,22 @@ def entry_reweighted_step(
 ) -> tuple[Array, Array, Array]:
     """Compute reweighted normal equations for each row.
 
-    With ``s_i = max(width * quantile of row i, floor)``, `floor` positive, weights are
-    ``w_ij = min(1, (s_i / |res_ij|)^2)``. Returns the matrices ``sum_j w_ij R_j R_j'`` (n, k, k),
-    the sums ``sum_j w_ij res_ij R_j`` (n, k), and the quantiles (n,). One sweep of the entries,
-    n w (k^2 + 4 k) operations.
+    With ``s_i = max(width * quantile of row i, floor)``, `floor` positive, the new weights are
+    ``w_ij = weights_ij min(1, (s_i / |res_ij|)^2)``. Returns the matrices ``sum_j w_ij R_j R_j'``
+    (n, k, k), the sums ``sum_j w_ij res_ij R_j`` (n, k), and the quantiles (n,). One sweep of the
+    entries, n w (k^2 + 4 k) operations.
     """
     xp = array_namespace(values)
     residual = entry_residuals(values, columns, counts, L, R)
     quantiles = row_quantile_abs(residual, counts, q)
     scale = xp.clip(width * quantiles, floor, None)[:, None]
-    weights = (scale / xp.maximum(xp.abs(residual), scale)) ** 2
-    weights = xp.where(_there(values, counts), weights, xp.zeros_like(weights))
+    shares = (scale / xp.maximum(xp.abs(residual), scale)) ** 2
+    shares = shares * weights if weights.shape[0] else shares
+    shares = xp.where(_there(values, counts), shares, xp.zeros_like(shares))
     k = R.shape[1]
     pairs = xp.reshape(R[:, :, None] * R[:, None, :], (R.shape[0], k * k))
-    grams = entry_products(weights, columns, pairs)
-    sums = entry_products(weights * residual, columns, R)
+    grams = entry_products(shares, columns, pairs)
+    sums = entry_products(shares * residual, columns, R)
     return xp.reshape(grams, (values.shape[0], k, k)), sums, quantiles
 
 

@@ -30,6 +30,7 @@ def robust_low_rank_recovery(
     q: float = 0.1,
     eta: float | None = None,
     decay: float | None = None,
+    fun_star: float | None = None,
     scaling: bool | str = "auto",
     prune: bool = True,
     polish: bool = True,
@@ -73,15 +74,18 @@ def robust_low_rank_recovery(
         Start along the eigenvectors of ``sum_i sign(y_i) A_i``, or along random vectors.
     alpha : float, default 1e-06
         Size of the start, relative to the matrix. A smaller one costs a few more iterations.
-    step : {"quantile", "geometric"}, default "quantile"
-        Steps as long as a quantile of the residual is large, or of a length that falls by a fixed
-        ratio.
+    step : {"quantile", "geometric", "polyak"}, default "quantile"
+        Steps as long as a quantile of the residual is large, of a length that falls by a fixed
+        ratio, or by Polyak's rule, which needs `fun_star`.
     q : float, default 0.1
         That quantile, in (0, 1): below the share of measurements that are right.
     eta : float, optional
         Length of a step relative to the longest stable one, in (0, 1). Default 0.5.
     decay : float, optional
         Ratio of consecutive steps of ``step="geometric"``. Default: by `alpha`.
+    fun_star : float, optional
+        The value of the objective at the solution, for ``step="polyak"`` and only then: the mean of
+        the (weighted) magnitudes of the errors in `y`.
     scaling : bool or "auto", default "auto"
         Whether steps are scaled by the inverse Gram matrix of the factor, which makes the number of
         iterations independent of the condition of the matrix, but tolerates fewer outliers. The
@@ -142,7 +146,10 @@ def robust_low_rank_recovery(
     ``d r / (1 - p)^2`` (symmetric, r the true rank). Started small, the iterates then follow the
     signal and hardly anything else, even with k = d, where the objective could be driven to zero by
     fitting outliers. The length of a step has to follow the error, which the loss does not show;
-    here a low quantile of the residual does.
+    here a low quantile of the residual does. Where the value f* at the solution is known, so does
+    Polyak's step ``(f - f*) / |g|^2`` along a subgradient g, in the metric of the scaling as in
+    [2]_, which needs no quantile. Near a small start, where g vanishes, it is cut to the length
+    that other rules start with; `eta` other than 0.5 stretches it.
 
     What the paper leaves at an error of a power of `alpha`, attempts to finish turn into a solution
     that is exact and verified: the factors are cut to the rank in their spectrum and refined by
@@ -154,8 +161,8 @@ def robust_low_rank_recovery(
     one. The l1 loss is no cure for errors that are structured, an offset of all measurements say
     (see `fit_intercept`), nor do measurements of single entries determine a matrix whose mass lies
     in a few of them. With `EntrySensing` the problem is solved as in `robust_pca`; `q` is then
-    the quantile of each row, and only `rank`, `q`, `prune`, `noise`, `x0`, `tol`, `maxiter`, `rng`
-    and `callback` matter.
+    the quantile of each row, and only `rank`, `q`, `prune`, `noise`, `weights`, `x0`, `tol`,
+    `maxiter`, `rng` and `callback` matter.
 
     Runs on NumPy (dense measurements compiled by Numba), CuPy, PyTorch and any other Array API
     library with float64 or float32.
@@ -191,8 +198,8 @@ def robust_low_rank_recovery(
         from ._pca_api import recover_entries
 
         return recover_entries(
-            A, y, rank, q=q, prune=prune, noise=noise, x0=x0, tol=tol, maxiter=maxiter,
-            rng=rng, callback=callback, symmetric=symmetric,
+            A, y, rank, q=q, prune=prune, noise=noise, weights=weights, x0=x0, tol=tol,
+            maxiter=maxiter, rng=rng, callback=callback, symmetric=symmetric,
         )  # fmt: skip
     problem = problem_of(
         A, y, shape=shape, symmetric=symmetric, weights=weights, fit_intercept=fit_intercept
@@ -208,6 +215,7 @@ def robust_low_rank_recovery(
         q=q,
         eta=eta,
         decay=decay,
+        fun_star=fun_star,
         scaling=scaling,
         prune=prune,
         polish=polish,

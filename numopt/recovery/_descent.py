@@ -67,22 +67,26 @@ def _step(
     """
     xp = array_namespace(state.residual)
     eta, scaled = rule
-    length = eta / (2 * start.slope) * _decayed(settings, state, start)
     left, right = state.factors
-    G_left = state.direction.times(right)
-    G_right = G_left
-    if problem.symmetric:
-        G_left = 2 * G_left
+    G = _subgradient(problem, state)
+    H = _preconditioned(G, state, start) if scaled else G
+    if settings.fun_star is None:
+        length = eta / (2 * start.slope) * _decayed(settings, state, start)
     else:
-        G_right = state.direction.transposed_times(left)
-    if scaled:
-        square, damp = _largest_square(state, start), DAMPING * state.scale
-        G_left = square * _scaled(G_left, right, damp)
-        G_right = G_left if problem.symmetric else square * _scaled(G_right, left, damp)
-    left = left - length * G_left
-    factors = Factors(left, left if problem.symmetric else right - length * G_right)
+        length = 2 * eta * _polyak(problem, settings.fun_star, state, start, (G, H))
+    left = left - length * H.left
+    factors = Factors(left, left if problem.symmetric else right - length * H.right)
     after = sensed(problem, settings, factors, state.step + 1)
     return after._replace(lowest=xp.minimum(state.lowest, after.scale))
+
+
+def _subgradient(problem: Problem, state: State) -> Factors:
+    """Return the subgradient of m times the objective with respect to the factors."""
+    G = state.direction.times(state.factors.right)
+    if problem.symmetric:
+        G = 2 * G
+        return Factors(G, G)
+    return Factors(G, state.direction.transposed_times(state.factors.left))
 
 
 def _decayed(settings: Settings, state: State, start: Start) -> Array | float:
@@ -90,6 +94,24 @@ def _decayed(settings: Settings, state: State, start: Start) -> Array | float:
     if settings.step == "geometric":
         return decay_of(settings) ** state.step
     return state.scale / start.scale
+
+
+def _polyak(
+    problem: Problem, fun_star: float, state: State, start: Start, sides: tuple[Factors, Factors]
+) -> Array:
+    """Return Polyak's step ``m (f - f*) / <G, H>`` along H, at most the first one of other rules.
+
+    A small factor has a small gradient: alone, the step would throw it far beyond the solution.
+    """
+    residual, (G, H) = state.residual, sides
+    xp = array_namespace(residual)
+    # G belongs to the residual around its median where signs are taken around that.
+    gap = objective(problem, residual - offset_of(problem, residual)) - fun_star
+    slope = xp.sum(G.left * H.left)
+    if not problem.symmetric:
+        slope = slope + xp.sum(G.right * H.right)
+    slope = slope + float(xp.finfo(residual.dtype).smallest_normal)
+    return xp.clip(problem.operator.m * gap / slope, 0, 1 / (4 * start.slope))
 
 
 def decay_of(settings: Settings) -> float:
@@ -109,6 +131,15 @@ def _largest_square(state: State, start: Start) -> Array:
     left = state.factors.left
     square = xp.max(xp.linalg.svdvals(xp.matmul(left.T, left)))
     return xp.clip(square, 0.3 * start.scale, 1.5 * start.scale)
+
+
+def _preconditioned(G: Factors, state: State, start: Start) -> Factors:
+    """Return the subgradient times the inverse Gram matrices, as long as without them."""
+    square, damp = _largest_square(state, start), DAMPING * state.scale
+    left = square * _scaled(G.left, state.factors.right, damp)
+    if G.tied:
+        return Factors(left, left)
+    return Factors(left, square * _scaled(G.right, state.factors.left, damp))
 
 
 def _scaled(G: Array, factor: Array, damp: Array) -> Array:

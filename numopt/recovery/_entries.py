@@ -16,6 +16,7 @@ class Layout(NamedTuple):
     values: Array  # (n, w), zero behind the entries of a row
     columns: Array  # (n, w); (0, 0) where every entry is observed
     counts: Array  # (n,)
+    weights: Array  # (n, w), positive, zero behind the entries of a row; (0, 0) where all are one
 
 
 class Entries(NamedTuple):
@@ -51,43 +52,58 @@ class Entries(NamedTuple):
         return self._replace(rows=rows, columns=columns)
 
 
-def full_entries(M: Array) -> Entries:
+def full_entries(M: Array, weights: Array | None = None) -> Entries:
     """Return the entries of a matrix that is wholly observed."""
     xp, device = array_namespace(M), device_of(M)
     n, d = M.shape
     integers = _integers(M)
     none = xp.zeros((0, 0), dtype=integers, device=device)
-    transposed = xp.asarray(M.T, copy=True)
+    weights = _no_weights(M) if weights is None else weights
+    counts = [xp.full((a,), b, dtype=integers, device=device) for a, b in ((n, d), (d, n))]
     return Entries(
-        Layout(M, none, xp.full((n,), d, dtype=integers, device=device)),
-        Layout(_in_rows(transposed), none, xp.full((d,), n, dtype=integers, device=device)),
+        Layout(M, none, counts[0], weights),
+        Layout(_transposed(M), none, counts[1], _transposed(weights)),
         (n, d),
         none,
     )
 
 
-def _in_rows(x: Array) -> Array:
+def _no_weights(like: Array) -> Array:
+    return array_namespace(like).zeros((0, 0), dtype=like.dtype, device=device_of(like))
+
+
+def _transposed(x: Array) -> Array:
     from .._validate import contiguous
 
-    return contiguous(x)
+    return contiguous(array_namespace(x).asarray(x.T, copy=True))
 
 
-def masked_entries(M: Array, mask: Array) -> Entries:
+def masked_entries(M: Array, mask: Array, weights: Array | None = None) -> Entries:
     """Return the entries of a matrix where a mask is true."""
     if bool(array_namespace(M).all(mask)):
-        return full_entries(M)
+        return full_entries(M, weights)
     rows, columns = array_namespace(M).nonzero(mask)
-    return listed_entries(M[mask], rows, columns, (M.shape[0], M.shape[1]))
+    weights = None if weights is None else weights[mask]
+    return listed_entries(M[mask], rows, columns, (M.shape[0], M.shape[1]), weights)
 
 
-def listed_entries(values: Array, rows: Array, columns: Array, shape: tuple[int, int]) -> Entries:
+def listed_entries(
+    values: Array,
+    rows: Array,
+    columns: Array,
+    shape: tuple[int, int],
+    weights: Array | None = None,
+) -> Entries:
     """Return the entries at some places, without a dense matrix."""
-    integers = _integers(values)
+    integers, across = _integers(values), (shape[1], shape[0])
     xp = array_namespace(values)
     rows, columns = xp.astype(rows, integers), xp.astype(columns, integers)
     by_rows, at = _listed(values, rows, columns, shape)
-    by_columns, _ = _listed(values, columns, rows, (shape[1], shape[0]))
-    crossing, _ = _listed(at, columns, rows, (shape[1], shape[0]))
+    by_columns, _ = _listed(values, columns, rows, across)
+    crossing, _ = _listed(at, columns, rows, across)
+    if weights is not None:
+        by_rows = by_rows._replace(weights=_listed(weights, rows, columns, shape)[0].values)
+        by_columns = by_columns._replace(weights=_listed(weights, columns, rows, across)[0].values)
     return Entries(by_rows, by_columns, shape, crossing.values)
 
 
@@ -113,6 +129,7 @@ def _listed(
         xp.where(there, taken, xp.zeros_like(taken)),
         xp.where(there, names, xp.zeros_like(names)),
         counts,
+        _no_weights(values),
     )
     return layout, at
 
@@ -126,6 +143,17 @@ def _front(counts: Array, width: int) -> Array:
     xp = array_namespace(counts)
     place = xp.arange(width, dtype=counts.dtype, device=device_of(counts))
     return place[None, :] < counts[:, None]
+
+
+def weighted(layout: Layout, values: Array) -> Array:
+    """Return numbers at the entries times the weights."""
+    return values * layout.weights if layout.weights.shape[0] else values
+
+
+def weight_of_rows(layout: Layout) -> Array:
+    """Return the sum of the weights of each row, the number of its entries where all are one."""
+    xp = array_namespace(layout.values)
+    return xp.sum(weighted(layout, xp.astype(there_of(layout), layout.values.dtype)), axis=1)
 
 
 def products(layout: Layout, weights: Array, R: Array) -> Array:

@@ -10,7 +10,7 @@ from .._namespace import Array, array_namespace, device_of
 from .._random import generator
 from ._factors import Factors, degrees_of_freedom
 from ._operators import DenseSensing, SensingOperator
-from ._problem import Problem, Settings
+from ._problem import Problem, Settings, objective
 from ._result import RecoveryResult
 from ._structured import MatrixFreeSensing, SparseSensing
 
@@ -150,7 +150,7 @@ def settings_of(problem: Problem, rank: Any, tol: Any, rng: Any, **options: Any)
     for name in ("prune", "polish", "noise"):
         _validate.flag(name, options[name])
     eta, decay = options.pop("eta"), options.pop("decay")
-    step = _validate.choice("step", options.pop("step"), ("quantile", "geometric"))
+    step = _validate.choice("step", options.pop("step"), ("quantile", "geometric", "polyak"))
     if decay is not None and step != "geometric":
         raise ValueError("`decay` is an option of step 'geometric' only.")
     return Settings(
@@ -161,12 +161,28 @@ def settings_of(problem: Problem, rank: Any, tol: Any, rng: Any, **options: Any)
         q=_validate.fraction("q", options.pop("q")),
         eta=None if eta is None else _validate.positive("eta", eta),
         decay=None if decay is None else _validate.fraction("decay", decay),
+        fun_star=_optimal_value(problem, step, options.pop("fun_star")),
         tol=tolerance_of(problem.y, tol),
         maxiter=_validate.count("maxiter", options.pop("maxiter")),
         generator=generator(rng),
         callback=_validate.optional_callable("callback", options.pop("callback")),
         **options,
     )
+
+
+def _optimal_value(problem: Problem, step: str, fun_star: Any) -> float | None:
+    """Return the optimal value that Polyak's step needs, None with another one."""
+    if (fun_star is None) != (step != "polyak"):
+        raise ValueError("`fun_star` must be given with step 'polyak', and with no other.")
+    if fun_star is None:
+        return None
+    at_zero = float(objective(problem, problem.y))
+    if not 0 <= _validate.real("fun_star", fun_star) <= at_zero:
+        raise ValueError(
+            "`fun_star` must be between 0 and the mean of the weighted magnitudes of `y`, "
+            f"{at_zero:.6g}, got {fun_star!r}."
+        )
+    return float(fun_star)
 
 
 def warm_factors(problem: Problem, x0: Any) -> Factors | None:

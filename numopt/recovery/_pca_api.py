@@ -36,6 +36,7 @@ def robust_pca(
     rank: int | None = None,
     *,
     mask: Array | None = None,
+    weights: Array | None = None,
     method: str = "reweighted",
     q: float | None = None,
     eta: float = 1.0,
@@ -64,6 +65,10 @@ def robust_pca(
         smaller side and at most 30. On noisy data, where no rank can be verified, give it.
     mask : array of bool, shape (n, d), optional
         True where an entry is observed. What `M` holds elsewhere is not read. Default: everywhere.
+    weights : array, shape (n, d), optional
+        Non-negative weights of the magnitudes of the residual, such as trust in the entries. One of
+        weight zero counts as not observed. For a sparse matrix of shape (nnz,), in the order of
+        ``M.tocoo()``. Default 1.
     method : {"reweighted", "subgradient"}, default "reweighted"
         Weighted least squares fits that forget outliers, or subgradient steps of the l1 norm with a
         scale for each row: slower, and for less corruption.
@@ -112,7 +117,8 @@ def robust_pca(
     own, a low quantile of its residual: one scale for all leaves some rows with errors that a small
     step no longer removes. Weights fall like the square of the residual over that scale, so that
     gross errors of any size and sign, one-sided ones too, are forgotten, and the scale falls to
-    rounding within about ten sweeps.
+    rounding within about ten sweeps. Weights of the entries multiply those, but neither the
+    quantile nor the certificate depends on them.
 
     The start is the leading part of the entries cut at a few medians, around zero or around their
     median. The rank falls to what the spectrum shows. The solution counts as verified where
@@ -151,7 +157,7 @@ def robust_pca(
     >>> bool(np.allclose(result.matrix(), clean)), bool((result.outlier_mask == wrong).all())
     (True, True)
     """
-    data = _data_of(M, mask)
+    data = _data_of(M, mask, weights)
     settings = _settings_of(
         data.entries, rank, method=method, q=q, eta=eta, prune=prune, noise=noise, tol=tol,
         maxiter=maxiter, rng=rng, callback=callback,
@@ -181,36 +187,63 @@ def _solved(
     return outcome._replace(state=outcome.state._replace(factors=factors)), unit
 
 
-def _data_of(M: Any, mask: Any) -> PcaInput:
+def _data_of(M: Any, mask: Any, weights: Any) -> PcaInput:
     """Return the validated data."""
     if hasattr(M, "tocoo"):
-        return _sparse_data(M, mask)
-    xp = _validate.common_namespace(M=M, mask=mask)
+        return _sparse_data(M, mask, weights)
+    xp = _validate.common_namespace(M=M, mask=mask, weights=weights)
     M = _validate.as_array("M", M, ndim=2, dtype=_validate.common_float(M=M))
-    if mask is None:
+    if mask is None and weights is None:
         return PcaInput(full_entries(_validate.finite("M", M)), M, None)
-    _validate.same_shape("mask", mask, tuple(M.shape), "M")
-    if not xp.isdtype(mask.dtype, "bool"):
-        raise TypeError(f"`mask` must hold bools, got dtype {mask.dtype}.")
-    if not bool(xp.any(mask)):
-        raise ValueError("`mask` must be true somewhere.")
+    if mask is not None:
+        _validate.same_shape("mask", mask, tuple(M.shape), "M")
+        if not xp.isdtype(mask.dtype, "bool"):
+            raise TypeError(f"`mask` must hold bools, got dtype {mask.dtype}.")
+        if not bool(xp.any(mask)):
+            raise ValueError("`mask` must be true somewhere.")
+    if weights is not None:
+        weights = _weights(weights, M, "M")
+        mask = weights > 0 if mask is None else mask & (weights > 0)
+        if not bool(xp.any(mask)):
+            raise ValueError("`weights` must be positive where an entry is observed.")
     M = _validate.finite("M", xp.where(mask, M, xp.zeros_like(M)))
-    return PcaInput(masked_entries(M, mask), M, mask)
+    return PcaInput(masked_entries(M, mask, weights), M, mask)
 
 
-def _sparse_data(M: Any, mask: Any) -> PcaInput:
+def _weights(weights: Any, values: Array, of: str) -> Array:
+    """Return validated weights of some values."""
+    _validate.common_float(weights=weights)
+    weights = _validate.as_array("weights", weights, ndim=values.ndim, dtype=values.dtype)
+    weights = _validate.same_shape("weights", weights, tuple(values.shape), of)
+    return _validate.non_negative("weights", weights)
+
+
+def _sparse_data(M: Any, mask: Any, weights: Any) -> PcaInput:
     if mask is not None:
         raise ValueError("`mask` must be None for a sparse matrix: its entries are those observed.")
     M = M.tocoo()
     if M.nnz == 0:
         raise ValueError("`M` must have entries.")
-    values = _validate.finite("M", M.data.astype(_validate.common_float(M=M.data)))
+    values = M.data.astype(_validate.common_float(M=M.data))
+    if weights is not None:
+        _validate.common_namespace(M=values, weights=weights)
+        weights = _weights(weights, values, "M.data")
+        kept = weights > 0
+        M, values, weights = _kept(M, kept), values[kept], weights[kept]
+        if M.nnz == 0:
+            raise ValueError("`weights` must be positive where an entry is observed.")
+    _validate.finite("M", values)
     n, d = M.shape
     xp = array_namespace(values)
     flat = xp.astype(M.row, xp.int64) * d + M.col
     if xp.unique_values(flat).shape[0] != M.nnz:
         raise ValueError("`M` must not hold an entry twice; call sum_duplicates first.")
-    return PcaInput(listed_entries(values, M.row, M.col, (n, d)), M, None)
+    return PcaInput(listed_entries(values, M.row, M.col, (n, d), weights), M, None)
+
+
+def _kept(M: Any, kept: Array) -> Any:
+    """Return some of the entries of a sparse matrix in coordinates."""
+    return type(M)((M.data[kept], (M.row[kept], M.col[kept])), shape=M.shape)
 
 
 def _settings_of(entries: Entries, rank: Any, **options: Any) -> PcaSettings:
@@ -277,33 +310,45 @@ class _EntryOptions(NamedTuple):
 
 
 def recover_entries(
-    A: EntrySensing | FullEntrySensing, y: Any, rank: Any, *, symmetric: Any, q: Any, x0: Any,
-    **options: Any,
+    A: EntrySensing | FullEntrySensing, y: Any, rank: Any, *, symmetric: Any, weights: Any,
+    q: Any, x0: Any, **options: Any,
 ) -> RecoveryResult:  # fmt: skip
     """Return the recovery from single entries, for `robust_low_rank_recovery`."""
     if symmetric:
         raise ValueError("`A` measures rectangular matrices: use symmetric=False.")
-    _validate.common_namespace(A=A.like, y=y)
+    _validate.common_namespace(A=A.like, y=y, weights=weights)
     _validate.common_float(y=y)
     y = _validate.as_array("y", y, ndim=1, dtype=A.like.dtype)
     if y.shape[0] != A.m:
         raise ValueError(f"`y` must have {A.m} entries to match `A`, got shape {tuple(y.shape)}.")
     _validate.finite("y", y)
-    if isinstance(A, FullEntrySensing):
-        entries = full_entries(array_namespace(y).reshape(y, A.shape))
-    else:
-        entries = listed_entries(y, A.rows, A.columns, A.shape)
+    weights = y * 0 + 1 if weights is None else _weights(weights, y, "y")
+    entries = _measured(A, y, weights)
     options = options | {"method": "reweighted", "eta": 1.0, "q": max(_q(q), 0.3)}
     settings = _settings_of(entries, rank, **options)
     warm = _warm(entries, x0)
     with closing(settings.callback), quiet(), one_blas_thread(y):
         found, _ = _solved(entries, settings, warm)
-        problem = Problem(A, y, y * 0 + 1, False, False, A.m)
+        problem = Problem(A, y, weights, False, False, A.m)
         outcome = Outcome(
             found.state.factors, found.status, found.nit, found.history, found.ranks, 1.0
         )
         read: Any = _EntryOptions(settings.rank, settings.rule.q, settings.tol, settings.noise)
         return report(problem, read, None, outcome)
+
+
+def _measured(A: EntrySensing | FullEntrySensing, y: Array, weights: Array) -> Entries:
+    """Return the measured entries whose weight is positive."""
+    xp, kept = array_namespace(y), weights > 0
+    if not bool(xp.any(kept)):
+        raise ValueError("`weights` must be positive somewhere.")
+    given = None if bool(xp.all(weights == 1)) else weights
+    if isinstance(A, FullEntrySensing):
+        M, kept = (xp.reshape(x, A.shape) for x in (y, kept))
+        return masked_entries(M, kept, None if given is None else xp.reshape(given, A.shape))
+    if bool(xp.all(kept)):
+        return listed_entries(y, A.rows, A.columns, A.shape, given)
+    return listed_entries(y[kept], A.rows[kept], A.columns[kept], A.shape, weights[kept])
 
 
 def _q(q: Any) -> float:

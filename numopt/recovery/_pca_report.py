@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from .._namespace import Array, array_namespace
 from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
-from ._entries import Entries, there_of
+from ._entries import Entries, there_of, weighted
 from ._factors import Factors, degrees_of_freedom, factors_of, frame_of
 from ._pca_result import RobustPCAResult
 from ._pca_search import NOISE_FLOOR, PcaOutcome, PcaSettings, verdict_of
@@ -39,7 +39,8 @@ def pca_report(
     state = zero_state(entries)._replace(factors=factors)
     tol = settings.tol * unit
     verdict = verdict_of(entries, state, tol)
-    residual = _observed(entries, entries.residual(factors))
+    by_rows = entries.residual(factors)
+    residual = _observed(entries, by_rows)
     dof = max(1, degrees_of_freedom(entries.shape, factors.rank, False))
     xp = array_namespace(residual)
     sigma = deviation(residual, settings.rule.q)
@@ -53,7 +54,7 @@ def pca_report(
         "R": factors.right,
         "sparse": sparse,
         "outlier_mask": mask,
-        "fun": float(xp.mean(xp.abs(residual))),
+        "fun": float(xp.mean(xp.abs(_observed(entries, weighted(entries.rows, by_rows))))),
         "success": status == CONVERGED or (status == NOISE_FLOOR and settings.noise),
         "status": status,
         "nit": outcome.nit,

@@ -21,7 +21,7 @@ class RobustPCAResult(Result):
         True where an observed entry does not agree: exactly for status 0, otherwise within 6
         `sigma`.
     fun : float
-        Mean magnitude of the residual over the observed entries.
+        Mean of the (weighted) magnitudes of the residual over the observed entries.
     success : bool
         Whether enough entries agree exactly: status 0, or status 2 with ``noise=True``.
     status : int

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from .._iterate import Callback, Record, Run, iterate
 from .._namespace import Array, array_namespace
 from .._result import CONVERGED, NON_FINITE, STOPPED_BY_CALLBACK
-from ._entries import Entries, Layout, LayoutSensing, there_of
+from ._entries import Entries, Layout, LayoutSensing, there_of, weighted
 from ._factors import Factors, degrees_of_freedom, frame_of
 from ._problem import Problem
 from ._refine import gauss_newton
@@ -173,13 +173,14 @@ def _sharpened(
         return state, verdict, nit
     xp, values = array_namespace(state.factors.left), entries.rows.values
     y = xp.reshape(values, (-1,))
-    problem = Problem(LayoutSensing(entries), y, xp.ones_like(y), False, False, y.shape[0])
+    given = xp.reshape(weighted(entries.rows, xp.ones_like(values)), (-1,))
+    problem = Problem(LayoutSensing(entries), y, given, False, False, y.shape[0])
     there = xp.reshape(there_of(entries.rows), (-1,))
     for near in NEAR:
         factors = state.factors
         for _ in range(JOINT_STEPS):
             residual = problem.operator.forward(*factors) - y
-            weights = xp.astype((xp.abs(residual) <= near) & there, y.dtype)
+            weights = given * xp.astype((xp.abs(residual) <= near) & there, y.dtype)
             factors, nit = gauss_newton(problem, factors, residual, weights), nit + 1
         trial = state._replace(factors=factors)
         other = verdict_of(entries, trial, tol)

@@ -34,6 +34,7 @@ class Settings(NamedTuple):
     q: float
     eta: float | None
     decay: float | None
+    fun_star: float | None  # the optimal value, for Polyak's step
     scaling: bool | str
     prune: bool
     polish: bool

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from .._kernels.recovery import entry_reweighted_step, entry_sign_step, order_statistics
 from .._namespace import Array, array_namespace, device_of
 from .._random import place
-from ._entries import Entries, Layout, products, there_of
+from ._entries import Entries, Layout, products, there_of, weight_of_rows, weighted
 from ._factors import Factors, Frame, factors_of, frame_of
 from ._scale import to_deviation
 
@@ -53,7 +53,7 @@ def _reweighted(
     xp, k = array_namespace(L), L.shape[1]
     deviation = to_deviation(rule.q)
     grams, sums, quantiles = entry_reweighted_step(
-        layout.values, layout.columns, layout.counts, L, R, rule.q, rule.width * deviation, floor
+        *layout, L, R, rule.q, rule.width * deviation, floor
     )
     eye = xp.eye(k, dtype=L.dtype, device=device_of(L))
     traces = xp.sum(grams * eye, axis=(1, 2)) / k
@@ -69,12 +69,13 @@ def _subgradient(
     """Return each row after a scaled subgradient step of the length of its residual."""
     del floor
     xp, k = array_namespace(L), L.shape[1]
-    sums, quantiles = entry_sign_step(layout.values, layout.columns, layout.counts, L, R, rule.q)
+    sums, quantiles = entry_sign_step(*layout, L, R, rule.q)
     scales = to_deviation(rule.q) * quantiles
     eye = xp.eye(k, dtype=L.dtype, device=device_of(L))
     gram = xp.matmul(R.T, R)
     gram = gram + (1e-3 * xp.linalg.trace(gram) / k) * eye
-    observed = xp.astype(xp.clip(layout.counts, 1, None), L.dtype) / R.shape[0]
+    weight = weight_of_rows(layout)
+    observed = xp.where(weight > 0, weight, xp.ones_like(weight)) / R.shape[0]
     direction = xp.linalg.solve(gram, sums.T).T
     return L - rule.eta * (scales / observed)[:, None] * direction, scales
 
@@ -98,9 +99,9 @@ def clipped_start(entries: Entries, rank: int, center: float, generator: Any) ->
     there = there_of(entries.rows)
     bound = CLIP * median(xp.abs(rows), there)
     bound = bound if bound > 0 else float(xp.max(xp.abs(rows)))
-    factors = leading(
-        entries, xp.clip(rows, -bound, bound), xp.clip(columns, -bound, bound), rank, generator
-    )
+    rows = weighted(entries.rows, xp.clip(rows, -bound, bound))
+    columns = weighted(entries.columns, xp.clip(columns, -bound, bound))
+    factors = leading(entries, rows, columns, rank, generator)
     state = zero_state(entries)
     return state._replace(factors=factors)
 
@@ -114,10 +115,10 @@ def leading(entries: Entries, rows: Array, columns: Array, rank: int, generator:
     """Return balanced factors of about the best approximation to numbers at the entries.
 
     `rows` and `columns` hold the same numbers in the two layouts. Block power method; what was
-    not observed counts as zero and is made up for by the observed share.
+    not observed, or has little weight, counts as zero, made up for by the observed share.
     """
     xp, (n, d) = array_namespace(rows), entries.shape
-    share = entries.total / (n * d)
+    share = float(xp.sum(weight_of_rows(entries.rows))) / (n * d)
     width = min(n, d, rank + 4)
     Q = xp.linalg.qr(place(generator.normal(size=(d, width)), rows))[0]
     for _ in range(POWER_STEPS):
