@@ -152,7 +152,7 @@ DENSE = np.outer(np.arange(1.0, 21), np.arange(1.0, 16))
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"sample_splitting": 1}, TypeError, "`sample_splitting` must be True or False, got 1"),
+        ({"sample_splitting": 1}, TypeError, "`sample_splitting` must be True or False, got int"),
         ({"rank": "auto"}, ValueError, "`rank` must be a number with `sample_splitting`"),
         ({"reg": 1.0}, ValueError, "`reg` must be its default with `sample_splitting`"),
         ({"init": "random"}, ValueError, "`init` must be its default"),
