@@ -10,6 +10,7 @@ from scipy.sparse import coo_array, csr_array, csr_matrix, issparse
 
 import numopt
 from numopt import recovery
+from numopt.recovery._cut import Graph, falls_apart
 
 
 def is_exact(result, planted):
@@ -332,3 +333,41 @@ def test_callback_sees_records_and_may_stop():
     assert result.status == 99
     assert result.nit == 3
     assert set(seen[0]) == {"nit", "error", "scale", "rank"}
+
+
+@pytest.mark.parametrize("seed", [31, 32, 33])
+def test_two_parts_with_next_to_nothing_between_are_not_verified(seed):
+    """Both parts of a matrix with a hole can be explained alone, and wrongly together."""
+    planted = table(seed, n=60, d=50, r=3, p=0.05)
+    mask = np.ones(planted.M.shape, dtype=bool)
+    mask[:40, :30] = False
+    result = numopt.robust_pca(planted.M, 3, mask=mask, rng=0)
+    assert not result.success or is_exact(result, planted)
+    if not result.success:
+        assert "in two parts" in result.message
+    operator = numopt.recovery.FullEntrySensing(planted.M.shape, like=planted.M)
+    other = numopt.robust_low_rank_recovery(
+        operator, planted.M.ravel(), 3, symmetric=False, weights=mask.ravel() * 1.0, rng=0
+    )
+    assert (other.success, other.message == result.message) == (result.success, not result.success)
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("between", [0, 19, 20, 400])
+def test_what_falls_apart_is_seen(between, full, rng):
+    """Two blocks, all of whose entries agree, with some between them; rank 3 takes 20."""
+    agree = np.zeros((60, 50))
+    agree[:40, 30:] = agree[40:, :30] = 1
+    places = rng.choice(np.flatnonzero(agree[40:, 30:].ravel() == 0), between, replace=False)
+    agree[40 + places // 20, 30 + places % 20] = 1
+    none = np.zeros((0, 0), dtype=int)
+    if full:
+        graph = Graph(agree, none, agree.T.copy(), none)
+    else:
+        rows, columns = (
+            np.broadcast_to(np.arange(k), shape).copy()
+            for k, shape in ((50, (60, 50)), (60, (50, 60)))
+        )
+        graph = Graph(agree, rows, agree.T.copy(), columns)
+    assert falls_apart(graph, 3) == (between < 20)
+    assert not falls_apart(graph._replace(agree=agree * 0 + 1, agree_transposed=agree.T * 0 + 1), 3)

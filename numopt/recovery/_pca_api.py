@@ -12,9 +12,9 @@ from .._random import generator
 from ._entries import Entries, full_entries, listed_entries, masked_entries, there_of
 from ._factors import Factors
 from ._inputs import tolerance_of
-from ._pca_report import PcaInput, pca_report
+from ._pca_report import PcaInput, not_unique, pca_report
 from ._pca_result import RobustPCAResult
-from ._pca_search import PcaOutcome, PcaSettings, pca_search
+from ._pca_search import PcaOutcome, PcaSettings, pca_search, verdict_of
 from ._problem import Problem
 from ._report import report
 from ._result import RecoveryResult
@@ -328,13 +328,18 @@ def recover_entries(
     settings = _settings_of(entries, rank, **options)
     warm = _warm(entries, x0)
     with closing(settings.callback), quiet(), one_blas_thread(y):
-        found, _ = _solved(entries, settings, warm)
+        found, unit = _solved(entries, settings, warm)
         problem = Problem(A, y, weights, False, False, A.m)
         outcome = Outcome(
             found.state.factors, found.status, found.nit, found.history, found.ranks, 1.0
         )
         read: Any = _EntryOptions(settings.rank, settings.rule.q, settings.tol, settings.noise)
-        return report(problem, read, None, outcome)
+        state = zero_state(entries)._replace(factors=found.state.factors)
+        verdict = verdict_of(entries, state, settings.tol * unit)
+        result = report(problem, read, None, outcome, unique=not verdict.apart)
+        if verdict.apart and not result.success:
+            result.message = not_unique(verdict.agreed, result.rank)
+        return result
 
 
 def _measured(A: EntrySensing | FullEntrySensing, y: Array, weights: Array) -> Entries:

@@ -74,7 +74,17 @@ def pca_report(
     if status != CONVERGED:
         fields["outlier_rows"] = fields["outlier_columns"] = []
     fields["message"] = _message(status, fields, settings, entries)
+    if verdict.apart and not fields["success"]:
+        fields["message"] = not_unique(verdict.agreed, factors.rank)
     return RobustPCAResult(fields)
+
+
+def not_unique(agreed: int, rank: int) -> str:
+    """Return what to say where entries agree, but not with one matrix only."""
+    return (
+        f"{agreed} entries agree exactly with a matrix of rank {rank}, but in two parts with too "
+        "few of them between for it to be the only one; observe more entries there."
+    )
 
 
 def _cleared(entries: Entries, factors: Factors) -> Factors:

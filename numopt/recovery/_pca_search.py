@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from .._iterate import Callback, Record, Run, iterate
 from .._namespace import Array, array_namespace
 from .._result import CONVERGED, NON_FINITE, STOPPED_BY_CALLBACK
+from ._cut import Graph, falls_apart
 from ._entries import Entries, Layout, LayoutSensing, there_of, weighted
 from ._factors import Factors, degrees_of_freedom, frame_of
 from ._problem import Problem
@@ -85,6 +86,7 @@ class Verdict(NamedTuple):
     poor_rows: Array  # which rows have many entries, of which next to none agree
     poor_columns: Array
     clean: bool  # whether there are enough and no row or column is poor
+    apart: bool = False  # whether they leave two parts that too few of them tie together
 
 
 class PcaOutcome(NamedTuple):
@@ -129,7 +131,7 @@ def pca_search(entries: Entries, settings: PcaSettings, warm: Factors | None) ->
             break
     if best_key[0] > 0:
         status = CONVERGED
-    elif status == STALLED:
+    elif status in (STALLED, CONVERGED):
         status = NOISE_FLOOR
     return _outcome(search, best, status, nit)
 
@@ -241,28 +243,35 @@ def verdict_of(entries: Entries, state: Sweep, tol: float) -> Verdict:
     """Return how many entries factors agree with exactly, and whether all rows are explained."""
     xp, factors = array_namespace(state.factors.left), state.factors
     by_rows = entries.residual(factors)
-    rows = _agreeing(entries.rows, by_rows, tol)
     if entries.full:
-        columns = _agreeing(entries.columns, by_rows.T, tol)
+        by_columns = by_rows.T
     else:
         transposed = entries._replace(rows=entries.columns, columns=entries.rows)
         by_columns = transposed.residual(Factors(factors.right, factors.left))
-        columns = _agreeing(entries.columns, by_columns, tol)
+    agree = _agreeing(entries.rows, by_rows, tol), _agreeing(entries.columns, by_columns, tol)
+    rows, columns = (xp.sum(xp.astype(part, entries.rows.counts.dtype), axis=1) for part in agree)
     poor_rows = is_poor(entries.rows.counts, rows, factors.rank)
     poor_columns = is_poor(entries.columns.counts, columns, factors.rank)
     clean = not bool(xp.any(poor_rows) | xp.any(poor_columns))
     dof = degrees_of_freedom(entries.shape, factors.rank, False)
     agreed = int(xp.sum(rows))
     enough = agreed >= CONSENSUS * dof
-    surplus = agreed - dof if enough else 0
-    return Verdict(agreed, surplus, poor_rows, poor_columns, clean and enough)
+    apart = enough and factors.rank > 0 and _apart(entries, agree, by_rows, factors.rank)
+    surplus = agreed - dof if enough and not apart else 0
+    return Verdict(agreed, surplus, poor_rows, poor_columns, clean and surplus > 0, apart)
+
+
+def _apart(entries: Entries, agree: tuple[Array, Array], like: Array, rank: int) -> bool:
+    xp = array_namespace(like)
+    by_rows, by_columns = (xp.astype(part, like.dtype) for part in agree)
+    return falls_apart(
+        Graph(by_rows, entries.rows.columns, by_columns, entries.columns.columns), rank
+    )
 
 
 def _agreeing(layout: Layout, residual: Array, tol: float) -> Array:
-    """Return how many entries of each row have a residual of at most `tol`."""
-    xp = array_namespace(residual)
-    within = (xp.abs(residual) <= tol) & there_of(layout)
-    return xp.sum(xp.astype(within, layout.counts.dtype), axis=1)
+    """Return which entries have a residual of at most `tol`."""
+    return (array_namespace(residual).abs(residual) <= tol) & there_of(layout)
 
 
 def is_poor(counts: Array, agreeing: Array, rank: int) -> Array:

@@ -19,9 +19,17 @@ INLIER = 6.0
 
 
 def report(
-    problem: Problem, settings: Settings, start: Start | None, outcome: Outcome
+    problem: Problem,
+    settings: Settings,
+    start: Start | None,
+    outcome: Outcome,
+    *,
+    unique: bool = True,
 ) -> RecoveryResult:
-    """Return the result, certified by the residual of the returned factors."""
+    """Return the result, certified by the residual of the returned factors.
+
+    Not `unique` means that measurements agree with other matrices just as well.
+    """
     xp = array_namespace(problem.y)
     frame = frame_of(outcome.factors)
     factors = factors_of(frame)
@@ -35,7 +43,7 @@ def report(
     if unit == 0:
         consensus = problem.operator.m / dof
     sigma = deviation(residual, settings.q)
-    status = _status(outcome.status, consensus, sigma / unit if unit > 0 else 0.0)
+    status = _status(outcome.status, consensus if unique else 0.0, sigma / unit if unit > 0 else 0)
     inliers = exact if status == CONVERGED else xp.abs(residual) <= INLIER * sigma
     count = int(xp.count_nonzero(inliers))
     fields: dict[str, Any] = {
