@@ -155,20 +155,6 @@ COMPLETION_LIMIT = {
     "plain": "Plain alternation",
 }
 
-RELU_LARGE = {
-    "size": "Size",
-    "solver": "Solver",
-    "time": "Time, s",
-    "value": "Value",
-    "note": "",
-    "GB": "Peak, GB",
-}
-RELU_CLASSES = {
-    "case": "Data",
-    "training": "Training",
-    "seconds": "Time, s",
-    "accuracy": "Accuracy, %",
-}
 RELU_ROBUST = {
     "data": "Data",
     "radius": "Radius",
@@ -282,8 +268,6 @@ def write(folder):
         "streaming_order": measured("streaming_order", STREAM_ORDER),
         "relu_speed": measured("relu_speed", RELU),
         "relu_robust": measured("relu_robust", RELU_ROBUST),
-        "relu_large": measured("relu_large", RELU_LARGE),
-        "relu_classes": measured("relu_classes", RELU_CLASSES),
     }
     constrained_tables.write(folder, list_table)
     for name, lines in tables.items():
