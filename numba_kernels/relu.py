@@ -26,6 +26,21 @@ def reflect_slacks(T, XU, signs, relaxation):
     return moved.reshape(T.shape)
 
 
+@jit(parallel=True)
+def fold_slacks(T, shift, signs):
+    patterns, n = signs.shape
+    rows = T.reshape((-1, n))
+    folded = np.empty_like(rows)
+    for row in prange(rows.shape[0]):
+        pattern, pair = row % patterns, row // patterns
+        side = T.dtype.type(1 - 2 * (pair % 2))
+        for k in range(n):
+            sign = signs[pattern, k]
+            pull = side * shift[pair // 2, k]
+            folded[row, k] = sign * abs(rows[row, k]) + (pull if sign > 0 else T.dtype.type(0))
+    return folded.reshape(T.shape)
+
+
 @jit()
 def _soft(x, threshold):
     if x > threshold:

@@ -17,6 +17,7 @@ from definitions_regression import (  # noqa: F401
     srht_apply,
 )
 from definitions_relu import (  # noqa: F401
+    fold_slacks,
     project_robust_cone,
     prox_robust_margin,
     prox_robust_square,

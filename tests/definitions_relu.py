@@ -26,6 +26,13 @@ def reflect_slacks(T, XU, signs, relaxation):
     return ((moved, float(np.abs(T).max() + relaxation * (np.abs(XU).max() + np.abs(T).max()))),)
 
 
+def fold_slacks(T, shift, signs):
+    T, shift, signs = _wide(T, shift, signs)
+    sides = np.array([1, -1])[:, None, None]
+    folded = signs * np.abs(T) + sides * shift[:, None, None, :] * (signs > 0)
+    return ((folded, float(np.abs(T).max() + np.abs(shift).max())),)
+
+
 def project_robust_cone(T, A, eps, offset):
     T, A, eps = _wide(T, A, eps)
 

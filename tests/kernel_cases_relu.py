@@ -9,6 +9,11 @@ def slacks(shape, seed=0):
     return T, XU, rng.choice([-1.0, 1.0], size=shape[2:]), 1.6
 
 
+def folds(shape, seed=0):
+    T, XU, signs, _ = slacks(shape, seed)
+    return T, XU[:, 0, 0, :], signs
+
+
 def cones(G, n, d, radius, offset=0.0, seed=0):
     rng = np.random.default_rng(seed)
     return rng.normal(size=(G, n)) + 0.5, rng.normal(size=(G, d)), np.full(d, radius), offset
@@ -27,6 +32,7 @@ def relu_cases():
     """Yield name, label and arguments."""
     for label, shape in {"plain": (2, 2, 3, 5), "one": (1, 2, 1, 1), "long": (1, 2, 2, 70)}.items():
         yield "reflect_slacks", label, slacks(shape)
+        yield "fold_slacks", label, folds(shape)
     inside = cones(3, 4, 2, 0.1)
     for label, arguments in {
         "plain": cones(4, 6, 3, 0.2),
@@ -60,6 +66,7 @@ def relu_cases():
 def large_relu_arguments():
     """Yield name and arguments that are worth several threads."""
     yield "reflect_slacks", slacks((1, 2, 40, 900))
+    yield "fold_slacks", folds((1, 2, 40, 900))
     yield "project_robust_cone", cones(60, 80, 20, 0.05)
     yield "prox_robust_margin", (*samples(300, 12, 0.05, True), False)
     yield "prox_robust_square", samples(200, 12, 0.05, False)

@@ -23,6 +23,18 @@ def reflect_slacks(T: Array, XU: Array, signs: Array, relaxation: float) -> Arra
     return T + relaxation * (signs * XU - xp.clip(T, 0.0, None))
 
 
+@kernel(min_size=65_536)
+def fold_slacks(T: Array, shift: Array, signs: Array) -> Array:
+    """Reflect the slacks of a splitting method, and add what pulls at the active samples.
+
+    `T` (C, 2, P, n), `shift` (C, n), `signs` (P, n). Returns ``signs * |T|`` plus, where a sign is
+    positive, `shift` for the first of the two and minus `shift` for the second, in one pass.
+    """
+    xp = array_namespace(T, shift, signs)
+    pull = xp.where(signs > 0, shift[:, None, :], 0 * shift[:, None, :])
+    return signs * xp.abs(T) + xp.stack([pull, -pull], axis=1)
+
+
 def soft(x: Array, threshold: Array) -> Array:
     """Return the soft threshold of x: the prox of ``threshold |x|``."""
     xp = array_namespace(x)

@@ -13,7 +13,10 @@ from typing import NamedTuple
 
 from .._linalg import cholesky
 from .._namespace import Array, array_namespace, device_of
+from ._problem import Problem, group_norms
 
+# A projection of all neurons that takes more operations a step is not done.
+_FLOPS = 2e11
 _STEPS = 60
 _TO_BOUNDARY = 0.99
 _CHUNK_ENTRIES = 16_000_000
@@ -41,6 +44,31 @@ def project(X: Array, signs: Array, targets: Array, offset: float = 0.0) -> tupl
         for k in range(0, G, size)
     ]
     return xp.concat([V for V, _ in parts]), xp.concat([mu for _, mu in parts])
+
+
+def affordable(problem: Problem, outputs: int) -> bool:
+    """Tell whether the neurons of so many outputs are few enough to be projected."""
+    n, d, patterns = problem.shape
+    return bool(4 * patterns * outputs * n * d * d <= _FLOPS)
+
+
+def closest_inside(problem: Problem, V: Array, margin: float = 0.0) -> Array | None:
+    """Return the points closest to neurons (C, 2, P, d) in their cones, zero where they are.
+
+    Each is as deep inside as `margin` relative to the length of the neuron. None if a projection
+    takes too long or fails.
+    """
+    if not affordable(problem, V.shape[0]):
+        return None
+    xp, (n, d, _) = array_namespace(V), problem.shape
+    signs = xp.broadcast_to(problem.signs, (*V.shape[:-1], n))
+    lengths = group_norms(V)[..., None]
+    lengths = xp.where(lengths > 0, lengths, xp.ones_like(lengths))
+    flat = xp.reshape(V / lengths, (-1, d))
+    points, _ = project(problem.X, xp.reshape(signs, (-1, n)), flat, margin)
+    if not bool(xp.all(xp.isfinite(points))):
+        return None
+    return xp.where(V == 0, 0 * V, xp.reshape(points, V.shape) * lengths)
 
 
 def hard_margin_gates(X: Array, signs: Array) -> tuple[Array, Array]:

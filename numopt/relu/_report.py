@@ -17,11 +17,20 @@ from ._inputs import Data, constant_loss, problem_of
 from ._network import network_objective, network_of
 from ._patterns import Patterns
 from ._problem import Problem, predictions, pulled_back, responses, widened, zeros_like_neurons
-from ._projection import project
+from ._projection import affordable, closest_inside, project
 from ._refine import largest_violation, next_patterns
 from ._result import ConvexReLUResult
 from ._robust import certified_share, with_robust_patterns
-from ._solve import NETWORK_SETTLED, NO_PATTERN, PRECISION, Outcome, Settings, solve
+from ._solve import (
+    NETWORK_SETTLED,
+    NO_PATTERN,
+    PRECISION,
+    UNPROVED,
+    Outcome,
+    Settings,
+    price_of_violations,
+    solve,
+)
 
 Start = tuple[Array, Array | None] | None
 # Shares of the largest value by which one may exceed the other through rounding alone.
@@ -116,13 +125,22 @@ def _in_users_units(problem: Problem, task: Task) -> Problem:
 
 
 def _returned(original: Problem, V: Array, task: Task) -> Array:
-    """Return neurons in the dtype of the input, still inside their cones where they were."""
+    """Return neurons in the dtype of the input, still inside their cones where they were.
+
+    Rounding takes neurons on the boundary of a cone out. Of those a little deeper and those moved
+    along their gates the better are returned.
+    """
     xp, dtype = array_namespace(V), task.data.X.dtype
     rounded = xp.astype(V, dtype)
     if infeasibility(original, xp.astype(rounded, original.X.dtype)) == 0:
         return rounded
     eps = float(xp.finfo(dtype).eps)
-    return xp.astype(moved_inside(original, xp.astype(rounded, V.dtype), eps), dtype)
+    longest = math.sqrt(float(xp.max(xp.sum(original.X * original.X, axis=1))))
+    deeper = closest_inside(original, V, 4 * eps * longest)
+    tried = [xp.astype(rounded, V.dtype)] if deeper is None else [deeper, V]
+    tried = [xp.astype(moved_inside(original, x, eps), dtype) for x in tried]
+    values = [objective(original, xp.astype(x, original.X.dtype)) for x in tried]
+    return min(zip(values, tried, strict=True), key=lambda pair: float(xp.sum(pair[0])))[1]
 
 
 def _report(
@@ -136,7 +154,9 @@ def _report(
     xp = array_namespace(task.data.X)
     original = _in_users_units(problem, task)
     height = math.sqrt(problem.value_unit)
-    polished = settings.polish or outcome.mu is None
+    narrowed = task.radius is not None and task.robust == "pattern"
+    beyond = not narrowed and not affordable(problem, outcome.V.shape[0])
+    polished = outcome.mu is None or (settings.polish and not (beyond and _iterated(outcome)))
     V = problem.unit * (outcome.upper.V if polished else outcome.V)
     V = _returned(original, V, task) if polished else xp.astype(V, task.data.X.dtype)
     wide = xp.astype(V, original.X.dtype)
@@ -144,13 +164,15 @@ def _report(
     values = objective(original, wide) + fixed
     lower = problem.value_unit * outcome.lower.value + fixed
     funs, duals = _floats(values), _floats(lower)
-    gap = max(_relative(f, b) for f, b in zip(funs, duals, strict=True))
+    reached = funs if polished else _floats(values + _price(original, problem, outcome, wide))
+    gap = max(_relative(f, b) for f, b in zip(reached, duals, strict=True))
     infeas = infeasibility(original, wide)
     network = V
     if settings.stop == "network":
         network = xp.astype(problem.unit * outcome.V, V.dtype)
     W1, w2 = network_of(network)
     success = gap <= settings.tol and infeas <= (0 if polished else settings.tol)
+    success = success and polished == (settings.polish or outcome.mu is None)
     status = _final_status(success, outcome.status)
     result = ConvexReLUResult(
         **_arrays(task, V),
@@ -180,6 +202,19 @@ def _report(
     if outcome.mu is not None:
         object.__setattr__(result, "_multipliers", xp.astype(height * outcome.mu, V.dtype))
     return result
+
+
+def _iterated(outcome: Outcome) -> bool:
+    """Tell whether a splitting method ended with neurons that no upper bound stands for."""
+    xp = array_namespace(outcome.V)
+    return bool(xp.any(outcome.V != 0)) and not bool(xp.any(outcome.upper.V != 0))
+
+
+def _price(original: Problem, problem: Problem, outcome: Outcome, V: Array) -> Array:
+    """Return the estimated price of moving each output of an iterate into its cones."""
+    xp = array_namespace(V)
+    mu = math.sqrt(problem.value_unit) * xp.astype(outcome.mu, V.dtype)
+    return price_of_violations(original, responses(original, V), mu)
 
 
 def _floats(x: Array) -> list[float]:
@@ -245,6 +280,10 @@ def _message(status: int, outcome: Outcome, gap: float, settings: Settings, task
         NETWORK_SETTLED: f"Stopped after {count} {reached}, as the network got no better.",
         PRECISION: f"Stopped after {count} {reached} at the precision of the dtype; "
         "raise tol, standardize the features or use float64.",
+        UNPROVED: f"Stopped after {count} with a relative gap estimated as {gap:.1e} "
+        f"(tol {settings.tol:.1e}) over {patterns} patterns: with so many samples and features "
+        "neurons are not moved into their cones, so that nothing is proved; with polish=False the "
+        "estimate decides.",
         NON_FINITE: f"Stopped after {count} because a number was not finite; "
         "standardize the features.",
         STOPPED_BY_CALLBACK: f"Stopped by the callback after {count} {reached}.",

@@ -55,7 +55,8 @@ class ConvexReLUResult(Result):
     status : int
         0 converged, 1 iteration limit, 2 stopped where the network got no better
         (``stop="network"``), 3 rounding allows no further progress, 4 no pattern survives the
-        perturbation, 98 a number that is not finite, 99 stopped by the callback.
+        perturbation, 5 the gap is an estimate that is not proved (there are too many samples and
+        features to project neurons), 98 a number that is not finite, 99 stopped by the callback.
     message : str
         What happened and, where it failed, what to try.
     nit : int

@@ -16,9 +16,12 @@ from ._splitting import (
     adapted,
     balance,
     moved_duals,
+    norm,
     shrunk,
     spectrum_of,
     sylvester_solve,
+    turn,
+    turn_back,
 )
 
 _BISECTIONS = 60
@@ -161,8 +164,8 @@ class RobustSplitting:
             state.penalties,
             [(state[k], after[k]) for k in (0, 1, 2)],
             [(points[k], later[k]) for k in (0, 1, 2)],
-            (state.Q, after.Q),
-            (points.Q, later.Q),
+            norm(after.Q - state.Q),
+            norm(later.Q - points.Q),
         )
         return after if new == state.penalties else self._with_penalties(after, later, new)
 
@@ -172,8 +175,9 @@ class RobustSplitting:
         rho, rho_loss = state.penalties
         folded = p.signs * (2 * points.S - state.T)
         R = 2 * points.V - state.W + combined(p, folded) + 2 * points.A - state.A
-        pull = xp.matmul(p.active, 2 * points.Q - state.Q)
-        U, a = sylvester_solve(self.spectrum, rho * R, rho_loss * pull, state.penalties, 2.0)
+        pull = rho_loss * turn(self.spectrum, xp.matmul(p.active, 2 * points.Q - state.Q))
+        U, turned = sylvester_solve(self.spectrum, rho * R, pull, state.penalties, 2.0)
+        a = turn_back(self.spectrum, turned)
         B, total = state.B, state.R
         if self.lipschitz:
             goal = 2 * points.B - state.B

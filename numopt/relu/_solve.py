@@ -21,23 +21,29 @@ from ._certificate import (
 )
 from ._interior import SHORTEST_STEP, Point, first_point, interior_step, theta_of
 from ._network import network_objective, network_of
-from ._problem import Problem, predictions, pulled_back, responses, widened, zeros_like_neurons
-from ._projection import project
+from ._problem import (
+    Problem,
+    per_output,
+    predictions,
+    pulled_back,
+    responses,
+    widened,
+    zeros_like_neurons,
+)
+from ._projection import affordable, closest_inside, project
 from ._rbcd import BlockDescent
 from ._robust_splitting import RobustSplitting
 from ._splitting import Penalties, Splitting
 
 METHODS = ("auto", "interior", "cholesky", "sylvester", "rbcd")
 STOPS = ("gap", "network")
-NETWORK_SETTLED, PRECISION, NO_PATTERN = 2, 3, 4
+NETWORK_SETTLED, PRECISION, NO_PATTERN, UNPROVED = 2, 3, 4, 5
 
 # An interior-point step that takes more floating-point operations than this, about ten seconds on
 # two cores, is left to the splitting methods.
 _INTERIOR_FLOPS = 5e11
 # Entries of the largest matrix of an interior-point step: 2 GB.
 _INTERIOR_ENTRIES = 2.5e8
-# A projection of all neurons that takes more operations a step is not done.
-_PROJECTION_FLOPS = 2e11
 # Iterations of a splitting method between two checks.
 _CHECK_EVERY = 25
 # Checks without improvement after which a network counts as settled.
@@ -102,16 +108,9 @@ class Verdict:
 
     def project(self, V: Array) -> None:
         """Take note of the closest neurons in their cones."""
-        xp, p = array_namespace(V), self.problem
-        n, d, patterns = p.shape
-        if 2 * 2 * patterns * V.shape[0] * n * d * d > _PROJECTION_FLOPS:
-            return
-        signs = xp.broadcast_to(p.signs, (*V.shape[:-1], n))
-        flat = xp.reshape(V, (-1, d))
-        points, _ = project(p.X, xp.reshape(signs, (-1, n)), flat)
-        points = xp.reshape(points, V.shape)
-        if bool(xp.all(xp.isfinite(points))):
-            self.see_neurons(xp.where(V == 0, 0 * points, points))
+        points = closest_inside(self.problem, V)
+        if points is not None:
+            self.see_neurons(points)
 
     def record(self, V: Array) -> Record:
         """Return what the history keeps of a check."""
@@ -238,12 +237,12 @@ def _zero_network(problem: Problem, settings: Settings) -> Outcome | None:
 def zero_multipliers(problem: Problem, theta: Array) -> Array:
     """Return multipliers that show how far theta pulls in each cone, zeros if too far anyway."""
     xp = array_namespace(theta)
-    n, d, patterns = problem.shape
+    n, d, _ = problem.shape
     pull = pulled_back(problem, theta)
     mu = xp.zeros((*pull.shape[:-1], n), dtype=pull.dtype, device=pull.device)
     highest = math.sqrt(float(xp.max(xp.sum(pull * pull, axis=-1))))
-    costly = 4 * patterns * pull.shape[0] * n * d * d > _PROJECTION_FLOPS
-    if highest <= problem.beta or highest > _CLEARLY_NOT_ZERO * problem.beta or costly:
+    hopeless = highest > _CLEARLY_NOT_ZERO * problem.beta
+    if highest <= problem.beta or hopeless or not affordable(problem, pull.shape[0]):
         return mu
     signs = xp.reshape(xp.broadcast_to(problem.signs, mu.shape), (-1, n))
     found = project(problem.X, signs, xp.reshape(pull, (-1, d)))[1]
@@ -318,6 +317,10 @@ def _by_splitting(
     wide = widened(problem)
     verdict = Verdict(wide, output)
     xp = array_namespace(problem.X)
+    # Cones that perturbations narrow are not projected onto. Where neurons are too many to be
+    # projected, the estimate is all there is.
+    plain = problem.eps is None or problem.robust == "lipschitz"
+    beyond = plain and not affordable(problem, problem.y.shape[0])
     projected_at = math.inf
 
     def measure(state: Any) -> Record:
@@ -327,13 +330,12 @@ def _by_splitting(
         verdict.lower = better_lower(verdict.lower, engine.lower(wide, state))
         if problem.eps is not None:
             verdict.see_neurons(V)
-            return verdict.record(V)
-        guess = estimate(wide, verdict, V, responses(wide, V), mu)
+        guess = estimate(wide, verdict, V, responses(wide, V), mu) if plain else math.inf
         # A projection costs as much as many iterations: only where it may end the run.
-        if guess <= settings.tol and guess < 0.7 * projected_at:
+        if not beyond and guess <= settings.tol and guess < 0.7 * projected_at:
             projected_at = guess
             verdict.project(V)
-        return verdict.record(V)
+        return verdict.record(V) | ({"error": guess} if beyond else {})
 
     def give_up(state: Any) -> int | None:
         if settings.stop == "network":
@@ -358,7 +360,7 @@ def _by_splitting(
     V = xp.astype(engine.neurons(run.state), wide.X.dtype)
     if verdict.best_network is not None:
         V = verdict.best_network[1]
-    if verdict.gap > settings.tol and problem.eps is None:
+    if verdict.gap > settings.tol and plain:
         verdict.project(V)
     assert verdict.lower is not None
     return Outcome(
@@ -368,7 +370,7 @@ def _by_splitting(
         engine.multipliers(run.state),
         run.nit,
         engine.factorizations,
-        run.status,
+        UNPROVED if beyond and run.status == CONVERGED else run.status,
         method,
         tuple(run.state.penalties),
         run.history,
@@ -380,9 +382,13 @@ def estimate(problem: Problem, verdict: Verdict, V: Array, XV: Array, mu: Array)
 
     Each violated slack counts with its multiplier. Only a guess: it can be too small.
     """
-    xp = array_namespace(V)
     if verdict.lower is None:
         return math.inf
-    short = xp.clip(-problem.signs * XV, 0.0, None)
-    price = xp.sum(xp.reshape(mu * short, (V.shape[0], -1)), axis=1)
-    return relative_gap(objective(problem, V, XV) + price, verdict.lower.value)
+    value = objective(problem, V, XV) + price_of_violations(problem, XV, mu)
+    return relative_gap(value, verdict.lower.value)
+
+
+def price_of_violations(problem: Problem, XV: Array, mu: Array) -> Array:
+    """Return what the violated slacks of each output cost at multipliers mu (C, 2, P, n)."""
+    xp = array_namespace(XV)
+    return per_output(mu * xp.clip(-problem.signs * XV, 0.0, None))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._kernels.relu import reflect_slacks
+from .._kernels.relu import fold_slacks, reflect_slacks
 from .._linalg import cholesky, cholesky_solve
 from .._namespace import Array, array_namespace, device_of
 from ._certificate import Lower, lower_bound
@@ -42,11 +42,14 @@ class Penalties(NamedTuple):
 
 
 class State(NamedTuple):
-    """Reflected copies of the neurons (C, 2, P, d), slacks (C, 2, P, n) and of the loss's copy."""
+    """Reflected copies of the neurons (C, 2, P, d), slacks (C, 2, P, n) and of the loss's copy.
+
+    What the last consists of is up to the update of u.
+    """
 
     W: Array
     T: Array
-    Q: Array
+    Q: tuple[Array, ...]
     penalties: Penalties
     age: int = 0
 
@@ -89,29 +92,39 @@ class SampleSplit:
         trace = float(xp.max(xp.sum(matrix * _diagonal(xp.ones_like(matrix[0, :])), axis=1)))
         self.factor = cholesky(matrix + jitter * trace * _diagonal(xp.ones_like(matrix[0, :])))
 
-    def start(self) -> Array:
+    def start(self, V: Array | None) -> tuple[Array, ...]:  # noqa: ARG002
         """Return the first reflected copy."""
-        return 0 * self.problem.y
+        return (0 * self.problem.y,)
 
-    def point(self, Q: Array) -> Array:
+    def point(self, Q: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return the predictions that the loss prefers; an exact loss has no copy."""
         p = self.problem
         if self.exact:
             return Q
         step = 1 / self.penalties.rho_loss + 0 * p.weights
-        return p.loss.prox(Q, p.y, p.weights, step)
+        return (p.loss.prox(Q[0], p.y, p.weights, step),)
 
-    def theta(self, Q: Array, z: Array) -> Array:
+    def distance(self, a: tuple[Array, ...], b: tuple[Array, ...]) -> float:
+        """Return the distance of two copies."""
+        return norm(b[0] - a[0])
+
+    def theta(self, Q: tuple[Array, ...], z: Array) -> Array:
         """Return minus the slope of the loss: of its copy where there is one."""
         if self.exact:
             return self.problem.loss.theta(z, self.problem.y, self.problem.weights)
-        return self.penalties.rho_loss * (self.point(Q) - Q)
+        return self.penalties.rho_loss * (self.point(Q)[0] - Q[0])
 
-    def update(self, R: Array, Q: Array) -> tuple[Array, Array, Array]:
-        """Return u, its responses, and the new reflected copy, for the right side R."""
-        p, xp = self.problem, array_namespace(R)
-        point = self.point(Q)
-        q = p.y if self.exact else 2 * point - Q
+    def update(
+        self, goal: Array, T: Array, Q: tuple[Array, ...]
+    ) -> tuple[Array, Array, tuple[Array, ...]]:
+        """Return u, its responses, and the new reflected copy.
+
+        The reflected points of the other copies are `goal` in the norm, ``|T|`` in the cones.
+        """
+        p, xp = self.problem, array_namespace(goal)
+        R = self.penalties.rho * (goal + combined(p, p.signs * xp.abs(T)))
+        (point,) = self.point(Q)
+        q = p.y if self.exact else 2 * point - Q[0]
         total, half = R[:, 0, ...] + R[:, 1, ...], 0.5 * (R[:, 0, ...] - R[:, 1, ...])
         b = 0.5 * self._divided(total)
         if self.by_samples:
@@ -126,7 +139,7 @@ class SampleSplit:
         U = xp.stack([b + a, b - a], axis=1)
         XU = responses(p, U)
         if not self.exact:
-            Q = Q + RELAXATION * (predictions(p, XU) - point)
+            Q = (Q[0] + RELAXATION * (predictions(p, XU) - point),)
         return U, XU, Q
 
     def _divided(self, R: Array) -> Array:
@@ -156,20 +169,32 @@ def spectrum_of(problem: Problem) -> Spectrum:
 def sylvester_solve(
     spectrum: Spectrum, R: Array, pull: Array, penalties: Penalties, copies: float
 ) -> tuple[Array, Array]:
-    """Return u for right sides R (C, 2, P, d) and `pull` (C, P, d), and half the difference in it.
+    """Return u for right sides R (C, 2, P, d), and half the difference in it in turned coordinates.
 
     With ``u = (b + a, b - a)``: ``rho B b`` is half the sum of both sides of R, and a solves the
     Sylvester equation ``rho B a + 2 rho_loss (D D') a = half the difference + pull``, where
-    ``B = copies I + X'X``.
+    ``B = copies I + X'X``. Turned, it is ``Qp' a Qf``; `pull` (C, P, d) is turned already.
     """
     xp, s = array_namespace(R), spectrum
     block = penalties.rho * (copies + s.features)
     denominator = block[None, :] + 2 * penalties.rho_loss * s.patterns[:, None]
     total, half = R[:, 0, ...] + R[:, 1, ...], 0.5 * (R[:, 0, ...] - R[:, 1, ...])
     b = 0.5 * xp.matmul(xp.matmul(total, s.Qf) / block, s.Qf.T)
-    rotated = xp.matmul(s.Qp.T, xp.matmul(half + pull, s.Qf))
-    a = xp.matmul(s.Qp, xp.matmul(rotated / denominator, s.Qf.T))
-    return xp.stack([b + a, b - a], axis=1), a
+    turned = (turn(s, half) + pull) / denominator
+    a = turn_back(s, turned)
+    return xp.stack([b + a, b - a], axis=1), turned
+
+
+def turn(spectrum: Spectrum, a: Array) -> Array:
+    """Return ``Qp' a Qf`` for a (C, P, d)."""
+    xp = array_namespace(a)
+    return xp.matmul(spectrum.Qp.T, xp.matmul(a, spectrum.Qf))
+
+
+def turn_back(spectrum: Spectrum, a: Array) -> Array:
+    """Return ``Qp a Qf'`` for a (C, P, d)."""
+    xp = array_namespace(a)
+    return xp.matmul(spectrum.Qp, xp.matmul(a, spectrum.Qf.T))
 
 
 def adapted(count: int) -> bool:
@@ -181,18 +206,16 @@ def balance(
     old: Penalties,
     states: list[tuple[Array, Array]],
     points: list[tuple[Array, Array]],
-    state_loss: tuple[Array, Array],
-    point_loss: tuple[Array, Array],
+    state_loss: float,
+    point_loss: float,
 ) -> Penalties:
     """Return penalties that balance primal residuals, of the states, and dual ones, of points.
 
-    Arguments are pairs before and after a step: of all copies but the loss's, and of that one.
+    The lists are pairs before and after a step of all copies but the loss's, whose moves follow.
     """
-    primal = math.hypot(*[_norm(b - a) for a, b in states]) / RELAXATION
-    dual = math.hypot(*[_norm(b - a) for a, b in points])
-    primal_loss = _norm(state_loss[1] - state_loss[0]) / RELAXATION
-    dual_loss = _norm(point_loss[1] - point_loss[0])
-    ratios = _root_ratio(primal, dual), _root_ratio(primal_loss, dual_loss)
+    primal = math.hypot(*[norm(b - a) for a, b in states]) / RELAXATION
+    dual = math.hypot(*[norm(b - a) for a, b in points])
+    ratios = _root_ratio(primal, dual), _root_ratio(state_loss / RELAXATION, point_loss)
     changes = [r if not 0.5 < r < 2 else 1.0 for r in ratios]
     return Penalties(old.rho * changes[0], old.rho_loss * changes[1])
 
@@ -200,6 +223,18 @@ def balance(
 def moved_duals(state: Array, point: Array, factor: float) -> Array:
     """Return the state with the same point whose scaled multiplier is multiplied by a factor."""
     return point + factor * (state - point)
+
+
+class Weights(NamedTuple):
+    """The linear model that acts on each sample, q_k: row k of ``D' A + diag(along) X``.
+
+    Every iterate is of this form, so that no n by d matrix is stored. `A` (C, P, d) in turned
+    coordinates, `z` (C, n) what its part predicts, `along` (C, n).
+    """
+
+    A: Array
+    z: Array
+    along: Array
 
 
 class WeightSplit:
@@ -211,36 +246,62 @@ class WeightSplit:
         self.problem, self.penalties, self.spectrum = problem, penalties, spectrum
         self.squares = xp.sum(problem.X * problem.X, axis=1)
 
-    def start(self) -> Array:
-        """Return the first reflected copy."""
-        xp, p = array_namespace(self.problem.X), self.problem
-        shape = (p.y.shape[0], *p.X.shape)
-        return xp.zeros(shape, dtype=p.X.dtype, device=device_of(p.X))
+    def start(self, V: Array | None) -> tuple[Array, ...]:
+        """Return the first reflected copy: that of neurons V and the slope of the loss there."""
+        p = self.problem
+        if V is None:
+            return Weights(0 * zeros_like_neurons(p)[:, 0, ...], 0 * p.y, 0 * p.y)
+        z = predictions(p, responses(p, V))
+        A = turn(self.spectrum, V[:, 0, ...] - V[:, 1, ...])
+        return Weights(A, z, -p.loss.theta(z, p.y, p.weights) / self.penalties.rho_loss)
 
-    def _prediction(self, Q: Array) -> tuple[Array, Array]:
-        """Return the predictions of the reflected weights and those that the loss prefers."""
-        xp, p = array_namespace(Q), self.problem
-        z = xp.sum(p.X * Q, axis=-1)
-        return z, p.loss.prox(z, p.y, p.weights, self.squares / self.penalties.rho_loss)
+    def _preferred(self, Q: tuple[Array, ...]) -> Array:
+        """Return how far along its sample the loss moves each linear model."""
+        p, (_, z, along) = self.problem, Q
+        z = z + along * self.squares
+        best = p.loss.prox(z, p.y, p.weights, self.squares / self.penalties.rho_loss)
+        return (best - z) / self.squares
 
-    def point(self, Q: Array) -> Array:
+    def point(self, Q: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return the weights of each sample that the loss prefers."""
-        z, best = self._prediction(Q)
-        return Q + ((best - z) / self.squares)[..., None] * self.problem.X
+        A, z, along = Q
+        return Weights(A, z, along + self._preferred(Q))
 
-    def theta(self, Q: Array, z: Array) -> Array:
+    def distance(self, a: tuple[Array, ...], b: tuple[Array, ...]) -> float:
+        """Return the distance of two copies."""
+        xp = array_namespace(a[0])
+        A, z, along = (y - x for x, y in zip(a, b, strict=True))
+        square = float(xp.sum(self.spectrum.patterns[:, None] * A * A))
+        square += float(xp.sum(along * (2 * z + along * self.squares)))
+        return math.sqrt(max(square, 0.0))
+
+    def theta(self, Q: tuple[Array, ...], z: Array) -> Array:  # noqa: ARG002
         """Return minus the slope of the loss at its copy, whatever the neurons predict."""
-        z, best = self._prediction(Q)
-        return (best - z) * (self.penalties.rho_loss / self.squares)
+        return self.penalties.rho_loss * self._preferred(Q)
 
-    def update(self, R: Array, Q: Array) -> tuple[Array, Array, Array]:
-        """Return u, its responses, and the new reflected copy, for the right side R."""
-        p, xp = self.problem, array_namespace(R)
-        point = self.point(Q)
-        pull = self.penalties.rho_loss * xp.matmul(p.active, 2 * point - Q)
-        U, a = sylvester_solve(self.spectrum, R, pull, self.penalties, 1.0)
-        Q = Q + RELAXATION * (2 * xp.matmul(p.active.T, a) - point)
-        return U, responses(p, U), Q
+    def update(
+        self, goal: Array, T: Array, Q: tuple[Array, ...]
+    ) -> tuple[Array, Array, tuple[Array, ...]]:
+        """Return u, its responses, and the new reflected copy.
+
+        The reflected points of the other copies are `goal` in the norm, ``|T|`` in the cones.
+        """
+        p, (A, z, along) = self.problem, Q
+        rho, rho_loss = self.penalties
+        shift = self._preferred(Q)
+        # The pull of the loss along the samples takes the way of the slacks: one product with X.
+        folded = fold_slacks(T, (rho_loss / rho) * (along + 2 * shift), p.signs)
+        R = rho * (goal + combined(p, folded))
+        pull = rho_loss * self.spectrum.patterns[:, None] * A
+        U, turned = sylvester_solve(self.spectrum, R, pull, self.penalties, 1.0)
+        XU = responses(p, U)
+        rest = 1 - RELAXATION
+        moved = Weights(
+            rest * A + 2 * RELAXATION * turned,
+            rest * z + RELAXATION * predictions(p, XU),
+            along - RELAXATION * (along + shift),
+        )
+        return U, XU, moved
 
 
 class Splitting:
@@ -272,13 +333,13 @@ class Splitting:
 
     def start(self, penalties: Penalties, V: Array | None, mu: Array | None) -> State:
         """Return a state at neurons V, or at zero, with multipliers mu, or none."""
-        split = self.split(penalties)
+        Q = self.split(penalties).start(V)
         V = zeros_like_neurons(self.problem) if V is None else V
         T = self.problem.signs * responses(self.problem, V)
         if mu is not None:
             xp = array_namespace(V)
             T = xp.where(mu > 0, -mu / penalties.rho, xp.clip(T, 0.0, None))
-        return State(V, T, split.start(), penalties)
+        return State(V, T, Q, penalties)
 
     def step(self, state: State) -> State:
         """Return the next state, now and then with other penalties."""
@@ -286,25 +347,27 @@ class Splitting:
         if not (self.adapt and adapted(after.age)):
             return after
         (V, S, q), (V_after, S_after, q_after) = self._points(state), self._points(after)
+        distance = self.split(state.penalties).distance
         new = balance(
             state.penalties,
             [(state.W, after.W), (state.T, after.T)],
             [(V, V_after), (S, S_after)],
-            (state.Q, after.Q),
-            (q, q_after),
+            distance(state.Q, after.Q),
+            distance(q, q_after),
         )
         if new == state.penalties:
             return after
         ratio, ratio_loss = (a / b for a, b in zip(state.penalties, new, strict=True))
+        Q = [moved_duals(x, y, ratio_loss) for x, y in zip(after.Q, q_after, strict=True)]
         return State(
             moved_duals(after.W, V_after, ratio),
             moved_duals(after.T, S_after, ratio),
-            moved_duals(after.Q, q_after, ratio_loss),
+            tuple(Q),
             new,
             after.age,
         )
 
-    def _points(self, state: State) -> tuple[Array, Array, Array]:
+    def _points(self, state: State) -> tuple[Array, Array, tuple[Array, ...]]:
         """Return the proximal points of all copies."""
         xp = array_namespace(state.T)
         q = self.split(state.penalties).point(state.Q)
@@ -313,10 +376,9 @@ class Splitting:
     def _moved(self, state: State) -> State:
         """Return the state after an exact update of u, then of all reflected copies."""
         problem, rho = self.problem, state.penalties.rho
-        xp = array_namespace(state.W)
         V = shrunk(state.W, problem.beta / rho)
-        R = rho * (2 * V - state.W + combined(problem, problem.signs * xp.abs(state.T)))
-        U, XU, Q = self.split(state.penalties).update(R, state.Q)
+        split = self.split(state.penalties)
+        U, XU, Q = split.update(2 * V - state.W, state.T, state.Q)
         T = reflect_slacks(state.T, XU, problem.signs, RELAXATION)
         return State(state.W + RELAXATION * (U - V), T, Q, state.penalties, state.age + 1)
 
@@ -343,7 +405,8 @@ def _root_ratio(primal: float, dual: float) -> float:
     return min(max(math.sqrt(primal / dual), 0.3), 3.0)
 
 
-def _norm(x: Array) -> float:
+def norm(x: Array) -> float:
+    """Return the root of the sum of squares."""
     xp = array_namespace(x)
     return math.sqrt(float(xp.sum(x * x)))
 
