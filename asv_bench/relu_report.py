@@ -5,6 +5,8 @@
     python asv_bench/relu_report.py --tables relu_robust              accuracy under attack
     python asv_bench/relu_report.py --tables relu_large               60000 samples, and memory
     python asv_bench/relu_report.py --tables relu_classes --splits 3  ten classes
+    python asv_bench/relu_report.py --tables relu_iteration           one iteration, its products
+    python asv_bench/relu_report.py --tables relu_enrichment          how patterns are chosen
 
 Every solver gets the same patterns, and every value is evaluated here from the neurons returned,
 after a projection onto their cones that is not the library's. Times are wall times of one call in
@@ -112,11 +114,29 @@ def class_rows(options):
         yield ("case", "training"), row
 
 
+def iteration_rows(options):
+    """Yield the rows of the table of what an iteration takes."""
+    from benchmarks import relu_iteration
+
+    for row in relu_iteration.rows(options.cases == ["small"]):
+        yield ("size",), row
+
+
+def enrichment_rows(options):
+    """Yield the rows of the table on the choice of patterns."""
+    from benchmarks import relu_enrichment
+
+    for row in relu_enrichment.rows(options.cases == ["small"]):
+        yield ("data", "patterns"), row
+
+
 TABLES = {
     "relu_speed": speed_rows,
     "relu_robust": robust_rows,
     "relu_large": large_rows,
     "relu_classes": class_rows,
+    "relu_iteration": iteration_rows,
+    "relu_enrichment": enrichment_rows,
 }
 
 

@@ -137,6 +137,35 @@ RELU = {
     "value": "Value",
     "infeasibility": "Infeasibility",
 }
+RELU_LARGE = {
+    "solver": "Solver",
+    "time": "Time, s",
+    "value": "Objective of the network",
+    "note": "What stopped it",
+    "GB": "Peak of memory, GB",
+}
+RELU_CLASSES = {
+    "training": "Training",
+    "seconds": "Seconds, median",
+    "accuracy": "Accuracy, percent",
+}
+RELU_ITERATION = {
+    "size": "Size",
+    "sylvester": "An iteration, ms",
+    "products": "its products alone, ms",
+    "ratio": "Ratio",
+    "products as published": "products as published, ms",
+    "ratio as published": "Ratio",
+    "cholesky": "one with the cached factor, ms",
+    "cholesky / sylvester": "Ratio",
+}
+RELU_ENRICHMENT = {
+    "data": "Data",
+    "patterns": "Patterns",
+    "in the end": "In the end",
+    "seconds": "Seconds",
+    "objective of the network": "Objective of the network",
+}
 COMPLETION = {
     "case": "Case",
     "rival": "Against",
@@ -268,6 +297,10 @@ def write(folder):
         "streaming_order": measured("streaming_order", STREAM_ORDER),
         "relu_speed": measured("relu_speed", RELU),
         "relu_robust": measured("relu_robust", RELU_ROBUST),
+        "relu_large": measured("relu_large", RELU_LARGE),
+        "relu_classes": measured("relu_classes", RELU_CLASSES),
+        "relu_iteration": measured("relu_iteration", RELU_ITERATION),
+        "relu_enrichment": measured("relu_enrichment", RELU_ENRICHMENT),
     }
     constrained_tables.write(folder, list_table)
     for name, lines in tables.items():

@@ -1,5 +1,6 @@
 """Every benchmark runs once, at its smallest size; those of absent libraries are skipped."""
 
+import ast
 import importlib
 import subprocess
 import sys
@@ -275,3 +276,19 @@ def test_streaming_report_prints_its_tables():
     assert done.returncode == 0, done.stderr
     for word in ("basis rows", "Frequent Directions", "float64, IncrementalPCA", "plain reading"):
         assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    "table", ["relu_iteration", "relu_enrichment", "relu_large", "relu_classes"]
+)
+def test_relu_tables_at_their_smallest(table):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    if table == "relu_large":
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    command = [sys.executable, FOLDER / "relu_report.py", "--tables", table, "--cases", "small"]
+    done = subprocess.run(
+        [*command, "--splits", "1", "--dry"], capture_output=True, text=True, check=True
+    )
+    found = [ast.literal_eval(line) for line in done.stdout.splitlines()]
+    assert found
+    assert all(len(row) == len(found[0]) for row in found)

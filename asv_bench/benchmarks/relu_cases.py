@@ -67,9 +67,9 @@ CASES = {
 }
 
 
-def case_of(name):
-    """Return a case by name."""
-    source, loss, P, beta = CASES[name]
+def case_of(name=None, source=None, P=None):
+    """Return a case by name, or one of squared loss on a data set."""
+    source, loss, P, beta = CASES[name] if name else (source, "squared", P, 0.1)
     rng = np.random.default_rng(0)
     if source == "random":
         X, y = rng.normal(size=(30, 3)), rng.choice([-1.0, 1.0], size=30)
@@ -78,6 +78,8 @@ def case_of(name):
 
         X, target = getattr(datasets, f"load_{source}")(return_X_y=True)
         y = 2.0 * (target % 2) - 1
+        if source == "diabetes":
+            y = (target - target.mean()) / target.std()
         spread = X.std(axis=0)
         X = (X - X.mean(axis=0)) / np.where(spread > 0, spread, 1)
     X = np.concatenate([X, np.ones((len(X), 1))], axis=1)

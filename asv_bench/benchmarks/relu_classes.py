@@ -29,7 +29,7 @@ def rows(splits=10, small=False):
             "case": f"digits, {splits} splits",
             "training": name,
             "seconds": f"{np.median(seconds):.1f}",
-            "accuracy": f"{100 * shares.mean():.2f}",
+            "accuracy": "" if name == "one class of it" else f"{100 * shares.mean():.2f}",
         }
 
 
@@ -47,6 +47,22 @@ def convex(seed, X, label):
     return model.fit(X, label)
 
 
+def one_class(seed, X, label):
+    """Train the first class against the rest; what it predicts is of no interest."""
+    convex(seed, X, label == label.min())
+    return Answer(label.min())
+
+
+class Answer:
+    """A model that has one answer."""
+
+    def __init__(self, label):
+        self.label = label
+
+    def predict(self, X):
+        return np.full(len(X), self.label)
+
+
 def network(seed, X, label):
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
@@ -58,4 +74,8 @@ def network(seed, X, label):
         return make_pipeline(StandardScaler(), model).fit(X, label)
 
 
-MODELS = {"ConvexReLUClassifier": convex, f"MLPClassifier({PATTERNS})": network}
+MODELS = {
+    "ConvexReLUClassifier": convex,
+    "one class of it": one_class,
+    f"MLPClassifier({PATTERNS})": network,
+}

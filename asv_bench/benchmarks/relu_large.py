@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-SHAPE, PATTERNS, SHARE, TOL, MAXITER = (60_000, 784), 100, 0.02, 0.05, 25
+SHAPE, PATTERNS, SHARE, TOL, MAXITER = (60_000, 784), 100, 0.02, 0.05, 400
 SMALL = (300, 8)
 ADAM_RATES, ADAM_SECONDS = (1e-3, 3e-3), 60.0
 
@@ -38,18 +38,25 @@ def convex(X, y, gates, _target):
     beta = SHARE * float(np.linalg.norm(pulls, axis=0).max())
     began = time.perf_counter()
     result = numopt.convex_relu(
-        X, y, beta=beta, patterns=gates, fit_intercept=False, tol=TOL, maxiter=MAXITER
+        X,
+        y,
+        beta=beta,
+        patterns=gates,
+        fit_intercept=False,
+        tol=TOL,
+        maxiter=MAXITER,
+        polish=False,
     )
     seconds = time.perf_counter() - began
     value = float(objective(X, y, beta, result.W1, result.w2))
-    return seconds, value, f"certified gap {result.gap:.1e}", beta
+    return seconds, value, f"{result.nit} iterations, estimated gap {result.gap:.1e}", beta
 
 
 def adam(X, y, gates, target):
     """Return seconds to the target, or the best value there is when time is up."""
     import torch
 
-    goal, beta = target
+    (goal, beta), patience = target, 1.0 if len(X) == SMALL[0] else ADAM_SECONDS
     Xt, yt = torch.from_numpy(X), torch.from_numpy(y)
     best, began = float("inf"), time.perf_counter()
     for rate in ADAM_RATES:
@@ -58,7 +65,7 @@ def adam(X, y, gates, target):
         W1 = (torch.randn(X.shape[1], units) / units**0.5).requires_grad_()
         w2 = (torch.randn(units) / units**0.5).requires_grad_()
         optimizer, start = torch.optim.Adam([W1, w2], lr=rate), time.perf_counter()
-        while time.perf_counter() - start < ADAM_SECONDS:
+        while time.perf_counter() - start < patience:
             z = torch.relu(Xt @ W1) @ w2
             value = 0.5 * ((z - yt) ** 2).sum() + 0.5 * beta * ((W1**2).sum() + (w2**2).sum())
             best = min(best, value.item())

@@ -1,0 +1,46 @@
+"""Enriched patterns next to a thousand random ones: the objective of the network at equal time."""
+
+import time
+
+from .relu_cases import case_of, network_objective
+
+RANDOM, FIRST, ROUNDS = 1000, 64, 100
+SOURCES = ("breast_cancer", "diabetes", "digits")
+
+
+def rows(small=False):
+    """Yield a row for each data set and way to choose the patterns."""
+    import numopt
+
+    for source in ("random",) if small else SOURCES:
+        case = case_of(source=source, P=1)
+        options = {"beta": case.beta, "loss": case.loss, "fit_intercept": False, "rng": 0}
+        count = 20 if small else RANDOM
+        begin = time.perf_counter()
+        found = numopt.convex_relu(case.X, case.y, n_patterns=count, **options)
+        limit = time.perf_counter() - begin
+        yield described(case, source, f"{count} random patterns", found, limit)
+        begin = time.perf_counter()
+
+        def stop(_record, end=begin + limit):
+            if time.perf_counter() > end:
+                raise StopIteration
+
+        found = numopt.convex_relu(
+            case.X, case.y, n_patterns=FIRST, refine=ROUNDS, callback=stop, **options
+        )
+        seconds = time.perf_counter() - begin
+        yield described(case, source, f"{FIRST} random ones, enriched", found, seconds)
+
+
+def described(case, source, choice, found, seconds):
+    """Return the row of a result."""
+    n, d = case.X.shape
+    return {
+        "data": f"{source}, {n} x {d}",
+        "patterns": choice,
+        "in the end": found.patterns.shape[1],
+        "seconds": f"{seconds:.1f}",
+        "objective of the network": f"{network_objective(case, found.W1, found.w2):.4f}",
+        "gap": f"{found.gap:.0e}",
+    }
