@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from ._cluster import Cluster as Cluster
+from ._cluster import Limits as Limits
 from ._cluster import beside_like as beside_like
+from ._exchange import Exchange as Exchange
+from ._exchange import Held as Held
 from ._matrix import RowBlocks as RowBlocks
 from ._passes import Passes as Passes
 from ._passes import below as below
 from ._source import RowSource as RowSource
 from ._source import dask_array as dask_array
+from ._source import limits_of as limits_of
 from ._source import row_blocks as row_blocks
 from ._stores import is_dask as is_dask

@@ -164,8 +164,11 @@ class Cluster:
                 f"gathered in one place; allow it with row_blocks({self.name}, max_bytes=...)."
             )
 
-    def compute(self, nodes: list[Any]) -> list[Any]:
-        """Return the values of tasks; what a lost worker takes with it is computed again."""
+    def compute(self, nodes: list[Any] | Callable[[], list[Any]]) -> list[Any]:
+        """Return the values of tasks; what a lost worker takes with it is computed again.
+
+        A function that returns the tasks is asked for them anew each time they are repeated.
+        """
         return list(self._repeated(_dask().compute, nodes))
 
     def persist(self, x: Any) -> Any:
@@ -173,7 +176,9 @@ class Cluster:
         (kept,) = self._repeated(_dask().persist, [x])
         return kept
 
-    def _repeated(self, function: Callable[..., Any], nodes: list[Any]) -> Any:
+    def _repeated(
+        self, function: Callable[..., Any], nodes: list[Any] | Callable[[], list[Any]]
+    ) -> Any:
         client = active_client()
         if client is not None and np.isinf(self._memory):
             # Asked while there are workers: those that are killed are gone when it matters.
@@ -182,8 +187,9 @@ class Cluster:
             self._memory = min(limits, default=np.inf)
         while True:
             try:
+                made = nodes() if callable(nodes) else nodes
                 with _without_advice(), _threads_shared(self.source):
-                    return function(*nodes, optimize_graph=False)
+                    return function(*made, optimize_graph=False)
             except Exception as error:
                 self._consider(error)
                 self.n_retries += 1

@@ -9,6 +9,7 @@ from .._iterate import Callback, Record, closing
 from .._linalg import one_blas_thread
 from .._namespace import Array
 from .._result import ITERATION_LIMIT
+from ._chunks import refuse
 from ._fit import Task, fit, start
 from ._inputs import ascending
 from ._polish import handing_over, polished, wanted
@@ -199,6 +200,12 @@ def matrix_completion(
     >>> numopt.matrix_completion(seen, rng=0).rank
     2
     """
+    refuse(
+        M,
+        sample_splitting=sample_splitting is True,
+        polish=polish == "gauss-newton",
+        rank=rank == "auto" and validation is None,
+    )
     task = task_of(
         M,
         rank,
@@ -228,7 +235,7 @@ def matrix_completion(
     )
     certify = certifiable(task, _validate.flag("certify", certify))
     by_parts = splittable(task, _validate.flag("sample_splitting", sample_splitting))
-    with closing(callback), one_blas_thread(task.problem.seen.rows.data):
+    with closing(callback), one_blas_thread(task.problem.seen.like):
         return completed(task, certify, by_parts)
 
 
@@ -256,8 +263,7 @@ def completed(task: Task, certify: bool, by_parts: bool) -> MatrixCompletionResu
 def certifiable(task: Task, certify: bool) -> bool:
     """Return whether to certify; the convex problem knows no other options."""
     problem = task.problem
-    weighted = problem.seen.rows.weights is not None
-    if certify and (problem.reg == 0 or problem.by_count or weighted):
+    if certify and (problem.reg == 0 or problem.by_count or problem.seen.weighted):
         raise ValueError("`certify` needs reg > 0, a number, and no weights.")
     if certify and (problem.nonneg or problem.bias_unit is not None):
         raise ValueError("`certify` is for models without `nonneg` and `bias`.")
@@ -378,11 +384,12 @@ def rank_path(
         rng=rng,
         callback=callback,
     )
+    refuse(M, holdout=validation is None)
     chosen = ascending(ranks)
     task = task_of(M, chosen[-1], None, options)
     share = _validate.fraction("holdout", holdout)
     history: list[Record] = []
-    with closing(callback), one_blas_thread(task.problem.seen.rows.data):
+    with closing(callback), one_blas_thread(task.problem.seen.like):
         trials = tried(task, chosen, share, history)
         settings = task.settings._replace(maxiter=trials.nit + task.settings.maxiter)
         found = fit(task._replace(settings=settings), trials.model, None, history, trials.nit)

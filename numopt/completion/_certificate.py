@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
-from .._namespace import Array, array_namespace, device_of, inner
+from .._namespace import Array, array_namespace, device_of, inner, widest_float
 from .._random import place
 from ._fit import Task
-from ._observations import Observations
+from ._observations import Side
+from ._seen import Seen, times
 from ._sweep import Model, inner_all
 
 # Steps of the Lanczos iteration at most, and the relative change at which it is done.
@@ -22,32 +24,40 @@ def convex_certificate(task: Task, model: Model) -> tuple[float, float]:
     its dual problem.
     """
     xp, problem = array_namespace(model.X), task.problem
-    side, reg = problem.seen.rows, problem.reg
-    residual = side.residual(model.X, model.Y)
-    slack = 2 * max(_SETTLED, float(xp.finfo(residual.dtype).eps))
-    sigma = (1 + slack) * spectral_norm(problem.seen, residual, task)
+    seen, reg = problem.seen, problem.reg
+    left = seen.left(*model)
+    square = left.norm() ** 2
+    slack = 2 * max(_SETTLED, float(xp.finfo(model.X.dtype).eps))
+    sigma = (1 + slack) * spectral_norm(left, task)
     share = min(1.0, reg / sigma) if sigma > 0 else 1.0
-    u = share * residual
-    primal = 0.5 * inner(residual, residual) + 0.5 * reg * (inner_all(model.X) + inner_all(model.Y))
-    dual = inner(u, side.data) - 0.5 * inner(u, u)
+    primal = 0.5 * square + 0.5 * reg * (inner_all(model.X) + inner_all(model.Y))
+    products = seen.rows.each(partial(_residual_by_value, model.Y), model.X)
+    dual = share * inner(products, xp.ones_like(products)) - 0.5 * share**2 * square
     return sigma / reg, primal - dual
 
 
-def spectral_norm(seen: Observations, values: Array, task: Task) -> float:
+def _residual_by_value(W: Array, side: Side, X: Array) -> Array:
+    """Return the inner product of residuals and values of some rows (1,)."""
+    return array_namespace(X).asarray(
+        [inner(side.residual(X, W), side.data)], dtype=widest_float(X), device=device_of(X)
+    )
+
+
+def spectral_norm(seen: Seen, task: Task) -> float:
     """Return the largest singular value of a sparse matrix, by Lanczos bidiagonalization.
 
     With full orthogonalization on both sides: two products a step.
     """
-    xp, rng = array_namespace(values), task.settings.rng
-    by_column = seen.transposed(values)
-    v = place(rng.standard_normal((seen.shape[1], 1)), values)
+    like, rng = seen.like, task.settings.rng
+    xp = array_namespace(like)
+    v = place(rng.standard_normal((seen.shape[1], 1)), like)
     V = v / xp.linalg.vector_norm(v)
     U = V[:0, :]
     largest, settled, steps = 0.0, 0, min(_STEPS, *seen.shape)
     diagonal: list[float] = []
     beside: list[float] = []
     for step in range(steps):
-        u = seen.rows.times(V[:, -1:] + 0, values)
+        u = times(seen.rows, V[:, -1:] + 0)
         if step:
             u = _orthogonal(u, U)
         alpha = float(xp.linalg.vector_norm(u))
@@ -55,16 +65,16 @@ def spectral_norm(seen: Observations, values: Array, task: Task) -> float:
         if alpha == 0:
             break
         U = u / alpha if step == 0 else xp.concat([U, u / alpha], axis=1)
-        v = _orthogonal(seen.columns.times(U[:, -1:] + 0, by_column), V)
+        v = _orthogonal(times(seen.columns, U[:, -1:] + 0), V)
         beta = float(xp.linalg.vector_norm(v))
         beside.append(beta)
-        found = _bidiagonal_norm(diagonal, beside, values)
+        found = _bidiagonal_norm(diagonal, beside, like)
         settled = settled + 1 if found - largest <= _SETTLED * found else 0
         if settled == 3 or beta <= _SETTLED * found:
             return found
         largest = found
         V = xp.concat([V, v / beta], axis=1)
-    return max(largest, _bidiagonal_norm(diagonal, beside, values))
+    return max(largest, _bidiagonal_norm(diagonal, beside, like))
 
 
 def _orthogonal(x: Array, Q: Array) -> Array:

@@ -11,6 +11,7 @@ from .._namespace import Array, array_namespace, inner
 from .._random import place
 from .._result import CONVERGED, ITERATION_LIMIT
 from ._observations import Observations
+from ._seen import Seen
 from ._solve import EARLY, Alternation, Settings, State
 from ._start import (
     Pairs,
@@ -105,7 +106,7 @@ def start(task: Task, rank: int) -> tuple[Model, float | None]:
     if isinstance(task.init, Model):
         return with_rank(task.init, rank, rng), None
     count = rank if task.init == "spectral" else 1
-    pairs = leading_pairs(seen, seen.rows.data, count, rng)
+    pairs = leading_pairs(seen, count, rng)
     model = balanced(pairs, seen.share) if task.init == "spectral" else None
     if model is None or model.rank < rank:
         model = random_model(seen, rank, rng) if model is None else widened(model, rank, rng)
@@ -114,7 +115,7 @@ def start(task: Task, rank: int) -> tuple[Model, float | None]:
     return with_biases(task.problem, model), largest(pairs, seen)
 
 
-def largest(pairs: Pairs, seen: Observations) -> float:
+def largest(pairs: Pairs, seen: Seen) -> float:
     """Return the largest singular value of the whole matrix, going by what was seen."""
     return float(pairs.S[0]) / seen.share
 

@@ -23,6 +23,15 @@ class Entries(NamedTuple):
     weights: Array | None
     shape: tuple[int, int]
 
+    @property
+    def like(self) -> Array:
+        """An array of the library, device and dtype of the values."""
+        return self.values
+
+    def sorted(self, duplicates: str, _rank: int) -> Observations:
+        """Return the entries sorted by rows and by columns."""
+        return sorted_observations(self, duplicates)
+
 
 def is_sparse(M: Any) -> bool:
     """Tell whether something is a sparse matrix or array of SciPy or CuPy."""
@@ -172,15 +181,24 @@ def sorted_observations(found: Entries, duplicates: str) -> Observations:
     """Return entries sorted by rows and by columns."""
     seen = observations(found.rows, found.columns, found.values, found.weights, found.shape)
     if seen is None:
-        if _validate.choice("duplicates", duplicates, DUPLICATES) == "raise":
-            raise ValueError(
-                "`M` must hold every entry once, got some twice; "
-                "duplicates='mean' takes the mean of their values."
-            )
+        if duplicates == "raise":
+            raise twice(found)
         once = merged(found.rows, found.columns, found.values, found.weights, found.shape[1])
         seen = observations(*once, found.shape)
         assert seen is not None  # `merged` leaves one entry for each place
     return seen
+
+
+def twice(found: Entries) -> ValueError:
+    """Return the error that names the first entry given more than once."""
+    xp, n = array_namespace(found.rows), found.shape[1]
+    keys = xp.sort(found.rows * n + found.columns)
+    again = xp.astype(keys[1:] == keys[:-1], keys.dtype)
+    key = int(keys[int(xp.argmax(again))])
+    return ValueError(
+        f"`M` must hold every entry once, got [{key // n}, {key % n}] twice; "
+        "duplicates='mean' takes the mean of their values."
+    )
 
 
 def held_out(validation: Any, like: Array, shape: tuple[int, int]) -> tuple[Array, Array, Array]:

@@ -1,8 +1,9 @@
-"""The entries seen, by rows and by columns."""
+"""Entries in memory, by rows and by columns."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import array_api_compat
@@ -24,6 +25,15 @@ class Side(NamedTuple):
         """Number of entries of each row (m,), as floats."""
         xp = array_namespace(self.data)
         return xp.astype(self.indptr[1:] - self.indptr[:-1], self.data.dtype)
+
+    @property
+    def mean_length(self) -> float:
+        """Entries of a row on average."""
+        return float(self.data.shape[0] / max(1, self.indptr.shape[0] - 1))
+
+    def each(self, work: Callable[..., Any], *beside: Array | None) -> Any:
+        """Return ``work(side, *beside)``, the rows being one part."""
+        return work(self, *beside)
 
     def times(self, W: Array, data: Array | None = None) -> Array:
         """Return the product of the matrix, or one with other values, with a dense one."""
@@ -54,13 +64,44 @@ class Side(NamedTuple):
         return xp.astype(xp.take(self.indices, chosen), self.indptr.dtype, copy=False)
 
 
+def residuals(
+    W: Array, col_bias: Array | None, side: Side, X: Array, row_bias: Array | None
+) -> Array:
+    """Return what the models of some rows leave of their entries."""
+    left = side.residual(X, W)
+    if row_bias is None:
+        return left
+    xp = array_namespace(left)
+    return left - xp.take(row_bias, side.row_of_entry()) - xp.take(col_bias, side.indices)
+
+
 class Observations(NamedTuple):
-    """Entries seen of a matrix, as the rows of it and of its transpose."""
+    """Entries seen of a matrix, in memory, as the rows of it and of its transpose."""
 
     shape: tuple[int, int]
     rows: Side
     columns: Side
     to_columns: Array
+
+    @property
+    def like(self) -> Array:
+        """An array of the library, device and dtype of the values: these."""
+        return self.rows.data
+
+    @property
+    def weighted(self) -> bool:
+        """Whether entries have weights."""
+        return self.rows.weights is not None
+
+    @property
+    def n_blocks(self) -> int:
+        """Chunks of what was given: memory is one."""
+        return 1
+
+    @property
+    def n_retries(self) -> int:
+        """How often a pass had to be repeated: never."""
+        return 0
 
     @property
     def size(self) -> int:
@@ -76,6 +117,37 @@ class Observations(NamedTuple):
         """Return the root of the weighted sum of squares of all values."""
         data, weights = self.rows.data, self.rows.weights
         return math.sqrt(inner(data, data if weights is None else weights * data))
+
+    def mean(self) -> float:
+        """Return the weighted mean of the values."""
+        data, weights = self.rows.data, self.rows.weights
+        ones = array_namespace(data).ones_like(data)
+        weights = ones if weights is None else weights
+        return inner(data, weights) / inner(ones, weights)
+
+    def largest(self, mu: float) -> float:
+        """Return the largest distance of a value from `mu`."""
+        xp, data = array_namespace(self.rows.data), self.rows.data
+        return float(xp.max(xp.abs(data - mu if mu else data)))
+
+    def normalized(self, mu: float, scale: float) -> Observations:
+        """Return the same places with their values less `mu`, divided by `scale`."""
+        return self.with_values(shifted(mu, scale, self.rows))
+
+    def left(
+        self, X: Array, Y: Array, row_bias: Array | None, col_bias: Array | None
+    ) -> Observations:
+        """Return the same places with what a model leaves of their values."""
+        return self.with_values(residuals(Y, col_bias, self.rows, X, row_bias))
+
+    def places(self) -> Observations:
+        """Return what knows which entries were seen."""
+        return self
+
+    def columns_seen(self, row: int) -> Array:
+        """Return the columns of the entries of a row, ascending."""
+        side = self.rows
+        return side.indices[int(side.indptr[row]) : int(side.indptr[row + 1])]
 
     def with_values(self, values: Array) -> Observations:
         """Return the same places with other values (N,), in the order of the rows."""
@@ -97,6 +169,17 @@ class Observations(NamedTuple):
     def transposed(self, values: Array) -> Array:
         """Return numbers that belong to entries in the order of the columns."""
         return array_namespace(values).take(values, self.to_columns)
+
+
+def in_memory(seen: Any) -> Observations:
+    """Return the entries themselves, which lie in memory for whoever asks."""
+    assert isinstance(seen, Observations)
+    return seen
+
+
+def shifted(mu: float, scale: float, side: Side) -> Array:
+    """Return the values of some rows less `mu`, divided by `scale`."""
+    return (side.data - mu if mu else side.data) / scale
 
 
 def observations(

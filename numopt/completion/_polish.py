@@ -16,7 +16,7 @@ from .._iterate import Record, iterate
 from .._kernels import completion as kernels
 from .._namespace import Array, array_namespace, device_of, inner
 from ._fit import Fit, Task, certified
-from ._observations import Observations, Side
+from ._observations import Observations, Side, in_memory
 from ._solve import Alternation, oversampling
 from ._sweep import Model, inner_all, stationarity
 
@@ -54,6 +54,8 @@ def wanted(task: Task, rank: int) -> bool:
         return task.polish is not None
     if problem.reg > 0 or problem.nonneg or problem.bias_unit is not None:
         return False
+    if not isinstance(problem.seen, Observations):
+        return False  # its residuals and Gram matrices are for memory
     small = sum(problem.seen.shape) * rank * rank <= _GRAM_ENTRIES
     return small and oversampling(problem, rank) < NEAR_LIMIT
 
@@ -68,7 +70,7 @@ class GaussNewton:
 
     def __init__(self, task: Task) -> None:
         """Take note of the problem and the time."""
-        self.task, self.seen = task, task.problem.seen
+        self.task, self.seen = task, in_memory(task.problem.seen)
         self.norm = self.seen.norm()
         self.began = time.perf_counter()
 

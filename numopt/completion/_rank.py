@@ -6,9 +6,9 @@ import math
 from typing import NamedTuple
 
 from .._iterate import Record
-from .._namespace import Array, array_namespace
 from .._result import CONVERGED, STOPPED_BY_CALLBACK
 from ._fit import Fit, Task, fit, split, start, with_biases, with_rank
+from ._observations import in_memory
 from ._solve import Alternation, State
 from ._start import Pairs, appended, balanced, leading_pairs, non_negative, truncated
 from ._sweep import Model
@@ -87,17 +87,16 @@ def judging(task: Task, share: float) -> Task:
     """Return the task with a share of its entries held out, unless the user gave some."""
     if task.validation is not None:
         return task
-    train, held = split(task.problem.seen, share, task.settings.rng)
+    train, held = split(in_memory(task.problem.seen), share, task.settings.rng)
     return task._replace(problem=task.problem._replace(seen=train)).validated_on(held)
 
 
 def _leading(task: Task, model: Model | None) -> Pairs:
     """Return the singular pairs of what is left to explain that stand out from the rest."""
     seen, room = task.problem.seen, task.max_rank
-    values = seen.rows.data
     if model is not None:
-        values, room = left(task, model), room - model.rank
-    pairs = leading_pairs(seen, values, _BATCH + 1, task.settings.rng, _POWERS)
+        seen, room = seen.left(*model), room - model.rank
+    pairs = leading_pairs(seen, _BATCH + 1, task.settings.rng, _POWERS)
     sigma = [float(s) for s in pairs.S]
     ratios = [
         sigma[j] / sigma[j + 1] if sigma[j + 1] > 0 else math.inf
@@ -108,20 +107,6 @@ def _leading(task: Task, model: Model | None) -> Pairs:
         count = 1 + ratios.index(max(ratios))
     count = max(1, min(count, room))
     return Pairs(pairs.U[:, :count] + 0, pairs.S[:count] + 0, pairs.V[:, :count] + 0)
-
-
-def left(task: Task, model: Model) -> Array:
-    """Return the residual of every entry, in the order of the rows."""
-    side = task.problem.seen.rows
-    residual = side.residual(model.X, model.Y)
-    if model.row_bias is None:
-        return residual
-    xp = array_namespace(residual)
-    return (
-        residual
-        - xp.take(model.row_bias, side.row_of_entry())
-        - xp.take(model.col_bias, side.indices)
-    )
 
 
 def smallest(task: Task, found: Fit, history: list[Record]) -> Fit:
@@ -172,6 +157,6 @@ def tried(task: Task, ranks: list[int], share: float, history: list[Record]) -> 
 def _wider(task: Task, model: Model, rank: int) -> Model:
     """Return a model with leading singular pairs of its residual as new columns."""
     missing = rank - model.rank
-    pairs = leading_pairs(task.problem.seen, left(task, model), missing, task.settings.rng, _POWERS)
+    pairs = leading_pairs(task.problem.seen.left(*model), missing, task.settings.rng, _POWERS)
     model = appended(model, pairs, task.problem.seen.share)
     return with_rank(non_negative(model) if task.problem.nonneg else model, rank, task.settings.rng)

@@ -10,9 +10,9 @@ from .._namespace import Array, array_namespace, device_of
 from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
 from ._certificate import convex_certificate
 from ._fit import Fit, Task, with_biases
-from ._observations import Side
 from ._rank import Trials
 from ._result import MatrixCompletionResult, RankPathResult
+from ._seen import Rows
 from ._solve import EARLY, STAGNATED, oversampling
 from ._sweep import Model, singular_values
 
@@ -46,6 +46,8 @@ def reported(task: Task, found: Fit, certify: bool, note: str = "") -> MatrixCom
         empty_rows=empty(seen.rows),
         empty_cols=empty(seen.columns),
         inner_iterations=found.steps / max(1, found.nit),
+        n_blocks=seen.n_blocks,
+        n_retries=seen.n_retries,
         x=(X, Y),
         fun=found.fun * scale**2,
         success=bool(success and math.isfinite(found.fun)),
@@ -57,7 +59,7 @@ def reported(task: Task, found: Fit, certify: bool, note: str = "") -> MatrixCom
     result.message = message(task, result, found.error) + note
     problem = task.problem
     unit = None if problem.bias_unit is None else problem.bias_unit * root
-    result._attach(seen, (problem.reg * scale, problem.by_count, unit, problem.nonneg))
+    result._attach(seen.places(), (problem.reg * scale, problem.by_count, unit, problem.nonneg))
     return result
 
 
@@ -95,7 +97,7 @@ def message(task: Task, result: Any, error: float) -> str:
 
 def zero_fit(task: Task, rank: int) -> Fit:
     """Return the fit of values that are all zero."""
-    like: Array = task.problem.seen.rows.data
+    like: Array = task.problem.seen.like
     xp, (m, n) = array_namespace(like), task.problem.seen.shape
     X, Y = (xp.zeros((size, rank), dtype=like.dtype, device=device_of(like)) for size in (m, n))
     model = with_biases(task.problem, Model(X, Y))
@@ -112,9 +114,10 @@ def zero_fit(task: Task, rank: int) -> Fit:
     return Fit(model, CONVERGED, 0, 0.0, [record], 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def empty(side: Side) -> Array:
+def empty(rows: Rows) -> Array:
     """Return the numbers of rows without entries."""
-    return array_namespace(side.indptr).nonzero(side.indptr[1:] == side.indptr[:-1])[0]
+    lengths = rows.lengths
+    return array_namespace(lengths).nonzero(lengths == 0)[0]
 
 
 def reported_path(ranks: list[int], trials: Trials, best: MatrixCompletionResult) -> RankPathResult:

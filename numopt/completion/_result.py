@@ -10,7 +10,7 @@ from .._namespace import Array, array_namespace, device_of
 from .._result import Result
 from ._fit import predicted
 from ._inputs import entries, places, sorted_observations
-from ._observations import Observations
+from ._seen import Places
 from ._sweep import Model
 
 
@@ -55,6 +55,8 @@ class MatrixCompletionResult(Result):
         Numbers of the rows and columns that were never seen.
     inner_iterations : float
         Steps of the inner solver for each row and sweep, on average.
+    n_blocks, n_retries : int
+        For Dask arrays their chunks, and how often a pass was repeated; otherwise 1 and 0.
     x : tuple of array
         The factors (X, Y).
     fun : float
@@ -88,10 +90,10 @@ class MatrixCompletionResult(Result):
     array([15.])
     """
 
-    _seen: Observations
+    _seen: Places
     _fold: tuple[float, bool, float | None, bool]
 
-    def _attach(self, seen: Observations, fold: tuple[float, bool, float | None, bool]) -> None:
+    def _attach(self, seen: Places, fold: tuple[float, bool, float | None, bool]) -> None:
         # Set past the dictionary, so that printing the result shows its fields only.
         object.__setattr__(self, "_seen", seen)
         object.__setattr__(self, "_fold", fold)
@@ -169,13 +171,13 @@ class MatrixCompletionResult(Result):
             scores = scores + self.row_bias[row] + self.col_bias
         left = scores.shape[0]
         if exclude_seen:
-            side = self._seen.rows
-            begin, end = int(side.indptr[row]), int(side.indptr[row + 1])
-            own, left = side.indices[begin:end], left - (end - begin)
+            own = self._seen.columns_seen(row)
+            count = own.shape[0]
+            left = left - count
             columns = xp.arange(scores.shape[0], dtype=own.dtype, device=device_of(own))
             known = xp.zeros_like(scores, dtype=xp.bool)
-            if end > begin:
-                spot = xp.clip(xp.searchsorted(own, columns), 0, end - begin - 1)
+            if count:
+                spot = xp.clip(xp.searchsorted(own, columns), 0, count - 1)
                 known = xp.take(own, spot) == columns
             scores = xp.where(known, xp.full_like(scores, -float("inf")), scores)
         best = xp.argsort(scores, descending=True)[: min(wanted, left)]

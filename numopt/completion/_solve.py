@@ -78,8 +78,8 @@ class Alternation:
         """Take note of the size of the data, and of the time."""
         self.problem, self.settings = problem, settings
         self.norm = problem.seen.norm()
-        data = problem.seen.rows.data
-        self.flat = _FLAT * float(array_namespace(data).finfo(data.dtype).eps)
+        like = problem.seen.like
+        self.flat = _FLAT * float(array_namespace(like).finfo(like.dtype).eps)
         self.began = time.perf_counter()
 
     def first(self, model: Model, top: float | None) -> State:

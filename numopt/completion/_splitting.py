@@ -9,7 +9,7 @@ from itertools import pairwise
 from .._iterate import Record
 from .._random import place
 from ._fit import Fit, Task, fit, start
-from ._observations import Observations
+from ._observations import Observations, in_memory
 from ._solve import Alternation, State
 from ._sweep import evaluated, half_sweep, objective, stationarity
 from ._task import Options
@@ -54,7 +54,7 @@ def parts_of(task: Task) -> int:
 
 def fresh_parts(task: Task) -> Iterator[Observations]:
     """Yield the entries in random parts that have the same size, but for one entry."""
-    seen, count = task.problem.seen, parts_of(task)
+    seen, count = in_memory(task.problem.seen), parts_of(task)
     order = place(task.settings.rng.permutation(seen.size), seen.rows.data, seen.rows.indptr.dtype)
     for begin, end in pairwise(seen.size * number // count for number in range(count + 1)):
         yield seen.part(order[begin:end])

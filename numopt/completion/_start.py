@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from .._namespace import Array, array_namespace
 from .._random import place
-from ._observations import Observations
+from ._seen import Seen, times
 from ._sweep import Model, inner_all
 
 # Columns beyond those asked for, and power steps, of the subspace iteration.
@@ -23,21 +23,18 @@ class Pairs(NamedTuple):
     V: Array
 
 
-def leading_pairs(
-    seen: Observations, values: Array, count: int, rng: Any, powers: int = _POWERS
-) -> Pairs:
+def leading_pairs(seen: Seen, count: int, rng: Any, powers: int = _POWERS) -> Pairs:
     """Return leading singular pairs of a sparse matrix by subspace iteration.
 
-    `values` (N,) in the order of the rows. O(N count) time a step.
+    O(N count) time a step.
     """
-    xp, (m, n) = array_namespace(values), seen.shape
+    xp, (m, n) = array_namespace(seen.like), seen.shape
     width = min(count + _EXTRA, m, n)
-    by_column = seen.transposed(values)
-    Q = place(rng.standard_normal((n, width)), values)
+    Q = place(rng.standard_normal((n, width)), seen.like)
     for _ in range(powers):
-        Q = _orthonormal(seen.rows.times(Q, values))
-        Q = _orthonormal(seen.columns.times(Q, by_column))
-    B = seen.rows.times(Q, values)
+        Q = _orthonormal(times(seen.rows, Q))
+        Q = _orthonormal(times(seen.columns, Q))
+    B = times(seen.rows, Q)
     U, S, Vh = xp.linalg.svd(B, full_matrices=False)
     V = xp.matmul(Q, xp.matrix_transpose(Vh))
     k = min(count, width)
@@ -69,9 +66,9 @@ def _clipped(U: Array) -> Array:
     )
 
 
-def random_model(seen: Observations, rank: int, rng: Any) -> Model:
+def random_model(seen: Seen, rank: int, rng: Any) -> Model:
     """Return Gaussian factors whose product has the size of the values."""
-    (m, n), like = seen.shape, seen.rows.data
+    (m, n), like = seen.shape, seen.like
     X, Y = (place(rng.standard_normal((size, rank)), like) for size in (m, n))
     unit = (seen.norm() / seen.size**0.5) ** 0.5 / rank**0.25
     return Model(X * unit, Y * unit)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 from .._kernels import completion as kernels
 from .._linalg import upper_factor
 from .._namespace import Array, array_namespace, inner
-from ._observations import Observations, Side
+from ._observations import Side
+from ._seen import Rows, Seen
 
 INNERS = ("auto", "pcg", "exact", "sketch")
 # Rows of the sketch of a row, in unknowns.
@@ -27,7 +29,7 @@ class Inner(NamedTuple):
 class Problem(NamedTuple):
     """What is minimized, in units in which the values are of order one."""
 
-    seen: Observations
+    seen: Seen
     reg: float
     by_count: bool
     bias_unit: float | None
@@ -74,18 +76,17 @@ def sweep(problem: Problem, model: Model, level: float) -> tuple[Model, Half, Ha
 
 
 def half_sweep(
-    problem: Problem, side: Side, model: Model, level: float, number: int
+    problem: Problem, rows: Rows, model: Model, level: float, number: int
 ) -> tuple[Model, Half]:
     """Improve the rows of one side, given the columns."""
     xp, k = array_namespace(model.X), model.rank
-    X, W, data = model.X, model.Y, side.data
+    X, W, offsets = model.X, model.Y, None
     if model.row_bias is not None and problem.bias_unit is not None:
-        data = data - xp.take(model.col_bias, side.indices)
-        unit = problem.bias_unit
+        unit, offsets = problem.bias_unit, model.col_bias
         W = xp.concat([W, unit + 0 * W[:, :1]], axis=1)
         X = xp.concat([X, model.row_bias[:, None] / unit], axis=1)
-    reg = row_regularization(problem, side, level)
-    new, loss, square, steps = _solve_rows(problem, side, data, W, X, reg, number)
+    reg = row_regularization(problem, rows, level)
+    new, loss, square, steps = _improved(problem, rows, W, X, reg, offsets, number)
     if problem.bias_unit is not None:
         model = model._replace(row_bias=new[:, k] * problem.bias_unit)
         new = new[:, :k] + 0
@@ -94,36 +95,62 @@ def half_sweep(
     return model._replace(X=new), half
 
 
-def row_regularization(problem: Problem, side: Side, level: float = 0.0) -> Array:
+def row_regularization(problem: Problem, rows: Rows, level: float = 0.0) -> Array:
     """Return the regularization of each row (m,), at least `level`."""
-    xp, lengths = array_namespace(side.data), side.lengths
+    lengths = rows.lengths
     reg = problem.reg * lengths if problem.by_count else problem.reg + 0 * lengths
-    return xp.clip(reg, level, None)
+    return array_namespace(lengths).clip(reg, level, None)
 
 
-def _solve_rows(
-    problem: Problem, side: Side, data: Array, W: Array, X: Array, reg: Array, number: int
+def _improved(
+    problem: Problem,
+    rows: Rows,
+    W: Array,
+    X: Array,
+    reg: Array,
+    offsets: Array | None,
+    number: int,
 ) -> tuple[Array, Array, Array, Array]:
     """Return new models of all rows and what the kernels say of the old ones."""
-    entries = data, side.indices, side.indptr, side.weights
     how = problem.inner
     if problem.nonneg:
-        return kernels.masked_ls_nonneg(*entries, W, X, reg, W.shape[1] if how.steps else 0)
-    method = how.method if how.method != "auto" else cheapest(side, W.shape[1], how.steps)
-    if method == "exact":
-        return kernels.masked_ls_exact(*entries, W, X, reg)
-    Q = principal_axes(W)
+        how = Inner("nonneg", W.shape[1] if how.steps else 0, 0.0)
+    elif how.method == "auto":
+        how = how._replace(method=cheapest(rows.mean_length, W.shape[1], how.steps))
+    turn = how.method in ("pcg", "sketch")
     xp = array_namespace(W)
-    turned, start = xp.matmul(W, Q), xp.matmul(X, Q)
-    if method == "pcg":
-        new, *rest = kernels.masked_ls_pcg(*entries, turned, start, reg, how.steps, how.rtol)
-    else:
-        assert how.signs is not None
-        size = SKETCH_RATIO * W.shape[1]
-        new, *rest = kernels.masked_ls_sketch(
-            *entries, turned, start, reg, how.signs[number], size, how.steps, how.rtol
-        )
-    return (xp.matmul(new, xp.matrix_transpose(Q)), *rest)
+    if turn:
+        Q = principal_axes(W)
+        W, X = xp.matmul(W, Q), xp.matmul(X, Q)
+    signs = None if how.signs is None else how.signs[number]
+    work = partial(solved, how._replace(signs=None), signs, offsets, W)
+    new, *rest = rows.each(work, X, reg)
+    return (xp.matmul(new, xp.matrix_transpose(Q)) if turn else new, *rest)
+
+
+def solved(
+    how: Inner,
+    signs: Array | None,
+    offsets: Array | None,
+    W: Array,
+    side: Side,
+    X: Array,
+    reg: Array,
+) -> tuple[Array, Array, Array, Array]:
+    """Return new models of some rows, given the features and the offsets of the columns."""
+    data = side.data
+    if offsets is not None:
+        data = data - array_namespace(data).take(offsets, side.indices)
+    problem = data, side.indices, side.indptr, side.weights, W, X, reg
+    if how.method == "nonneg":
+        return kernels.masked_ls_nonneg(*problem, how.steps)
+    if how.method == "exact":
+        return kernels.masked_ls_exact(*problem)
+    if how.method == "pcg":
+        return kernels.masked_ls_pcg(*problem, how.steps, how.rtol)
+    assert signs is not None
+    size = SKETCH_RATIO * W.shape[1]
+    return kernels.masked_ls_sketch(*problem, signs, size, how.steps, how.rtol)
 
 
 def principal_axes(W: Array) -> Array:
@@ -138,13 +165,12 @@ def principal_axes(W: Array) -> Array:
     return xp.linalg.eigh(G)[1]
 
 
-def cheapest(side: Side, k: int, steps: int) -> str:
-    """Return which of "exact" and "pcg" costs less on rows of this length.
+def cheapest(per_row: float, k: int, steps: int) -> str:
+    """Return which of "exact" and "pcg" costs less on rows of this mean length.
 
     Exact solves take k^2 / 2 products an entry and k^3 / 3 a row, at the speed of a matrix product;
     conjugate gradients (steps + 1) 2 k an entry, at the speed of the second cache.
     """
-    per_row = side.data.shape[0] / max(1, side.indptr.shape[0] - 1)
     exact = per_row * k * k / 2 + _CHOLESKY * k**3 / 3
     return "exact" if exact < _PASSES * (steps + 1) * 2 * k * per_row else "pcg"
 
@@ -178,7 +204,7 @@ def objective(problem: Problem, model: Model, loss: float) -> float:
     )
 
 
-def penalty(problem: Problem, side: Side, X: Array, bias: Array | None) -> float:
+def penalty(problem: Problem, rows: Rows, X: Array, bias: Array | None) -> float:
     """Return the regularizer of one side."""
     xp = array_namespace(X)
     squares = xp.sum(X * X, axis=1)
@@ -186,7 +212,7 @@ def penalty(problem: Problem, side: Side, X: Array, bias: Array | None) -> float
         squares = squares + (bias / problem.bias_unit) ** 2
     if not problem.by_count:
         return problem.reg * inner(squares, xp.ones_like(squares))
-    return inner(row_regularization(problem, side), squares)
+    return inner(row_regularization(problem, rows), squares)
 
 
 def inner_all(X: Array) -> float:

@@ -7,10 +7,10 @@ import warnings
 from typing import Any, NamedTuple
 
 from .. import _random, _validate
-from .._namespace import Array, array_namespace, inner
+from .._namespace import Array, array_namespace
 from . import _inputs
+from ._chunks import cluster_entries, on_cluster
 from ._fit import Task
-from ._observations import Observations
 from ._result import MatrixCompletionResult
 from ._solve import Settings
 from ._sweep import INNERS, Inner, Model, Problem
@@ -53,31 +53,43 @@ def task_of(M: Any, rank: Any, max_rank: Any, options: Options) -> Task:
     if nonneg and bias_reg is not None:
         raise ValueError("`nonneg` and `bias` exclude one another: offsets may be negative.")
     settings = settings_of(options)
-    found = _inputs.entries(M, options.mask, options.weights)
-    chosen, limit = _inputs.chosen_rank(rank, max_rank, found.shape)
-    seen = _inputs.sorted_observations(found, options.duplicates)
-    like = seen.rows.data
-    settings = settings._replace(tol=tolerance(options.tol, like))
-    mu = 0.0 if bias_reg is None else mean(seen)
-    seen, scale = normalized(seen, mu)
-    unit = None if bias_reg is None else math.sqrt(reg / scale / bias_reg) if reg else 1.0
-    inner_solver = inner_of(options, like, found.shape, settings.rng)
-    init = start_of(options.init, like, found.shape, scale)
-    validation = None
-    if options.validation is not None:
-        rows, columns, values = _inputs.held_out(options.validation, like, found.shape)
-        validation = rows, columns, (values - mu) / scale
-    elif settings.early_stopping is not None:
-        raise ValueError("`early_stopping` needs `validation`.")
+    duplicates = _validate.choice("duplicates", options.duplicates, _inputs.DUPLICATES)
     if options.polish is not None:
         _validate.choice("polish", options.polish, POLISHES)
     if options.polish == "gauss-newton" and (reg > 0 or nonneg or bias_reg is not None):
         raise ValueError("`polish` = 'gauss-newton' is for reg = 0, without `nonneg` and `bias`.")
+    if options.validation is None and settings.early_stopping is not None:
+        raise ValueError("`early_stopping` needs `validation`.")
+    found = given(M, options)
+    like, shape = found.like, found.shape
+    chosen, limit = _inputs.chosen_rank(rank, max_rank, shape)
+    settings = settings._replace(tol=tolerance(options.tol, like))
+    inner_solver = inner_of(options, like, shape, settings.rng)
+    init = start_of(options.init, like, shape)
+    held = options.validation
+    if held is not None:
+        held = _inputs.held_out(held, like, shape)
+    seen = found.sorted(duplicates, limit if chosen is None else chosen)
+    mu = 0.0 if bias_reg is None else seen.mean()
+    scale = unit_of(seen.largest(mu))
+    seen = seen.normalized(mu, scale)
+    if isinstance(init, Model):
+        init = in_units(init, scale)
+    unit = None if bias_reg is None else math.sqrt(reg / scale / bias_reg) if reg else 1.0
     problem = Problem(seen, reg / scale, by_count, unit, nonneg, inner_solver)
     task = Task(problem, settings, chosen, limit, init, scale, mu, None, options.polish)
     if chosen is not None:
         warn_of_too_few(task, chosen)
-    return task.validated_on(validation)
+    if held is None:
+        return task
+    rows, columns, values = held
+    return task.validated_on((rows, columns, (values - mu) / scale))
+
+
+def given(M: Any, options: Options) -> Any:
+    """Return the entries that are given, checked but not sorted: in memory or on a cluster."""
+    find = cluster_entries if on_cluster(M) else _inputs.entries
+    return find(M, options.mask, options.weights)
 
 
 def settings_of(options: Options) -> Settings:
@@ -124,21 +136,9 @@ def bias_regularization(bias: Any, reg: float) -> float | None:
     return number
 
 
-def mean(seen: Observations) -> float:
-    """Return the weighted mean of the values."""
-    xp, data, weights = array_namespace(seen.rows.data), seen.rows.data, seen.rows.weights
-    ones = xp.ones_like(data)
-    weights = ones if weights is None else weights
-    return inner(data, weights) / inner(ones, weights)
-
-
-def normalized(seen: Observations, mu: float) -> tuple[Observations, float]:
-    """Return the values less `mu` in units of about their size, and that unit: a power of four."""
-    xp = array_namespace(seen.rows.data)
-    values = seen.rows.data - mu if mu else seen.rows.data
-    largest = float(xp.max(xp.abs(values)))
-    scale = 1.0 if largest == 0 else math.ldexp(1.0, 2 * (math.frexp(largest)[1] // 2))
-    return seen.with_values(values / scale), scale
+def unit_of(largest: float) -> float:
+    """Return a unit of about the size of the largest value: a power of four."""
+    return 1.0 if largest == 0 else math.ldexp(1.0, 2 * (math.frexp(largest)[1] // 2))
 
 
 def inner_of(options: Options, like: Array, shape: tuple[int, int], rng: Any) -> Inner:
@@ -154,8 +154,8 @@ def inner_of(options: Options, like: Array, shape: tuple[int, int], rng: Any) ->
     return Inner(method, steps, rtol, signs)
 
 
-def start_of(init: Any, like: Array, shape: tuple[int, int], scale: float) -> str | Model:
-    """Return the name of a start, or a model in normalized units."""
+def start_of(init: Any, like: Array, shape: tuple[int, int]) -> str | Model:
+    """Return the name of a start, or a model."""
     if isinstance(init, str):
         return _validate.choice("init", init, INITS)
     biases = None, None
@@ -167,10 +167,14 @@ def start_of(init: Any, like: Array, shape: tuple[int, int], scale: float) -> st
             "`init` must be 'spectral', 'random', a MatrixCompletionResult or a pair of arrays, "
             f"got {type(init).__name__}."
         )
-    X, Y = _inputs.factors(init, like, shape)
+    return Model(*_inputs.factors(init, like, shape), *biases)
+
+
+def in_units(model: Model, scale: float) -> Model:
+    """Return a model of values that are divided by a scale."""
     root = math.sqrt(scale)
-    row_bias, col_bias = (None if b is None else b / scale for b in biases)
-    return Model(X / root, Y / root, row_bias, col_bias)
+    row_bias, col_bias = (None if b is None else b / scale for b in model[2:])
+    return Model(model.X / root, model.Y / root, row_bias, col_bias)
 
 
 def warn_of_too_few(task: Task, rank: int) -> None:
