@@ -47,6 +47,8 @@ def test_costs_as_many_times_the_entries_as_there_are_parts():
     failed = by_parts(quarter)
     assert not failed.success
     assert error(failed, truth) > 1e-3
+    assert "sample_splitting=False" in failed.message
+    assert "raise maxiter" not in failed.message
 
 
 def coordinates(side):

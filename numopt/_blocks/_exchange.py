@@ -6,6 +6,7 @@ import operator
 import uuid
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from .._namespace import Array
 from ._cluster import ROOM, Cluster, Limits, _dask, _delayed, _one_thread, _same
@@ -27,12 +28,13 @@ class Exchange(Cluster):
         self.name, self.source, self.limits, self.n_blocks = name, source, limits, n_blocks
         self.n_retries, self._memory = 0, float("inf")
         self.largest = 0.0  # bytes of what one task works on
-        self._held: list[Held] = []
+        # They know the exchange, which is not to keep them alive.
+        self._held: WeakSet[Held] = WeakSet()
 
     def hold(self, make: Make) -> Held:
         """Return what tasks make, kept on the cluster from its first use on."""
         held = Held(self, make)
-        self._held.append(held)
+        self._held.add(held)
         return held
 
     def merged(self, nodes: Nodes, merge: Merge) -> Summary:

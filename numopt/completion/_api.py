@@ -17,7 +17,7 @@ from ._rank import grown, smallest, tried
 from ._report import reported, reported_path, zero_fit
 from ._result import MatrixCompletionResult, RankPathResult
 from ._solve import STAGNATED, TAIL
-from ._splitting import fit_by_parts, note, splittable
+from ._splitting import ADVICE, fit_by_parts, note, splittable
 from ._task import Options, task_of
 
 
@@ -200,12 +200,12 @@ def matrix_completion(
     >>> numopt.matrix_completion(seen, rng=0).rank
     2
     """
-    refuse(
-        M,
-        sample_splitting=sample_splitting is True,
-        polish=polish == "gauss-newton",
-        rank=rank == "auto" and validation is None,
-    )
+    needs = {
+        "`sample_splitting`": (sample_splitting is True, "entries in memory"),
+        "`polish`": (polish == "gauss-newton", "entries in memory"),
+        "`rank` = 'auto'": (rank == "auto" and validation is None, "`validation`"),
+    }
+    refuse(M, needs)
     task = task_of(
         M,
         rank,
@@ -245,7 +245,7 @@ def completed(task: Task, certify: bool, by_parts: bool) -> MatrixCompletionResu
     if task.problem.seen.norm() == 0:
         return reported(task, zero_fit(task, task.rank or 1), certify, " All values are zero.")
     if by_parts:
-        return reported(task, fit_by_parts(task, history), certify, note(task))
+        return reported(task, fit_by_parts(task, history), certify, note(task), ADVICE)
     if task.rank is None:
         growth = grown(task, history)
         found = fit(task, growth.model, None, history, growth.nit)
@@ -384,7 +384,7 @@ def rank_path(
         rng=rng,
         callback=callback,
     )
-    refuse(M, holdout=validation is None)
+    refuse(M, {"`rank_path`": (validation is None, "`validation`")})
     chosen = ascending(ranks)
     task = task_of(M, chosen[-1], None, options)
     share = _validate.fraction("holdout", holdout)

@@ -24,6 +24,7 @@ from ._inputs import (
     places,
 )
 from ._spread import Regrouped, joined
+from ._start import EXTRA
 
 # Entries that are read by one task, if chunks are smaller.
 GROUP = 1 << 21
@@ -48,7 +49,8 @@ class ClusterEntries(NamedTuple):
 
     def sorted(self, duplicates: str, rank: int) -> Regrouped:
         """Return the entries regrouped by rows, ready to be by columns as well."""
-        largest = max(self.shape) * (rank + 3) * self.like.dtype.itemsize
+        width = rank + EXTRA  # of the start, the widest there is
+        largest = max(self.shape) * width * self.like.dtype.itemsize
         self.exchange.check_size(max(largest, 8 * sum(self.shape)))
         found = Regrouped(self.exchange, self.nodes, self.like, self.weighted, duplicates)
         return found.sorted(self.shape)
@@ -61,11 +63,11 @@ def on_cluster(M: Any) -> bool:
     return dask_array(M) is not None
 
 
-def refuse(M: Any, **conflicts: bool) -> None:
-    """Raise where something was asked for that needs entries in memory, but they are not."""
-    for name, asked in conflicts.items():
+def refuse(M: Any, needs: dict[str, tuple[bool, str]]) -> None:
+    """Raise where something was asked for that entries on a cluster do not offer."""
+    for name, (asked, what) in needs.items():
         if asked and on_cluster(M):
-            raise ValueError(f"`{name}` needs entries in memory, got Dask arrays for `M`.")
+            raise ValueError(f"{name} needs {what}, got Dask arrays for `M`.")
 
 
 def cluster_entries(M: Any, mask: Any, weights: Any) -> ClusterEntries:

@@ -17,8 +17,13 @@ from ._solve import EARLY, STAGNATED, oversampling
 from ._sweep import Model, singular_values
 
 
-def reported(task: Task, found: Fit, certify: bool, note: str = "") -> MatrixCompletionResult:
-    """Return the result of a fit, in the units of the user."""
+def reported(
+    task: Task, found: Fit, certify: bool, note: str = "", advice: str = "raise maxiter or tol"
+) -> MatrixCompletionResult:
+    """Return the result of a fit, in the units of the user.
+
+    The message ends with a note, and gives advice where there were too few sweeps.
+    """
     root, scale = math.sqrt(task.scale), task.scale
     model, seen = found.model, task.problem.seen
     X, Y = model.X * root, model.Y * root
@@ -56,7 +61,7 @@ def reported(task: Task, found: Fit, certify: bool, note: str = "") -> MatrixCom
         nit=found.nit,
         history=[in_units(record, task) for record in found.history],
     )
-    result.message = message(task, result, found.error) + note
+    result.message = message(task, result, found.error, advice) + note
     problem = task.problem
     unit = None if problem.bias_unit is None else problem.bias_unit * root
     result._attach(seen.places(), (problem.reg * scale, problem.by_count, unit, problem.nonneg))
@@ -72,13 +77,13 @@ def in_units(record: Record, task: Task) -> Record:
     }
 
 
-def message(task: Task, result: Any, error: float) -> str:
+def message(task: Task, result: Any, error: float, advice: str) -> str:
     """Return what happened and, where it failed, what to try."""
     tol, where = task.settings.tol, f"after {result.nit} sweeps"
     at = f"with a stopping error of {error:.1e} (tol {tol:.1e})"
     texts = {
         CONVERGED: f"Converged {where}; relative residual {result.residual:.1e}.",
-        ITERATION_LIMIT: f"Stopped {where} {at}; raise maxiter or tol.",
+        ITERATION_LIMIT: f"Stopped {where} {at}; {advice}.",
         STAGNATED: f"Stagnated {where} {at}: the objective is flat but its gradient is not small; "
         "try inner='exact', another rank, or reg > 0.",
         EARLY: f"Stopped early {where}: the error on held-out entries no longer falls; the best "

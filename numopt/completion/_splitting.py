@@ -14,6 +14,8 @@ from ._solve import Alternation, State
 from ._sweep import evaluated, half_sweep, objective, stationarity
 from ._task import Options
 
+# What to do where the sweeps were too few: with more of them each would see fewer entries.
+ADVICE = "give more entries, raise tol, or have every sweep see all with sample_splitting=False"
 # Values of `momentum` that do not ask for it: none, and what it is where nothing was said.
 _NO_MOMENTUM = (0.0, Options._field_defaults["momentum"])
 

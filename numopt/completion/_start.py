@@ -10,7 +10,7 @@ from ._seen import Seen, times
 from ._sweep import Model, inner_all
 
 # Columns beyond those asked for, and power steps, of the subspace iteration.
-_EXTRA, _POWERS = 8, 3
+EXTRA, _POWERS = 8, 3
 # Rows of singular vectors may be this many times longer than all rows are on average.
 _CLIP = 2.0
 
@@ -29,7 +29,7 @@ def leading_pairs(seen: Seen, count: int, rng: Any, powers: int = _POWERS) -> Pa
     O(N count) time a step.
     """
     xp, (m, n) = array_namespace(seen.like), seen.shape
-    width = min(count + _EXTRA, m, n)
+    width = min(count + EXTRA, m, n)
     Q = place(rng.standard_normal((n, width)), seen.like)
     for _ in range(powers):
         Q = _orthonormal(times(seen.rows, Q))
