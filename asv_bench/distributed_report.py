@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +159,60 @@ def eigenvector(contender, rows):
         return made
 
 
+def completion(contender, rows):
+    """Return the seconds of a sweep over so many entries, ten columns, and of the entries' way in.
+
+    The deviation is that of the residual from the noise.
+    """
+    import numopt
+
+    shape, options = (rows // 200, rows // 1000), {"reg": 1.0, "tol": 1e-15, "rng": 0}
+    entries = random_entries(rows, shape)
+    if contender == "in memory":
+        entries = (*(x.compute(scheduler="synchronous") for x in entries[:3]), shape)
+        client = nullcontext()
+    else:
+        client = cluster({"two workers": 2, "one worker": 1}[contender], 4 * MEMORY)
+    with client as active:
+        numopt.matrix_completion((*(x[:60_000] for x in entries[:3]), shape), 10, maxiter=2)
+        found = numopt.matrix_completion(entries, 10, maxiter=6, **options)
+        peaks = [0.0] if active is None else active.run(peak_memory).values()
+        times = [record["seconds"] for record in found.history]
+        return {
+            "seconds": (times[-1] - times[1]) / (len(times) - 2),
+            "MB": max(peaks) / 1e6,
+            "deviation": abs(found.residual / NOISE - 1),
+        }
+
+
+NOISE = 0.1
+
+
+def random_entries(count, shape):
+    """Return entries of a matrix of rank ten and norm about one an entry, and noise."""
+    import dask
+    import dask.array as da
+
+    made = [dask.delayed(_entries)(k, count // BLOCKS, shape) for k in range(BLOCKS)]
+    columns = []
+    for j, dtype in enumerate(("int32", "int32", "float64")):
+        parts = [da.from_delayed(part[j], (count // BLOCKS,), dtype=dtype) for part in made]
+        columns.append(da.concatenate(parts))
+    return (*columns, shape)
+
+
+def _entries(index, count, shape):
+    """Return places without repetition, a share of the rows for each block, and values."""
+    m, n = shape
+    X, Y = (np.random.default_rng([1, size]).standard_normal((size, 10)) for size in shape)
+    rng = np.random.default_rng([2, index])
+    places = rng.choice(m // BLOCKS * n, count, replace=False)
+    rows, columns = places // n * BLOCKS + index, places % n
+    values = np.einsum("ij,ij->i", X[rows], Y[columns]) / 10**0.5
+    values += NOISE * rng.standard_normal(count)
+    return rows.astype("int32"), columns.astype("int32"), values
+
+
 def barrier(contender, rows):
     """Return the seconds of a pass over so many blocks that does next to nothing."""
     from functools import partial
@@ -238,6 +292,8 @@ CASES = {
     "tsqr": (tsqr, 800_000, "numopt", "dask tsqr", 8.0),
     "workers": (workers, 4_000_000, "two workers", "one worker", 1.7),
     "eigenvector": (eigenvector, 800_000, "numopt", "svd_compressed", 5.0),
+    "completion": (completion, 20_000_000, "two workers", "one worker", 1.5),
+    "completion-memory": (completion, 20_000_000, "two workers", "in memory", None),
     "barrier-10": (barrier, 0, "10 blocks", None, 0.15),
     "barrier-40": (barrier, 0, "40 blocks", None, 0.15),
     "barrier-160": (barrier, 0, "160 blocks", None, None),

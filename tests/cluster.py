@@ -76,7 +76,44 @@ def eigenvector(A, _):
     return numopt.top_eigenvector(A, rng=0)
 
 
+def entries_of(index, size, shape, pause=PAUSE):
+    """Return places and values of one block of entries of a matrix of rank three, after a while."""
+    time.sleep(pause)
+    m, n = shape
+    X, Y = (np.random.default_rng([12, size]).standard_normal((size, 3)) for size in shape)
+    # Blocks share no entry: each has the rows of its own remainder.
+    rng = np.random.default_rng([13, index])
+    places = np.unique(rng.integers(0, m // BLOCKS * n, size))
+    rows, columns = places // n * BLOCKS + index, places % n
+    order = rng.permutation(places.size)
+    values = np.einsum("ij,ij->i", X[rows], Y[columns]) + 0.1 * rng.standard_normal(rows.size)
+    return np.stack([rows, columns, values], axis=1)[order]
+
+
+def spread_entries(size, shape, pause=PAUSE):
+    """Return entries as Dask vectors that are made by tasks."""
+    import dask
+    import dask.array as da
+
+    parts = [
+        da.from_delayed(dask.delayed(entries_of)(k, size, shape, pause), (np.nan, 3), dtype=float)
+        for k in range(BLOCKS)
+    ]
+    whole = da.concatenate(parts).compute_chunk_sizes()
+    return whole[:, 0].astype(int), whole[:, 1].astype(int), whole[:, 2], shape
+
+
+def completion(*_):
+    import numopt
+    from numopt.completion import _spread
+
+    _spread.PART = 4000
+    entries = spread_entries(2000, (480, 300))
+    return numopt.matrix_completion(entries, 3, reg=1.0, maxiter=8, rng=0)
+
+
 SOLVERS = {
+    "completion": completion,
     "eigenvector": eigenvector,
     "sketch": sketch,
     "refined": refined,
@@ -111,6 +148,8 @@ def during(barrier, function, *arguments):
 def numbers(result):
     """Return the first numbers and a digest of all, which tell whether two results are the same."""
     values = result.x.compute() if hasattr(result.x, "compute") else result.x
+    if isinstance(values, tuple):
+        values = np.concatenate(values)
     return values.tobytes().hex()[:500], hashlib.sha256(values.tobytes()).hexdigest()
 
 
@@ -214,6 +253,25 @@ def ceiling(name, rows, columns, limit):
         return {"success": bool(result.success), "peaks": peaks}
 
 
+def ceiling_of_entries(size, limit):
+    """Return the peak of each worker while they complete a matrix, and the bytes of its entries."""
+    from distributed import Client, LocalCluster
+
+    import numopt
+
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=limit
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        entries = spread_entries(size, (16_000, 4_000), 0)
+        client.run(watch_memory)
+        result = numopt.matrix_completion(entries, 3, reg=1.0, maxiter=3, rng=0)
+        peaks = list(client.run(peak_memory).values())
+        return {"p": result.p, "nit": result.nit, "peaks": peaks, "bytes": entries[2].nbytes * 3}
+
+
 if __name__ == "__main__":
     warnings.filterwarnings("ignore", message="Port .* is already in use")
     command, *arguments = sys.argv[1:]
@@ -221,6 +279,7 @@ if __name__ == "__main__":
         "run": lambda name, barrier: run(name, int(barrier)),
         "closed": closed,
         "oversized": lambda limit: oversized(int(limit)),
+        "entries": lambda size, limit: ceiling_of_entries(int(size), int(limit)),
         "ceiling": lambda name, *sizes: ceiling(name, *map(int, sizes)),
     }[command](*arguments)
     print(json.dumps(made))  # noqa: T201 - what the test reads

@@ -111,9 +111,9 @@ class Regrouped:
         bounds, self._column_bounds = balanced(by_row, count), balanced(by_column, count)
         split = partial(_by_rows, bounds)
         join = partial(_joined, bounds, shape[1], self._duplicates)
-        self._held = self._exchange.hold(
-            lambda: self._exchange.regrouped(split, join, self._loads, len(bounds) - 1)
-        )
+        # Knows the exchange and the tasks, but not the object that knows it.
+        make = partial(self._exchange.regrouped, split, join, self._loads, len(bounds) - 1)
+        self._held = self._exchange.hold(make)
         rows = SpreadRows(self._exchange, self._held.nodes, bounds, size)
         lengths, *facts = rows.each(_facts)
         self._facts = Facts(*facts)
