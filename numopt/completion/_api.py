@@ -66,7 +66,8 @@ def matrix_completion(
         What was seen of a matrix (m, n): a sparse matrix of SciPy or CuPy, whose explicit zeros
         are observations; a dense array of any library, where nan or `mask` says what is missing;
         or vectors (N,) of places and values with the shape (m, n). Real; integers become the
-        default float.
+        default float. Entries that exceed memory: Dask vectors, or a Dask array of dense or sparse
+        blocks, which may come in `row_blocks`.
     rank : int or "auto", default "auto"
         Number of columns k of the factors. "auto" raises it from a few while that lowers the error
         on held-out entries: those of `validation`, or a tenth of the entries that takes part again
@@ -119,7 +120,7 @@ def matrix_completion(
     polish : {"auto", "gauss-newton", None}, default "auto"
         Whether to finish with Gauss-Newton steps on both factors at once, which converge
         near the information limit, where alternation does not. "auto" does so below 3 entries
-        for each degree of freedom, for a known rank and ``reg = 0``.
+        for each degree of freedom, for a known rank and ``reg = 0``, in memory.
     duplicates : {"raise", "mean"}, default "raise"
         What to do with entries given more than once.
     certify : bool, default False
@@ -150,8 +151,12 @@ def matrix_completion(
         If an input is not real, or inputs are of different libraries or devices.
     ValueError
         If nothing was seen, a shape, sign or option is wrong, options contradict one another, a
-        value given as sparse or by coordinates is not finite, an entry occurs twice, or parts of
-        the entries have fewer than ``rank * max(m, n)``.
+        value given as sparse or by coordinates is not finite, an entry occurs twice, parts of
+        the entries have fewer than ``rank * max(m, n)``, or Dask arrays have chunks of unknown
+        sizes or come with an option that needs entries in memory: `sample_splitting`, ``polish=
+        "gauss-newton"``, or ``rank="auto"`` without `validation`.
+    RuntimeError
+        If Dask arrays are on a cluster that fails, or is closed.
 
     Warns
     -----
@@ -179,6 +184,10 @@ def matrix_completion(
 
     Memory is O(N + (m + n) k); the matrix is never formed. Runs on NumPy, CuPy, PyTorch and any
     other Array API library, sparse input on the first two. Rows never seen are zero.
+
+    Entries of Dask arrays are read twice, then kept on the cluster by rows and by columns. Each
+    half sweep is one barrier, whose tasks run the same kernels; factors are host arrays, of up to
+    1 GB each, or `max_bytes` of `row_blocks`, and what a lost worker held is made again.
 
     References
     ----------
@@ -319,7 +328,7 @@ def rank_path(
     nonneg : bool, default False
         Whether factors are non-negative.
     validation : tuple (rows, columns, values), optional
-        Held-out entries to use instead.
+        Held-out entries to use instead; needed where the entries are Dask arrays.
     duplicates : {"raise", "mean"}, default "raise"
         What to do with entries given more than once.
     tol : float, optional

@@ -106,8 +106,8 @@ class Regrouped:
         size = int(array_namespace(by_row).sum(by_row))
         if size == 0:
             raise ValueError("`M` must have at least one observed entry, got none.")
-        self._exchange.largest = 3.0 * LARGEST_PART if size > LARGEST_PART else 24.0 * size
         count = parts_of(size, len(self._loads))
+        self._exchange.largest = 24.0 * size / count
         bounds, self._column_bounds = balanced(by_row, count), balanced(by_column, count)
         split = partial(_by_rows, bounds)
         join = partial(_joined, bounds, shape[1], self._duplicates)
