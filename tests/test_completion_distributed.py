@@ -3,6 +3,7 @@
 import itertools
 import pickle
 import time
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
 import numopt
+from numopt._blocks import Exchange
 from numopt.completion import _chunks, _spread
 
 dask = pytest.importorskip("dask", reason="Dask is not installed (group test)")
@@ -244,8 +246,6 @@ def test_callbacks_end_the_solve(problem):
 @pytest.fixture
 def counted(monkeypatch):
     """Return the sizes in bytes of what each barrier brings to this process."""
-    from numopt._blocks import Exchange
-
     sizes, compute = [], Exchange.compute
 
     def counting(self, nodes):
@@ -341,20 +341,34 @@ def test_inside_a_client_nothing_stays_on_the_cluster(client, problem):
     assert found.top_n(3, 2)[0].shape == (2,)
 
 
-def test_what_the_cluster_forgets_is_made_again(client, problem):
+@pytest.mark.usefixtures("client")
+def test_what_the_cluster_gives_up_on_is_made_again(problem, monkeypatch):
+    """An error of the cluster in a sweep: every part is made from its chunks once more."""
     options = {"reg": 0.1, "maxiter": 12, "rng": 0}
-    distributed = pytest.importorskip("distributed", reason="Dask's cluster is not installed")
     whole = numopt.matrix_completion(problem, RANK, **options)
+    compute, lost, regrouped = dask.compute, [], []
+    regroup = Exchange.regrouped
 
-    def forget(record):
+    def failing(*nodes, **kwargs):
+        if len(lost) == 1:
+            lost.append("raised")
+            raise CancelledError
+        return compute(*nodes, **kwargs)
+
+    def regrouping(*arguments):
+        regrouped.append(arguments)
+        return regroup(*arguments)
+
+    def lose(record):
         if record["nit"] == 3:
-            futures = [distributed.Future(key, client) for key in list(client.futures)]
-            assert futures
-            client.cancel(futures, force=True)
+            lost.append("asked")
 
-    entries = chunked(problem)
-    found = numopt.matrix_completion(entries, RANK, callback=forget, **options)
-    assert found.n_retries >= 1
+    monkeypatch.setattr(dask, "compute", failing)
+    monkeypatch.setattr(Exchange, "regrouped", regrouping)
+    found = numopt.matrix_completion(chunked(problem), RANK, callback=lose, **options)
+    assert lost == ["asked", "raised"]
+    assert found.n_retries == 1
+    assert len(regrouped) == 4  # by rows and by columns, twice
     assert_array_equal(found.X, whole.X)
 
 
