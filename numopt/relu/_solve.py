@@ -318,9 +318,9 @@ def _by_splitting(
     verdict = Verdict(wide, output)
     xp = array_namespace(problem.X)
     # Cones that perturbations narrow are not projected onto. Where neurons are too many to be
-    # projected, the estimate is all there is.
+    # projected, or are not to be, the estimate is all there is.
     plain = problem.eps is None or problem.robust == "lipschitz"
-    beyond = plain and not affordable(problem, problem.y.shape[0])
+    beyond = plain and not (settings.polish and affordable(problem, problem.y.shape[0]))
     projected_at = math.inf
 
     def measure(state: Any) -> Record:
@@ -360,7 +360,7 @@ def _by_splitting(
     V = xp.astype(engine.neurons(run.state), wide.X.dtype)
     if verdict.best_network is not None:
         V = verdict.best_network[1]
-    if verdict.gap > settings.tol and plain:
+    if verdict.gap > settings.tol and plain and not beyond:
         verdict.project(V)
     assert verdict.lower is not None
     return Outcome(
