@@ -9,11 +9,12 @@ from .. import _random, _validate
 from .._iterate import Callback, closing
 from .._namespace import Array, array_namespace
 from ._constraints import read_constraints
-from ._curvature import Given, check_hess
+from ._curvature import Given, check_hess, with_rows
 from ._linear import SOLVERS
 from ._merit import Penalties
 from ._problem import Objective, Problem
 from ._result import EqualityResult
+from ._row_sum import RowSum
 from ._run import Settings, solve
 
 _TOL = {"float64": 1e-8, "float32": 1e-4}
@@ -65,8 +66,9 @@ def minimize_equality(
 
     Parameters
     ----------
-    fun : callable
-        ``fun(x, *args)`` returns f(x), or the pair of f(x) and its gradient if ``jac=True``.
+    fun : callable or RowSum
+        ``fun(x, *args)`` returns f(x), or the pair of f(x) and its gradient if ``jac=True``. A
+        `RowSum` brings its derivatives with it, and may lie in files or on a cluster.
     x0 : array, shape (n,)
         Start, real and finite. Its library, device and dtype (float32 or float64; integers become
         the default float) are those of everything the callables are given and the result holds.
@@ -162,6 +164,7 @@ def minimize_equality(
     See Also
     --------
     EqualityResult : what comes back.
+    RowSum : objectives that are sums over the rows of a matrix.
     scipy.optimize.minimize : for inequalities and bounds.
 
     Notes
@@ -228,10 +231,16 @@ def minimize_equality(
     args = tuple(args) if isinstance(args, list | tuple) else (args,)
     settings = _settings(x0, begin, locals())
     given = _second_derivatives(hess, hessp, lagrangian_hess, args, finite_diff_rel_step)
-    objective = Objective(fun, jac, args, finite_diff_rel_step)
     blocks = read_constraints(constraints, x0, finite_diff_rel_step)
+    rows = fun if isinstance(fun, RowSum) else None
+    if rows is None:
+        objective = Objective(fun, jac, args, finite_diff_rel_step)
+    else:
+        _check_alone(rows, x0, jac=jac, hessp=hessp, lagrangian_hess=lagrangian_hess, args=args)
+        objective = Objective(rows.value_and_gradient, True, (), finite_diff_rel_step)
+        given, blocks = with_rows(rows, given, blocks)
     with closing(callback):
-        return solve(Problem(objective, blocks, x0), given, settings, x0)
+        return solve(Problem(objective, blocks, x0, rows), given, settings, x0)
 
 
 def _start(x0: Any) -> Array:
@@ -242,6 +251,14 @@ def _start(x0: Any) -> Array:
     dtype = _validate.common_float(x0=x0)
     x0 = _validate.finite("x0", _validate.as_array("x0", x0, ndim=1, dtype=dtype))
     return array_namespace(x0).asarray(x0, copy=True)
+
+
+def _check_alone(rows: RowSum, x0: Array, **others: Any) -> None:
+    """Raise if a sum over rows comes with what it has itself, or with a start it does not fit."""
+    for name, value in others.items():
+        if value is not None and value != ():
+            raise ValueError(f"`{name}` must not be given with a RowSum, which has its own.")
+    _validate.same_shape("x0", x0, rows.shape[1:], "A")
 
 
 def _second_derivatives(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from .._iterate import Callback, Run, iterate
 from .._namespace import Array, array_namespace
 from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK, Result
-from ._curvature import Curvature, Given, choose_curvature
+from ._curvature import Curvature, Given, choose_curvature, exact_rule
 from ._inertia import Shifts
 from ._krylov import Auto, Krylov
 from ._linear import SKETCHES, Counts, Direct, operators_given
@@ -135,7 +135,7 @@ def _production(
     name: str,
 ) -> tuple[Newton, State]:
     penalties = settings.penalties
-    if curvature.update is not None:
+    if curvature.approximate:
         # The slope of the gradient term takes a product with the true Hessian.
         penalties = penalties._replace(eta2=min(penalties.eta2, UPDATED_ETA2))
     newton = Newton(
@@ -285,7 +285,7 @@ def _report(
         optimality=optimality,
         tol=settings.tol,
         feas_tol=settings.feas_tol,
-        **problem.counts,
+        **problem.work,
         n_factorizations=counts.factorizations,
         n_inner=counts.inner,
         n_fallback=counts.fallbacks,
@@ -296,7 +296,7 @@ def _report(
         history=run.history,
         execution_time=time.perf_counter() - settings.begin,
     )
-    rule = getattr(state, "curvature", curvature)
+    rule = exact_rule(problem, getattr(state, "curvature", curvature))
     result._attach((problem, point, state.lam, rule))
     return result
 
@@ -321,7 +321,7 @@ def _not_finite(problem: Problem, settings: Settings, x0: Array) -> EqualityResu
         optimality=nan,
         tol=settings.tol,
         feas_tol=settings.feas_tol,
-        **problem.counts,
+        **problem.work,
         n_factorizations=0,
         n_inner=0,
         n_fallback=0,
