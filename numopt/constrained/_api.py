@@ -237,6 +237,8 @@ def minimize_equality(
         objective = Objective(fun, jac, args, finite_diff_rel_step)
     else:
         _check_alone(rows, x0, jac=jac, hessp=hessp, lagrangian_hess=lagrangian_hess, args=args)
+        if callable(hess):
+            raise ValueError("`hess` must not be given as a function with a RowSum.")
         objective = Objective(rows.value_and_gradient, True, (), finite_diff_rel_step)
         given, blocks = with_rows(rows, given, blocks)
     with closing(callback):

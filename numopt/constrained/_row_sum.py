@@ -210,8 +210,7 @@ class RowSum:
             ahead = self._ahead and self._expected
             known = self._pass(x, Want(True, ahead))
             self._expected = not ahead  # until it is asked for
-        xp = array_namespace(x)
-        return known.value, xp.asarray(known.gradient, copy=True)
+        return known.value, _copied(known.gradient)
 
     def hessian(self, x: Array) -> Any:
         """Return the Hessian (d, d) at x, or the sketch that stands for it."""
@@ -220,7 +219,7 @@ class RowSum:
         if known is None or known.hessian is None:
             known = self._pass(x, Want(known is None, True), known)
         self._expected = True
-        return known.hessian
+        return known.hessian.copy() if is_sparse(known.hessian) else _copied(known.hessian)
 
     def _exact(self) -> RowSum:
         """Return the same objective with exact Hessians."""
@@ -266,7 +265,7 @@ class RowSum:
         xp = array_namespace(x)
         value = self._scale * total + 0.5 * self._ridge * inner(x, x)
         gradient = xp.astype(self._scale * gradient, x.dtype) + self._ridge * x
-        return _Known(xp.asarray(x, copy=True), value, gradient, None)
+        return _Known(_copied(x), value, gradient, None)
 
     def _formed(self, found: Any, want: Want, x: Array) -> Any:
         """Return the Hessian from its sum over rows, or from a sketch."""
@@ -310,6 +309,11 @@ class _SparseRows:
         if self._matrix.dtype != self.dtype:
             self._matrix = self._matrix.astype(self.dtype)
         return work(self._matrix, slice(0, self.shape[0]), b, weights)
+
+
+def _copied(x: Array) -> Array:
+    """Return a copy: what is kept for a point stays as it is."""
+    return array_namespace(x).asarray(x, copy=True)
 
 
 def _like(v: Any) -> Any:
