@@ -76,7 +76,19 @@ def eigenvector(A, _):
     return numopt.top_eigenvector(A, rng=0)
 
 
+def constrained(A, b):
+    import dask.array as da
+    from scipy.optimize import LinearConstraint
+
+    import numopt
+
+    f = numopt.RowSum(A, da.where(b > 0, 1.0, -1.0), loss="logistic")
+    equation = LinearConstraint(np.ones((1, COLUMNS)), 1.0, 1.0)
+    return numopt.minimize_equality(f, np.zeros(COLUMNS), constraints=equation)
+
+
 SOLVERS = {
+    "constrained": constrained,
     "eigenvector": eigenvector,
     "sketch": sketch,
     "refined": refined,
