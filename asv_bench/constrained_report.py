@@ -68,13 +68,13 @@ def run(problem, solve, repeats, limit, **options):
 
 def named(options, exact=True):
     from benchmarks.constrained_named import NAMED, Named
-    from benchmarks.constrained_peers import PEERS, installed
+    from benchmarks.constrained_peers import PEERS, takes
 
     for name in options.problems or NAMED:
         for peer in options.peers or PEERS:
-            if not installed(peer):
-                continue
             problem = Named(name)
+            if not takes(peer, problem):
+                continue
             row = run(problem, PEERS[peer], options.repeats, options.limit, exact=exact)
             yield {"problem": name, "solver": peer, "n": problem.n, "m": problem.m, **row}
 
@@ -85,7 +85,7 @@ def gradients(options):
 
 def large(options):
     from benchmarks import constrained_large as cases
-    from benchmarks.constrained_peers import PEERS, installed
+    from benchmarks.constrained_peers import PEERS, takes
 
     makers = {
         "control-32": lambda: cases.EllipticControl(32),
@@ -103,7 +103,7 @@ def large(options):
                 print(f"{name}: {reason}")
                 continue
             sparse = not name.startswith("logistic")
-            if not installed(peer) or (peer == "slsqp" and sparse):
+            if not takes(peer, problem) or (peer == "slsqp" and sparse):
                 continue  # dense matrices of these sizes do not fit
             more = {"structure": problem.structure()} if peer == "ipopt" else {}
             if peer == "trust-constr" and not hasattr(problem, "hess_f"):

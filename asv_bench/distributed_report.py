@@ -59,6 +59,8 @@ def warm_up():
     numopt.lstsq([A, A], np.concatenate([A[:, 0], A[:, 0]]), method="sketch", rng=0)
     numopt.lstsq([A, A], np.concatenate([A[:, 0], A[:, 0]]), method="cholqr", rng=0)
     numopt.top_eigenvector(A, rng=0)
+    objective = numopt.RowSum(A, np.sign(A[:, 0]), loss="logistic")
+    objective.value_and_gradient(np.zeros(8)), objective.hessian(np.zeros(8))
 
 
 @contextmanager
@@ -159,6 +161,37 @@ def eigenvector(contender, rows):
         return made
 
 
+def constrained(contender, rows):
+    """Solve a logistic regression of 50 columns with five linear equations."""
+    import dask.array as da
+    from scipy.optimize import LinearConstraint
+
+    import numopt
+
+    rng = np.random.default_rng(2)
+    truth, C = rng.standard_normal(50) / 7, rng.standard_normal((5, 50))
+    equations = LinearConstraint(C, C @ truth, C @ truth)
+
+    def solved(A, b):
+        f = numopt.RowSum(A, b, loss="logistic", mean=True)
+        return numopt.minimize_equality(f, np.zeros(50), constraints=equations)
+
+    A = normal(rows, 50)
+    b = da.where(A @ truth + normal(rows, 1)[:, 0] > 0, 1.0, -1.0)
+    if contender == "in memory":
+        A, b = da.compute(A, b)
+        solved(A[:60_000], b[:60_000])  # compiles
+        started = time.perf_counter()
+        found, made = solved(A, b), {"MB": A.nbytes / 1e6}
+        made["seconds"] = time.perf_counter() - started
+    else:
+        with cluster({"two workers": 2, "one worker": 1}[contender]) as client:
+            found, made = timed(client, lambda: solved(A, b))
+    print(contender, found.message, found.n_passes, "passes", file=sys.stderr)
+    made["deviation"] = max(found.optimality, found.constr_violation)
+    return made
+
+
 def barrier(contender, rows):
     """Return the seconds of a pass over so many blocks that does next to nothing."""
     from functools import partial
@@ -238,6 +271,8 @@ CASES = {
     "tsqr": (tsqr, 800_000, "numopt", "dask tsqr", 8.0),
     "workers": (workers, 4_000_000, "two workers", "one worker", 1.7),
     "eigenvector": (eigenvector, 800_000, "numopt", "svd_compressed", 5.0),
+    "constrained": (constrained, 2_000_000, "two workers", "one worker", 1.7),
+    "constrained-memory": (constrained, 2_000_000, "two workers", "in memory", None),
     "barrier-10": (barrier, 0, "10 blocks", None, 0.15),
     "barrier-40": (barrier, 0, "40 blocks", None, 0.15),
     "barrier-160": (barrier, 0, "160 blocks", None, None),

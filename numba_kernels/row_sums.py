@@ -35,7 +35,7 @@ def loss_gradient(A, b, weights, x, loss, threshold):
 
 @jit(parallel=True, reorder=True)
 def _sums(A, b, weights, x, loss, threshold, height, threads):
-    """Sums (threads,) and gradients (threads, d), in double precision."""
+    """Return sums (threads,) and gradients (threads, d), in double precision."""
     n, d = A.shape
     values = np.zeros(threads)
     gradients = np.zeros((threads, d))
@@ -77,7 +77,7 @@ def _add_rows(rows, slopes, gradient):
 
 @jit(reorder=True)
 def _losses(margins, b, weights, loss, threshold, slopes):
-    """Sum of the losses; their slopes go into the last argument."""
+    """Return the sum of the losses; their slopes go into the last argument."""
     total = 0.0
     if loss == LOGISTIC:
         for i in range(margins.size):
@@ -139,7 +139,7 @@ def csr_weighted_gram(data, indices, indptr, weights, d):
 
 @jit(parallel=True)
 def _csr_grams(data, indices, indptr, weights, d, threads):
-    """Upper triangles (threads, d, d) of sums over rows, in double precision."""
+    """Return upper triangles (threads, d, d) of sums over rows, in double precision."""
     n = weights.size
     totals = np.zeros((threads, d, d))
     for part in prange(threads):

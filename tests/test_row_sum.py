@@ -74,7 +74,7 @@ def test_value_gradient_and_hessian_are_those_of_the_definition(loss, sparse):
 LOGISTIC = (
     lambda m, b: np.logaddexp(0, -b * m),
     lambda m, b: -b / (1 + np.exp(b * m)),
-    lambda m, b: 1 / (2 + np.exp(m) + np.exp(-m)),
+    lambda m, _: 1 / (2 + np.exp(m) + np.exp(-m)),
 )
 
 
@@ -237,10 +237,10 @@ def test_integers_and_columns_in_plenty():
 
 
 CONSTRAINTS = {
-    "none": lambda C: (),
+    "none": lambda _: (),
     "linear": lambda C: LinearConstraint(C, 0.2, 0.2),
-    "sphere": lambda C: NonlinearConstraint(
-        lambda x: x @ x, 1.0, 1.0, jac=lambda x: 2 * x, hess=lambda x, v: 2 * v[0] * np.eye(D)
+    "sphere": lambda _: NonlinearConstraint(
+        lambda x: x @ x, 1.0, 1.0, jac=lambda x: 2 * x, hess=lambda _, v: 2 * v[0] * np.eye(D)
     ),
     "no-hessian": lambda C: [
         LinearConstraint(C[:1], 0.2, 0.2),
@@ -253,7 +253,7 @@ CONSTRAINTS = {
 @pytest.mark.parametrize("kind", CONSTRAINTS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_solves_as_functions_do(kind, loss):
-    A, b, _, x = problem(loss)
+    A, b, _, _ = problem(loss)
     f = numopt.RowSum(A, b, loss=loss, mean=True, ridge=0.1)
     constraints = CONSTRAINTS[kind](np.random.default_rng(5).normal(size=(2, D)))
     x0 = np.full(D, 0.4)
@@ -324,7 +324,7 @@ def test_other_optimizers_may_use_it():
     assert_allclose(found.x, numopt.minimize_equality(f, np.zeros(D)).x, atol=1e-7)
 
 
-def test_it_travels_to_other_processes(tmp_path):
+def test_it_travels_to_other_processes():
     A, b, _, x = problem("logistic")
     f = numopt.RowSum(A, b, loss="logistic")
     f(x)
@@ -355,11 +355,11 @@ BAD = {
         r"`loss` must be a name or three functions \(value, slope, curvature\), got tuple",
     ),
     "shape-of-loss": (
-        lambda A, b: numopt.RowSum(A, b, loss=(lambda m, b: m.sum(),) * 3)(np.zeros(D)),
+        lambda A, b: numopt.RowSum(A, b, loss=(lambda m, _: m.sum(),) * 3)(np.zeros(D)),
         ValueError,
         r"`loss`: the value must have the shape of the margins, \(240,\), got \(\)",
     ),
-    "no-b": (lambda A, b: numopt.RowSum(A), ValueError, "`b` must be given for loss='squared'"),
+    "no-b": (lambda A, _: numopt.RowSum(A), ValueError, "`b` must be given for loss='squared'"),
     "rows": (
         lambda A, b: numopt.RowSum(A, b[1:]),
         ValueError,
@@ -375,14 +375,14 @@ BAD = {
         ValueError,
         "`weights` must be non-negative",
     ),
-    "columns-of-b": (lambda A, b: numopt.RowSum(A, A), ValueError, "`b` must be a vector"),
+    "columns-of-b": (lambda A, _: numopt.RowSum(A, A), ValueError, "`b` must be a vector"),
     "labels": (
         lambda A, b: numopt.RowSum(A, b > 0.5, loss="logistic"),
         TypeError,
         "`b` must hold real numbers, got dtype bool",
     ),
     "zero-one": (
-        lambda A, b: numopt.RowSum(A, np.arange(N) % 2, loss="logistic"),
+        lambda A, _: numopt.RowSum(A, np.arange(N) % 2, loss="logistic"),
         ValueError,
         "`b` must be -1 or 1 for loss='logistic', got 0",
     ),
@@ -409,7 +409,7 @@ BAD = {
     ),
     "empty": (lambda A, b: numopt.RowSum(A[:0], b[:0]), ValueError, "`A` must not be empty"),
     "empty-sparse": (
-        lambda A, b: numopt.RowSum(csr_array((0, 3)), b[:0]),
+        lambda _, b: numopt.RowSum(csr_array((0, 3)), b[:0]),
         ValueError,
         "`A` must not be empty",
     ),

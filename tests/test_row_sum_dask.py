@@ -2,19 +2,20 @@
 
 import numpy as np
 import pytest
+import test_distributed
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import LinearConstraint, NonlinearConstraint
-from test_distributed import CHUNKS, EVERY_CHUNKING, EVERY_SCHEDULER, chunked, counted, pieces
+from test_distributed import CHUNKS, EVERY_CHUNKING, EVERY_SCHEDULER, chunked, pieces
 from test_row_sum import LOGISTIC, LOSSES, certified, targets
 
 import numopt
 
+counted = test_distributed.counted  # a fixture
 dask = pytest.importorskip("dask", reason="Dask is not installed (group test)")
 da = pytest.importorskip("dask.array", reason="Dask is not installed (group test)")
 
 N, D = 5000, 6
 EQUATIONS = LinearConstraint(np.random.default_rng(1).normal(size=(2, D)), 0.3, 0.3)
-assert callable(counted)  # the fixture
 
 
 def data(loss="logistic"):
@@ -70,9 +71,7 @@ def test_logistic_regression_with_equations_is_that_of_the_matrix(sizes):
         assert result.n_blocks == np.count_nonzero(sizes)
         # The first trial is accepted in every iteration: one barrier each, and one at the start.
         assert result.n_passes == result.nit + 1 == result.nfev
-        certified(
-            numopt.RowSum(A, b, loss="logistic", mean=True), result.x, EQUATIONS.A, 0.3, 1e-8
-        )
+        certified(numopt.RowSum(A, b, loss="logistic", mean=True), result.x, EQUATIONS.A, 0.3, 1e-8)
 
 
 def test_an_iteration_takes_two_barriers_at_most_beside_those_of_rejected_points(counted):
@@ -125,17 +124,17 @@ def used(A, b, loss="logistic", **options):
 
 BAD = {
     "nan": (
-        lambda A, b, w: used(replaced(A, (2345, 3), np.nan), b),
+        lambda A, b, _: used(replaced(A, (2345, 3), np.nan), b),
         ValueError,
         r"`A\[2000:3000\]` must be finite, got nan at \[345, 3\]",
     ),
     "nan-b": (
-        lambda A, b, w: used(chunked(A, CHUNKS["even"]), replaced(b, 4001, np.nan)),
+        lambda A, b, _: used(chunked(A, CHUNKS["even"]), replaced(b, 4001, np.nan)),
         ValueError,
         r"`b\[4000:5000\]` must be finite, got nan at \[1\]",
     ),
     "labels": (
-        lambda A, b, w: used(chunked(A, CHUNKS["even"]), replaced(b, 4001, 0.0)),
+        lambda A, b, _: used(chunked(A, CHUNKS["even"]), replaced(b, 4001, 0.0)),
         ValueError,
         r"`b\[4000:5000\]` must be -1 or 1 for loss='logistic', got 0",
     ),
@@ -145,17 +144,17 @@ BAD = {
         r"`weights\[1000:2000\]` must be non-negative, got -1.0 at \[500\]",
     ),
     "rows": (
-        lambda A, b, w: used(chunked(A, CHUNKS["even"]), da.ones(4000, chunks=1000)),
+        lambda A, _b, _w: used(chunked(A, CHUNKS["even"]), da.ones(4000, chunks=1000)),
         ValueError,
         r"`b` must have shape \(5000,\)",
     ),
     "columns": (
-        lambda A, b, w: used(chunked(A, CHUNKS["even"]), chunked(A, CHUNKS["even"])),
+        lambda A, _b, _w: used(chunked(A, CHUNKS["even"]), chunked(A, CHUNKS["even"])),
         ValueError,
         "`b` must be a vector, got chunks",
     ),
     "host-rows": (
-        lambda A, b, w: used(A, chunked(b, CHUNKS["even"])),
+        lambda A, b, _: used(A, chunked(b, CHUNKS["even"])),
         TypeError,
         "`b` of RowSum.__init__ must be in memory, got a Dask array",
     ),

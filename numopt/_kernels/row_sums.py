@@ -1,4 +1,4 @@
-"""Sums over the rows of a matrix of a loss of each: value, gradient and Hessian.
+r"""Sums over the rows of a matrix of a loss of each: value, gradient and Hessian.
 
 Throughout, `A` is (n, d), `x` (d,), `b` (n,), and `weights` (n,) non-negative, or None for ones.
 The sum is ``f(x) = sum_i weights[i] phi(a_i' x, b[i])`` with one of these losses phi(m, y):
@@ -9,7 +9,7 @@ code name     phi
 0    squared  (m - y)^2 / 2
 1    logistic log(1 + exp(-y m)), y = +-1
 2    poisson  exp(m) - y m
-3    huber    r^2 / 2 for \\|r\\| <= t, else t (\\|r\\| - t/2), r = m - y
+3    huber    r^2 / 2 for \|r\| <= t, else t (\|r\| - t/2), r = m - y
 ==== ======== ==========================================
 
 where t is `threshold`, which the others do not look at.
@@ -63,9 +63,7 @@ def loss_hessian(
 
 
 @kernel(min_size=1 << 10)
-def csr_weighted_gram(
-    data: Array, indices: Array, indptr: Array, weights: Array, d: int
-) -> Array:
+def csr_weighted_gram(data: Array, indices: Array, indptr: Array, weights: Array, d: int) -> Array:
     """Compute ``A' diag(weights) A`` (d, d) of a sparse A (n, d) with sorted indices.
 
     Weights of any sign. The sum of the squared entries of each row, in multiplications.

@@ -75,9 +75,7 @@ class Custom(NamedTuple):
         total = xp.zeros((d, d), dtype=A.dtype, device=device_of(A))
         for rows in row_ranges(*A.shape):
             block = A[rows, :]
-            curvatures = weighted(
-                self.curvatures(block @ x, part(b, rows)), part(weights, rows)
-            )
+            curvatures = weighted(self.curvatures(block @ x, part(b, rows)), part(weights, rows))
             total = total + block.T @ (curvatures[:, None] * block)
         return total
 
@@ -107,7 +105,8 @@ def read_loss(loss: Any, threshold: Any) -> Loss:
     """Return the loss that a name or three functions stand for."""
     threshold = _validate.positive("threshold", threshold)
     if isinstance(loss, str):
-        return Named(kernels.LOSSES.index(_validate.choice("loss", loss, kernels.LOSSES)), threshold)
+        name = _validate.choice("loss", loss, kernels.LOSSES)
+        return Named(kernels.LOSSES.index(name), threshold)
     if not isinstance(loss, tuple | list) or len(loss) != 3 or not all(map(callable, loss)):
         raise TypeError(
             "`loss` must be a name or three functions (value, slope, curvature), got "
@@ -137,10 +136,10 @@ def block_sums(
 ) -> tuple[Array, ...]:
     """Return what some of n rows add to each sum that is wanted."""
     xp = array_namespace(block)
-    b, weights = (None if v is None else xp.astype(v, block.dtype, copy=False) for v in (b, weights))
+    b, weights = (in_dtype(v, block.dtype) for v in (b, weights))
     place = "" if block.shape[0] == n else f"[{rows.start}:{rows.stop}]"
     if want.check:
-        check_beside(loss, b, weights, place)
+        check_beside(loss, b, weights, place=place)
     found: tuple[Array, ...] = ()
     with quiet():
         if want.gradient:
@@ -155,7 +154,7 @@ def block_sums(
     return found
 
 
-def check_beside(loss: Loss, b: Array | None, weights: Array | None, place: str = "") -> None:
+def check_beside(loss: Loss, b: Array | None, weights: Array | None, *, place: str) -> None:
     """Raise unless targets and weights, of the rows at a place, are what they must be."""
     if isinstance(loss, Named) and b is not None:
         loss.check(f"b{place}", b)
@@ -177,7 +176,7 @@ def sparse_sums(
 ) -> tuple[Array, ...]:
     """Return the sums over all rows of a sparse matrix (n, d)."""
     xp = array_namespace(x)
-    b, weights = (None if v is None else xp.astype(v, x.dtype, copy=False) for v in (b, weights))
+    b, weights = (in_dtype(v, x.dtype) for v in (b, weights))
     margins = A @ x
     found: tuple[Array, ...] = ()
     with quiet():
@@ -202,6 +201,11 @@ def sparse_gram(A: Any, weights: Array) -> Any:
 
 # Columns up to which the Hessian of a sparse matrix is dense: what LAPACK factors in a second.
 MOST_DENSE = 3000
+
+
+def in_dtype(values: Array | None, dtype: Any) -> Array | None:
+    """Return numbers in a dtype, None for None."""
+    return None if values is None else array_namespace(values).astype(values, dtype, copy=False)
 
 
 def weighted(values: Array, weights: Array | None) -> Array:

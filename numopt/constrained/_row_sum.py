@@ -155,8 +155,8 @@ class RowSum:
         self._b = self._beside("b", b)
         self._weights = self._beside("weights", weights)
         self._own = _validate.common_float(A=self._rows.like, b=_like(b), weights=_like(weights))
-        in_memory = [None if is_dask(v) else v for v in (self._b, self._weights)]
-        check_beside(self._loss, *in_memory)
+        here = (None if is_dask(v) else v for v in (self._b, self._weights))
+        check_beside(self._loss, *here, place="")
         self._check = is_dask(self._b) or is_dask(self._weights)
         self._ridge = _validate.real("ridge", ridge)
         if not 0 <= self._ridge < float("inf"):
@@ -308,7 +308,8 @@ class _SparseRows:
         """Return the sums over all rows."""
         if self._matrix.dtype != self.dtype:
             self._matrix = self._matrix.astype(self.dtype)
-        return work(self._matrix, slice(0, self.shape[0]), b, weights)
+        sums: tuple[Array, ...] = work(self._matrix, slice(0, self.shape[0]), b, weights)
+        return sums
 
 
 def _copied(x: Array) -> Array:
