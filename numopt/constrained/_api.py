@@ -5,21 +5,16 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from .. import _random, _validate
+from .. import _validate
 from .._iterate import Callback, closing
 from .._namespace import Array, array_namespace
 from ._constraints import read_constraints
 from ._curvature import Given, check_hess, with_rows
-from ._linear import SOLVERS
-from ._merit import Penalties
 from ._problem import Objective, Problem
 from ._result import EqualityResult
 from ._row_sum import RowSum
-from ._run import Settings, solve
-
-_TOL = {"float64": 1e-8, "float32": 1e-4}
-_THEORY_TOL = 1e-4
-_BETA = {"adaptive": 1e-4, "theory": 0.1}
+from ._run import solve
+from ._settings import read_settings
 
 
 def minimize_equality(
@@ -229,7 +224,7 @@ def minimize_equality(
     begin = time.perf_counter()
     x0 = _start(x0)
     args = tuple(args) if isinstance(args, list | tuple) else (args,)
-    settings = _settings(x0, begin, locals())
+    settings = read_settings(x0, begin, locals())
     given = _second_derivatives(hess, hessp, lagrangian_hess, args, finite_diff_rel_step)
     blocks = read_constraints(constraints, x0, finite_diff_rel_step)
     rows = fun if isinstance(fun, RowSum) else None
@@ -274,64 +269,3 @@ def _second_derivatives(
     _validate.optional_callable("hessp", hessp)
     _validate.optional_callable("lagrangian_hess", lagrangian_hess)
     return Given(check_hess(hess), hessp, lagrangian_hess, args, rel_step)
-
-
-def _settings(x0: Array, begin: float, options: dict[str, Any]) -> Settings:
-    """Return the options of a solve, validated."""
-    accuracy = _validate.choice("accuracy", options["accuracy"], tuple(_BETA))
-    theory = accuracy == "theory"
-    tol = options["tol"]
-    if tol is None:
-        tol = _THEORY_TOL if theory else _TOL["float32" if "32" in str(x0.dtype) else "float64"]
-    tol = _validate.positive("tol", tol)
-    feas_tol = options["feas_tol"]
-    beta = _BETA[accuracy] if options["beta"] is None else options["beta"]
-    beta = _validate.between("beta", beta, 0.0, 0.5)
-    if beta == 0.5:
-        raise ValueError("`beta` must be less than 0.5, got 0.5.")
-    warm = options["warm"]
-    if warm is not None and not isinstance(warm, EqualityResult):
-        raise TypeError(f"`warm` must be an EqualityResult, got {type(warm).__name__}.")
-    return Settings(
-        linear_solver=_validate.choice("linear_solver", options["linear_solver"], SOLVERS),
-        fallback=_fallback(options["linear_solver_fallback"]),
-        sketch_size=_optional_count("sketch_size", options["sketch_size"]),
-        theory=theory,
-        superlinear=_validate.flag("superlinear", options["superlinear"]),
-        lam0=options["lam0"],
-        warm=warm,
-        tol=tol,
-        feas_tol=tol if feas_tol is None else _validate.positive("feas_tol", feas_tol),
-        maxiter=_validate.count("maxiter", options["maxiter"]),
-        max_inner=_optional_count("max_inner", options["max_inner"]),
-        time_limit=_optional_positive("time_limit", options["time_limit"]),
-        scale=_validate.flag("scale", options["scale"]),
-        penalties=_penalties(options["penalty"]),
-        beta=beta,
-        nu=_validate.greater_than("nu", options["nu"], 1.0),
-        overdetermined=_validate.flag("allow_overdetermined", options["allow_overdetermined"]),
-        rng=_random.generator(options["rng"]),
-        callback=_validate.optional_callable("callback", options["callback"]),
-        begin=begin,
-    )
-
-
-def _fallback(value: Any) -> bool:
-    """Tell whether a factorization may finish what an iterative solver did not."""
-    if value is not None:
-        _validate.choice("linear_solver_fallback", value, ("direct",))
-    return value is not None
-
-
-def _optional_count(name: str, value: Any) -> int | None:
-    return None if value is None else _validate.at_least_one(name, value)
-
-
-def _optional_positive(name: str, value: Any) -> float | None:
-    return None if value is None else _validate.positive(name, value)
-
-
-def _penalties(value: Any) -> Penalties:
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise ValueError(f"`penalty` must be a pair (eta1, eta2), got {value!r}.")
-    return Penalties(*(_validate.positive("penalty", number) for number in value))
