@@ -209,7 +209,8 @@ class RowSum:
         if known is None:
             ahead = self._ahead and self._expected
             known = self._pass(x, Want(True, ahead))
-            self._expected = not ahead  # until it is asked for
+            if ahead:
+                self._expected = False  # until it is asked for
         return known.value, _copied(known.gradient)
 
     def hessian(self, x: Array) -> Any:
