@@ -1,6 +1,7 @@
 """The peers, on a problem given as plain functions: what each returns is measured by the caller."""
 
 import importlib.util
+from functools import partial
 
 import numpy as np
 from scipy.optimize import BFGS, NonlinearConstraint, minimize
@@ -34,11 +35,17 @@ def numopt(problem, exact=True, **options):
     ).x
 
 
-def numopt_rows(problem, exact=True, **options):
-    """Solve a regression by handing over its rows, in place of functions."""
+def numopt_rows(problem, exact=True, sketch=None, **options):
+    """Solve a regression by handing over its rows, in place of functions.
+
+    With a sketch of so many rows for each column in place of its Hessian.
+    """
     import numopt
 
-    objective = numopt.RowSum(problem.A, problem.y, loss="logistic", mean=True)
+    size = None if sketch is None else sketch * problem.n
+    objective = numopt.RowSum(
+        problem.A, problem.y, loss="logistic", mean=True, sketch_size=size, rng=0
+    )
     constraint = NonlinearConstraint(
         problem.con, 0.0, 0.0, jac=problem.jac, hess=problem.hess_c if exact else "2-point"
     )
@@ -149,9 +156,10 @@ def ipopt(problem, exact=True, structure=None, **options):
 PEERS = {
     "numopt": numopt,
     "numopt-rows": numopt_rows,
+    "numopt-sketch": partial(numopt_rows, sketch=8),
     "ipopt": ipopt,
     "trust-constr": trust_constr,
     "slsqp": slsqp,
 }
 # Who takes the rows of a regression: no others are problems for it.
-BY_ROWS = {"numopt-rows"}
+BY_ROWS = {"numopt-rows", "numopt-sketch"}
