@@ -100,6 +100,7 @@ def row_sum_cases():
         ("empty-rows", (60, 9, 0.02)),
         ("nothing", (10, 3, 0.0)),
         ("one-column", (20, 1, 0.5)),
+        ("several-blocks", (700, 4, 0.3)),
     ):
         yield "csr_weighted_gram", label, sparse_rows(*given)
 

@@ -23,9 +23,11 @@ from .least_squares import row_ranges
 
 LOSSES = ("squared", "logistic", "poisson", "huber")
 SQUARED, LOGISTIC, POISSON, HUBER = range(4)
+# Rows of a sparse matrix that are made dense at a time.
+SPARSE_ROWS = 256
 
 
-@kernel(min_size=1 << 11)
+@kernel(min_size=1 << 13)
 def loss_gradient(
     A: Array, b: Array, weights: Array | None, x: Array, loss: int, threshold: float
 ) -> tuple[Array, Array]:
@@ -68,13 +70,18 @@ def csr_weighted_gram(data: Array, indices: Array, indptr: Array, weights: Array
 
     Weights of any sign. The sum of the squared entries of each row, in multiplications.
     """
-    xp = array_namespace(data)
-    entry = xp.arange(data.shape[0], dtype=indptr.dtype, device=device_of(data))
-    columns = xp.arange(d, dtype=indices.dtype, device=device_of(data))
-    inside = (entry >= indptr[:-1][:, None]) & (entry < indptr[1:][:, None])
-    chosen = xp.astype(indices[:, None] == columns[None, :], data.dtype)
-    dense = xp.matmul(xp.astype(inside, data.dtype) * data[None, :], chosen)
-    return xp.matmul(dense.T, weights[:, None] * dense)
+    xp, device = array_namespace(data), device_of(data)
+    columns = xp.arange(d, dtype=indices.dtype, device=device)
+    total = xp.zeros((d, d), dtype=data.dtype, device=device)
+    for rows in row_ranges(weights.shape[0], 1, entries=SPARSE_ROWS):
+        ends = indptr[rows.start : rows.stop + 1]
+        here = slice(int(ends[0]), int(ends[-1]))
+        entry = xp.arange(here.start, here.stop, dtype=indptr.dtype, device=device)
+        inside = (entry >= ends[:-1][:, None]) & (entry < ends[1:][:, None])
+        chosen = xp.astype(indices[here][:, None] == columns[None, :], data.dtype)
+        dense = xp.matmul(xp.astype(inside, data.dtype) * data[here][None, :], chosen)
+        total = total + xp.matmul(dense.T, weights[rows][:, None] * dense)
+    return total
 
 
 def loss_values(margins: Array, b: Array, loss: int, threshold: float) -> Array:
