@@ -203,8 +203,9 @@ def labeled(rows, truth):
 
 
 def _labeled(index, size, truth):
+    # Evenly distributed numbers, which cost about what is then done with them.
     rng = np.random.default_rng([3, index])
-    both = rng.standard_normal((size, truth.size + 1))
+    both = 3.5 * (rng.random((size, truth.size + 1), dtype="float32").astype(float) - 0.5)
     both[:, -1] = np.where(both[:, :-1] @ truth + both[:, -1] > 0, 1.0, -1.0)
     return both
 
