@@ -129,5 +129,10 @@ figure, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
 ax.plot(hours, 8 * truth, color="0.3", linestyle="--", label="truth")
 ax.plot(hours, fit.x, color="#3776ab", label="fit")
 ax.set(xlabel="hour", ylabel="coefficient", xlim=(0, 24))
-ax.legend()
+_ = ax.legend()
+
+# %%
+# A step of Newton's method takes a pass, in which the Hessian comes along with the value.
+
+ax = numopt.plotting.convergence(fit, tol=1e-8)
 folder.cleanup()
