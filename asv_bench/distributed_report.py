@@ -12,7 +12,6 @@ came back.
     python asv_bench/distributed_report.py --quick           the machinery; no file is written
 """
 
-import argparse
 import json
 import os
 import signal
@@ -25,6 +24,7 @@ import time
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import command_line
 import numpy as np
 import report
 
@@ -59,6 +59,8 @@ def warm_up():
     numopt.lstsq([A, A], np.concatenate([A[:, 0], A[:, 0]]), method="sketch", rng=0)
     numopt.lstsq([A, A], np.concatenate([A[:, 0], A[:, 0]]), method="cholqr", rng=0)
     numopt.top_eigenvector(A, rng=0)
+    objective = numopt.RowSum(A, np.sign(A[:, 0]), loss="logistic")
+    objective.value_and_gradient(np.zeros(8)), objective.hessian(np.zeros(8))
 
 
 @contextmanager
@@ -213,6 +215,55 @@ def _entries(index, count, shape):
     return rows.astype("int32"), columns.astype("int32"), values
 
 
+def constrained(contender, rows):
+    """Solve a logistic regression of 50 columns with five linear equations."""
+    import dask.array as da
+    from scipy.optimize import LinearConstraint
+
+    import numopt
+
+    rng = np.random.default_rng(2)
+    truth, C = rng.standard_normal(50) / 7, rng.standard_normal((5, 50))
+    equations = LinearConstraint(C, C @ truth, C @ truth)
+
+    def solved(A, b):
+        f = numopt.RowSum(A, b, loss="logistic", mean=True)
+        return numopt.minimize_equality(f, np.zeros(50), constraints=equations)
+
+    A, b = labeled(rows, truth)
+    if contender == "in memory":
+        A, b = da.compute(A, b)
+        solved(A[:60_000], b[:60_000])  # compiles
+        started = time.perf_counter()
+        found, made = solved(A, b), {"MB": A.nbytes / 1e6}
+        made["seconds"] = time.perf_counter() - started
+    else:
+        with cluster({"two workers": 2, "one worker": 1}[contender]) as client:
+            found, made = timed(client, lambda: solved(A, b))
+    print(contender, found.message, found.n_passes, "passes", file=sys.stderr)
+    made["deviation"] = max(found.optimality, found.constr_violation)
+    return made
+
+
+def labeled(rows, truth):
+    """Return rows with labels that follow a linear model, a task for each chunk of both."""
+    import dask
+    import dask.array as da
+
+    size, width = rows // BLOCKS, truth.size
+    made = [dask.delayed(_labeled)(k, size, truth) for k in range(BLOCKS)]
+    both = da.concatenate([da.from_delayed(x, (size, width + 1), dtype=float) for x in made])
+    return both[:, :width], both[:, width]
+
+
+def _labeled(index, size, truth):
+    # Evenly distributed numbers, which cost about what is then done with them.
+    rng = np.random.default_rng([3, index])
+    both = 3.5 * (rng.random((size, truth.size + 1), dtype="float32").astype(float) - 0.5)
+    both[:, -1] = np.where(both[:, :-1] @ truth + both[:, -1] > 0, 1.0, -1.0)
+    return both
+
+
 def barrier(contender, rows):
     """Return the seconds of a pass over so many blocks that does next to nothing."""
     from functools import partial
@@ -294,6 +345,8 @@ CASES = {
     "eigenvector": (eigenvector, 800_000, "numopt", "svd_compressed", 5.0),
     "completion": (completion, 20_000_000, "two workers", "one worker", 1.5),
     "completion-memory": (completion, 20_000_000, "two workers", "in memory", None),
+    "constrained": (constrained, 2_000_000, "two workers", "one worker", 1.7),
+    "constrained-memory": (constrained, 2_000_000, "two workers", "in memory", None),
     "barrier-10": (barrier, 0, "10 blocks", None, 0.15),
     "barrier-40": (barrier, 0, "40 blocks", None, 0.15),
     "barrier-160": (barrier, 0, "160 blocks", None, None),
@@ -365,27 +418,24 @@ def main():
         name, contender, rows = options.one
         print(json.dumps(CASES[name][0](contender, int(rows))))
         return
-    unknown = set(options.cases or ()) - set(CASES)
-    if unknown:
-        sys.exit(f"unknown case {', '.join(unknown)}; there are {', '.join(CASES)}")
+    cases = command_line.checked_cases(options, CASES)
     machine = report.describe_machine(2, PACKAGES)
     print(machine, flush=True)
     scale = 0.01 if options.quick else options.scale
-    rows = rows_of(options.cases or CASES, scale, options.limit)
+    rows = rows_of(cases, scale, options.limit)
     report.publish("distributed", rows, machine, options)
 
 
 def parsed_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    return command_line.parsed(
+        __doc__,
+        command_line.CASES,
+        command_line.option("--scale", "share of the rows (1)", type=float, default=1.0),
+        command_line.limit(900.0, "seconds of a contender (900)"),
+        command_line.FOLDER,
+        command_line.QUICK,
+        command_line.option("--one", command_line.HIDDEN, nargs=3),
     )
-    parser.add_argument("--cases", nargs="+", metavar="NAME", help="default: all")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the rows (1)")
-    parser.add_argument("--limit", type=float, default=900.0, help="seconds of a contender (900)")
-    parser.add_argument("--folder", type=Path, default=report.FIGURES, help="where the files go")
-    parser.add_argument("--quick", action="store_true", help="tiny problems")
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -9,11 +9,7 @@ Contenders take turns in one process; every error is measured here, against the 
     python asv_bench/recovery_report.py --quick            the machinery; no file is written
 """
 
-import argparse
-import os
-import sys
-from pathlib import Path
-
+import command_line
 import report
 
 PACKAGES = ("numopt-solvers", "numpy", "numba", "pyrpca", "tensorly", "cvxpy", "clarabel")
@@ -21,39 +17,30 @@ PACKAGES = ("numopt-solvers", "numpy", "numba", "pyrpca", "tensorly", "cvxpy", "
 
 def main():
     options = parsed_arguments()
-    if options.quick:
-        os.environ["NUMOPT_BENCH_QUICK"] = "1"
     from benchmarks import recovery_cases as cases
 
-    unknown = set(options.cases or ()) - set(cases.CASES)
-    if unknown:
-        sys.exit(f"unknown case {', '.join(unknown)}; there are {', '.join(cases.CASES)}")
+    names = command_line.checked_cases(options, cases.CASES)
     machine = report.describe_machine(2, PACKAGES)
     print(machine, flush=True)
     if options.phase:
         rows = cases.phase_rows(options.seeds, options.shares)
         report.publish("recovery_phase", rows, machine, options)
         return
-    rows = (
-        row
-        for name in options.cases or cases.CASES
-        for row in cases.CASES[name](name, options.seeds, options.limit)
-    )
+    rows = (row for name in names for row in cases.CASES[name](name, options.seeds, options.limit))
     report.publish("recovery_speed", rows, machine, options)
 
 
 def parsed_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    return command_line.parsed(
+        __doc__,
+        command_line.CASES,
+        command_line.seeds(help="problems of each kind (3, 20 or 5)"),
+        command_line.limit(60.0, "seconds a rival may take (60)"),
+        command_line.flag("--phase", "recoveries over corruption alone"),
+        command_line.option("--shares", "of outliers, for --phase (all)", nargs="+", type=float),
+        command_line.FOLDER,
+        command_line.QUICK,
     )
-    parser.add_argument("--cases", nargs="+", metavar="NAME", help="default: all")
-    parser.add_argument("--seeds", type=int, help="problems of each kind (3, 20 or 5)")
-    parser.add_argument("--limit", type=float, default=60.0, help="seconds a rival may take (60)")
-    parser.add_argument("--phase", action="store_true", help="recoveries over corruption alone")
-    parser.add_argument("--shares", nargs="+", type=float, help="of outliers, for --phase (all)")
-    parser.add_argument("--folder", type=Path, default=report.FIGURES, help="where the files go")
-    parser.add_argument("--quick", action="store_true", help="tiny problems")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -13,11 +13,7 @@ lengths for sketches. numopt must reach 2.2e-16; others count up to ten times th
     python asv_bench/regression_report.py --quick            the machinery; no file is written
 """
 
-import argparse
-import os
-import sys
-from pathlib import Path
-
+import command_line
 import report
 
 PACKAGES = ("numopt-solvers", "numpy", "scipy", "numba")
@@ -26,14 +22,10 @@ THREADS = 2
 
 def main():
     options = parsed_arguments()
-    if options.quick:
-        os.environ["NUMOPT_BENCH_QUICK"] = "1"
     from benchmarks import regression_table as table
     from benchmarks.regression_cases import CASES
 
-    unknown = set(options.cases or ()) - set(CASES)
-    if unknown:
-        sys.exit(f"unknown case {', '.join(unknown)}; there are {', '.join(CASES)}")
+    names = command_line.checked_cases(options, CASES)
     machine = report.describe_machine(THREADS, PACKAGES)
     print(machine, flush=True)
     if options.methods:
@@ -44,26 +36,23 @@ def main():
         )
     else:
         rows = (
-            row
-            for name in options.cases or CASES
-            for row in table.speed_rows(name, options.against, options.limit)
+            row for name in names for row in table.speed_rows(name, options.against, options.limit)
         )
         report.publish("regression_speed", rows, machine, options)
 
 
 def parsed_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    return command_line.parsed(
+        __doc__,
+        command_line.CASES,
+        command_line.option("--against", "groups of rivals; all", nargs="+", metavar="GROUP"),
+        command_line.limit(help="seconds one call may take (10)"),
+        command_line.flag("--methods", "numopt's methods alone"),
+        command_line.flag("--statistic", "the law of the error alone"),
+        command_line.option("--sizes", "columns, for the law of the error", nargs="+", type=int),
+        command_line.FOLDER,
+        command_line.QUICK,
     )
-    parser.add_argument("--cases", nargs="+", metavar="NAME", help="default: all")
-    parser.add_argument("--against", nargs="+", metavar="GROUP", help="groups of rivals; all")
-    parser.add_argument("--limit", type=float, help="seconds one call may take (10)")
-    parser.add_argument("--methods", action="store_true", help="numopt's methods alone")
-    parser.add_argument("--statistic", action="store_true", help="the law of the error alone")
-    parser.add_argument("--sizes", nargs="+", type=int, help="columns, for the law of the error")
-    parser.add_argument("--folder", type=Path, default=report.FIGURES, help="where the files go")
-    parser.add_argument("--quick", action="store_true", help="tiny problems")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

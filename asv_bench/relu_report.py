@@ -13,13 +13,12 @@ after a projection onto their cones that is not the library's. Times are wall ti
 this process, the best of `--repeats`.
 """
 
-import argparse
 import json
 import os
 import platform
 import time
-from pathlib import Path
 
+import command_line
 from benchmarks.relu_cases import (
     CASES,
     PEERS,
@@ -29,8 +28,6 @@ from benchmarks.relu_cases import (
     evaluated,
     network_objective,
 )
-
-FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 
 
 def rows_of(name, peers, repeats, tol):
@@ -141,19 +138,19 @@ TABLES = {
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    tables = list(TABLES)
+    options = command_line.parsed(
+        __doc__,
+        command_line.option("--tables", nargs="*", choices=tables, default=tables),
+        command_line.option("--cases", nargs="*", default=[c for c in CASES if c != "small"]),
+        command_line.option("--peers", nargs="*", default=list(PEERS)),
+        command_line.option("--repeats", type=int, default=1),
+        command_line.option("--splits", "of the table on ten classes", type=int, default=10),
+        command_line.option("--tol", type=float, default=1e-3),
+        command_line.flag("--dry", "write no file"),
     )
-    parser.add_argument("--tables", nargs="*", choices=list(TABLES), default=list(TABLES))
-    parser.add_argument("--cases", nargs="*", default=[c for c in CASES if c != "small"])
-    parser.add_argument("--peers", nargs="*", default=list(PEERS))
-    parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--splits", type=int, default=10, help="of the table on ten classes")
-    parser.add_argument("--tol", type=float, default=1e-3)
-    parser.add_argument("--dry", action="store_true", help="write no file")
-    options = parser.parse_args()
     for table in options.tables:
-        publish(FIGURES / f"{table}.json", TABLES[table](options), options.dry)
+        publish(command_line.FIGURES / f"{table}.json", TABLES[table](options), options.dry)
 
 
 def publish(path, rows, dry):

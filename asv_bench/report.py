@@ -9,16 +9,15 @@ from the returned plan: no solver's own claim is used. Ratios are medians over a
     python asv_bench/report.py --quick                  a look at the machinery; no file is written
 """
 
-import argparse
 import csv
 import importlib.metadata
 import json
 import os
 import platform
-import sys
 from pathlib import Path
 
-FIGURES = Path(__file__).parents[1] / "docs" / "figures"
+import command_line
+
 PACKAGES = (
     "numopt-solvers",
     "numpy",
@@ -34,43 +33,32 @@ PACKAGES = (
 
 def main():
     options = parsed_arguments()
-    if options.quick:
-        os.environ["NUMOPT_BENCH_QUICK"] = "1"
     from benchmarks import table
     from benchmarks.cases import CASES
 
-    unknown = set(options.cases or ()) - set(CASES)
-    if unknown:
-        sys.exit(f"unknown case {', '.join(unknown)}; there are {', '.join(CASES)}")
+    names = command_line.checked_cases(options, CASES)
     machine = describe_machine(options.threads)
     print(machine, flush=True)
     if options.counts:
         publish("transport_counts", table.count_rows(), machine, options)
         return
     settings = options.peers, options.seeds, options.limit, options.threads
-    rows = (
-        row for name in options.cases or CASES for row in table.speed_rows(CASES[name], *settings)
-    )
+    rows = (row for name in names for row in table.speed_rows(CASES[name], *settings))
     publish("transport_speed", rows, machine, options)
 
 
 def parsed_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    return command_line.parsed(
+        __doc__,
+        command_line.CASES,
+        command_line.names("--peers", "default: all that are installed"),
+        command_line.seeds(help="problems of each kind (1, 3 or 6)"),
+        command_line.option("--threads", "threads of every solver (1)", type=int, default=1),
+        command_line.limit(help="seconds one solve may take (30, more if large)"),
+        command_line.flag("--counts", "iteration counts, no other library"),
+        command_line.FOLDER,
+        command_line.QUICK,
     )
-    parser.add_argument("--cases", nargs="+", metavar="NAME", help="default: all")
-    parser.add_argument(
-        "--peers", nargs="+", metavar="NAME", help="default: all that are installed"
-    )
-    parser.add_argument("--seeds", type=int, help="problems of each kind (1, 3 or 6)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of every solver (1)")
-    parser.add_argument(
-        "--limit", type=float, help="seconds one solve may take (30, more if large)"
-    )
-    parser.add_argument("--counts", action="store_true", help="iteration counts, no other library")
-    parser.add_argument("--folder", type=Path, default=FIGURES, help="where the files go")
-    parser.add_argument("--quick", action="store_true", help="tiny problems, one solver a peer")
-    return parser.parse_args()
 
 
 def describe_machine(threads, packages=PACKAGES):

@@ -9,7 +9,6 @@ is computed here.
     python asv_bench/sampling_report.py --quick             a look at the machinery; no file written
 """
 
-import argparse
 import csv
 import importlib.metadata
 import json
@@ -17,14 +16,13 @@ import os
 import platform
 from pathlib import Path
 
-FIGURES = Path(__file__).parents[1] / "docs" / "figures"
+import command_line
+
 PACKAGES = ("numopt-solvers", "numpy", "scipy", "numba", "statsmodels", "scikit-learn", "cvxpy")
 
 
 def main():
     options = parsed_arguments()
-    if options.quick:
-        os.environ["NUMOPT_BENCH_QUICK"] = "1"
     from benchmarks import lp_contest, lp_tables
 
     machine = describe_machine()
@@ -39,15 +37,14 @@ def main():
 
 
 def parsed_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
     tables = ("excess", "totals", "sizes", "speed")
-    parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
-    parser.add_argument("--cases", nargs="+", metavar="NAME", help="of the table of speeds")
-    parser.add_argument("--folder", type=Path, default=FIGURES, help="where the files go")
-    parser.add_argument("--quick", action="store_true", help="tiny problems")
-    return parser.parse_args()
+    return command_line.parsed(
+        __doc__,
+        command_line.option("--tables", nargs="+", choices=tables, default=tables),
+        command_line.names("--cases", "of the table of speeds"),
+        command_line.FOLDER,
+        command_line.QUICK,
+    )
 
 
 def describe_machine():

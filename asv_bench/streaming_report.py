@@ -8,20 +8,17 @@ python asv_bench/streaming_report.py --tables disk --limit 2 --scratch /var/tmp 
 python asv_bench/streaming_report.py --quick              a look at the machinery; no file
 """
 
-import argparse
-import os
 import tempfile
 from pathlib import Path
 
-from sampling_report import FIGURES, describe_machine, publish
+import command_line
+from sampling_report import describe_machine, publish
 
 TABLES = ("accuracy", "speed", "kernels", "order", "sparse", "disk")
 
 
 def main():
     options = parsed_arguments()
-    if options.quick:
-        os.environ["NUMOPT_BENCH_QUICK"] = "1"
     from benchmarks import streaming_tables as tables
 
     machine = describe_machine()
@@ -40,17 +37,16 @@ def main():
 
 
 def parsed_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    options = command_line.parsed(
+        __doc__,
+        command_line.option("--tables", nargs="+", choices=TABLES, default=TABLES),
+        command_line.names("--cases", "of the table of accuracy"),
+        command_line.seeds(5),
+        command_line.limit(10, "gigabytes of the file on disk"),
+        command_line.option("--scratch", "folder for that file", type=Path),
+        command_line.FOLDER,
+        command_line.QUICK,
     )
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
-    parser.add_argument("--cases", nargs="+", metavar="NAME", help="of the table of accuracy")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--limit", type=float, default=10, help="gigabytes of the file on disk")
-    parser.add_argument("--scratch", type=Path, help="folder for that file")
-    parser.add_argument("--folder", type=Path, default=FIGURES, help="where the tables go")
-    parser.add_argument("--quick", action="store_true", help="tiny problems")
-    options = parser.parse_args()
     if options.quick:
         options.seeds, options.limit = 1, min(options.limit, 0.01)
     return options

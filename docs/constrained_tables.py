@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 FIGURES = Path(__file__).parent / "figures"
-SOLVERS = ("numopt", "ipopt", "trust-constr", "slsqp")
+SOLVERS = ("numopt", "numopt-rows", "numopt-sketch", "ipopt", "trust-constr", "slsqp")
 TOL = 1e-8
 
 

@@ -106,6 +106,33 @@ def _exp(x):
     return lambda x: _exp_64(x)
 
 
+# Coefficients 1/(2k + 1) of the series of the inverse hyperbolic tangent up to s**32, s <= 1/3.
+@jit()
+def log1p(x):
+    """Logarithm of 1 + x in double precision, for 0 <= x <= 1 only.
+
+    By ``2 atanh(s)`` with ``s = x / (2 + x)``, at most 1/3: its series without a branch.
+    """
+    s = x / (2 + x)
+    z = s * s
+    p = z * (1 / 33) + 1 / 31
+    p = p * z + 1 / 29
+    p = p * z + 1 / 27
+    p = p * z + 1 / 25
+    p = p * z + 1 / 23
+    p = p * z + 1 / 21
+    p = p * z + 1 / 19
+    p = p * z + 1 / 17
+    p = p * z + 1 / 15
+    p = p * z + 1 / 13
+    p = p * z + 1 / 11
+    p = p * z + 1 / 9
+    p = p * z + 1 / 7
+    p = p * z + 1 / 5
+    p = p * z + 1 / 3
+    return 2 * (s + s * z * p)
+
+
 @jit(reorder=True)
 def dot(x, y):
     """Return the inner product of two vectors, accumulated in float64."""

@@ -10,6 +10,7 @@ from .completion import RankPathResult as RankPathResult
 from .completion import matrix_completion as matrix_completion
 from .completion import rank_path as rank_path
 from .constrained import EqualityResult as EqualityResult
+from .constrained import RowSum as RowSum
 from .constrained import minimize_equality as minimize_equality
 from .progress import ProgressBar as ProgressBar
 from .recovery import RecoveryResult as RecoveryResult
@@ -70,6 +71,7 @@ __all__ = [
     "Result",
     "RobustPCAResult",
     "RowSource",
+    "RowSum",
     "SampledReLUResult",
     "ScoresResult",
     "StreamingCoreset",

@@ -112,8 +112,20 @@ def completion(*_):
     return numopt.matrix_completion(entries, 3, reg=1.0, maxiter=8, rng=0)
 
 
+def constrained(A, b):
+    import dask.array as da
+    from scipy.optimize import LinearConstraint
+
+    import numopt
+
+    f = numopt.RowSum(A, da.where(b > 0, 1.0, -1.0), loss="logistic")
+    equation = LinearConstraint(np.ones((1, COLUMNS)), 1.0, 1.0)
+    return numopt.minimize_equality(f, np.zeros(COLUMNS), constraints=equation)
+
+
 SOLVERS = {
     "completion": completion,
+    "constrained": constrained,
     "eigenvector": eigenvector,
     "sketch": sketch,
     "refined": refined,

@@ -26,6 +26,11 @@ from definitions_relu import (  # noqa: F401
 from definitions_sampling import *  # noqa: F403 - the definitions of another family
 from definitions_streaming import *  # noqa: F403 - and of one more
 from kernel_cases_kaczmarz import kaczmarz_sweep  # noqa: F401
+from kernel_cases_row_sums import (  # noqa: F401
+    csr_weighted_gram,
+    loss_gradient,
+    loss_hessian,
+)
 
 
 def dense_cost(cost):

@@ -112,7 +112,7 @@ def test_every_step_descends_and_every_point_is_low_enough(name, monkeypatch):
             start = terms_of(state.point, state.gradient, state.lam)
             end = terms_of(found.point, lagrangian_gradient(found.point, found.lam), found.lam)
             assert direction.slope.descends(found.penalties)
-            bound = found.length * self.beta * direction.slope.along(found.penalties)
+            bound = found.length * self.settings.beta * direction.slope.along(found.penalties)
             change = end.value(found.penalties) - start.value(found.penalties)
             small = end.gradient + end.violation <= 1e-6
             seen.append(small or change <= bound + 1e-12 * (1 + abs(start.value(found.penalties))))

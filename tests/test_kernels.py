@@ -20,6 +20,7 @@ from definitions import dense_cost
 from kernel_cases_completion import completion_cases, large_completion
 from kernel_cases_kaczmarz import kaczmarz_cases, large_kaczmarz
 from kernel_cases_relu import large_relu_arguments, relu_cases
+from kernel_cases_row_sums import SUMS_OF_THREADS, large_row_sums, row_sum_cases
 from kernel_cases_streaming import large_streaming_arguments, streaming_cases
 from scipy.sparse import csr_array
 from structure import parameters, public_functions, reference_kernels
@@ -203,7 +204,8 @@ def cases():
     for name, label, arguments in kernel_cases_sampling.cases():
         yield Case("sampling", name, label, arguments)
     yield from (Case("recovery", *item) for item in kernel_cases_recovery.cases())
-    for family, own in (("relu", relu_cases()), ("completion", completion_cases())):
+    families = {"relu": relu_cases, "completion": completion_cases, "row_sums": row_sum_cases}
+    for family, own in ((family, made()) for family, made in families.items()):
         yield from (Case(family, name, label, tuple(given)) for name, label, given in own)
 
 
@@ -327,6 +329,7 @@ def large_arguments():
     yield from kernel_cases_regression.large_arguments()
     yield from (("recovery", *item) for item in kernel_cases_recovery.large())
     yield from (("completion", *item) for item in large_completion())
+    yield from (("row_sums", *item) for item in large_row_sums())
     for name, arguments in kernel_cases_sampling.large():
         yield "sampling", name, arguments
 
@@ -359,7 +362,7 @@ def test_result_does_not_depend_on_the_number_of_threads(family, name, arguments
         for value, wanted in zip(several(again), several(results[threads]), strict=True):
             np.testing.assert_array_equal(value, wanted)
     assert len(results) >= 2
-    if name in kernel_cases_regression.SUMS_OF_THREADS:
+    if name in kernel_cases_regression.SUMS_OF_THREADS | SUMS_OF_THREADS:
         for result in results.values():
             check(Case(family, name, "large", arguments), result, LIBRARIES["numpy"](), "float64")
         return

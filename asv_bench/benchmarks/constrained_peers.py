@@ -1,11 +1,17 @@
 """The peers, on a problem given as plain functions: what each returns is measured by the caller."""
 
 import importlib.util
+from functools import partial
 
 import numpy as np
 from scipy.optimize import BFGS, NonlinearConstraint, minimize
 
 LIMIT = 25.0
+
+
+def takes(name, problem):
+    """Tell whether a peer can be given a problem."""
+    return installed(name) and (name not in BY_ROWS or hasattr(problem, "A"))
 
 
 def installed(name):
@@ -27,6 +33,28 @@ def numopt(problem, exact=True, **options):
         rng=0,
         **(hessian | options),
     ).x
+
+
+def numopt_rows(problem, exact=True, sketch=None, **options):
+    """Solve a regression by handing over its rows, in place of functions.
+
+    With a sketch of so many rows for each column in place of its Hessian.
+    """
+    import numopt
+
+    size = None if sketch is None else sketch * problem.n
+    objective = numopt.RowSum(
+        problem.A, problem.y, loss="logistic", mean=True, sketch_size=size, rng=0
+    )
+    constraint = NonlinearConstraint(
+        problem.con, 0.0, 0.0, jac=problem.jac, hess=problem.hess_c if exact else "2-point"
+    )
+    settings = {"time_limit": LIMIT, "rng": 0} | ({} if exact else {"hess": "l-bfgs"})
+    result = numopt.minimize_equality(
+        objective, problem.x0, constraints=constraint, **(settings | options)
+    )
+    problem.calls["H"] = result.nhev
+    return result.x
 
 
 def trust_constr(problem, exact=True):
@@ -125,4 +153,13 @@ def ipopt(problem, exact=True, structure=None, **options):
     return solver.solve(x0=problem.x0.copy())[0]
 
 
-PEERS = {"numopt": numopt, "ipopt": ipopt, "trust-constr": trust_constr, "slsqp": slsqp}
+PEERS = {
+    "numopt": numopt,
+    "numopt-rows": numopt_rows,
+    "numopt-sketch": partial(numopt_rows, sketch=8),
+    "ipopt": ipopt,
+    "trust-constr": trust_constr,
+    "slsqp": slsqp,
+}
+# Who takes the rows of a regression: no others are problems for it.
+BY_ROWS = {"numopt-rows", "numopt-sketch"}

@@ -2,5 +2,6 @@
 
 from ._api import minimize_equality
 from ._result import EqualityResult
+from ._row_sum import RowSum
 
-__all__ = ["EqualityResult", "minimize_equality"]
+__all__ = ["EqualityResult", "RowSum", "minimize_equality"]

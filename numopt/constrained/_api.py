@@ -5,20 +5,16 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from .. import _random, _validate
+from .. import _validate
 from .._iterate import Callback, closing
 from .._namespace import Array, array_namespace
 from ._constraints import read_constraints
-from ._curvature import Given, check_hess
-from ._linear import SOLVERS
-from ._merit import Penalties
+from ._curvature import Given, check_hess, with_rows
 from ._problem import Objective, Problem
 from ._result import EqualityResult
-from ._run import Settings, solve
-
-_TOL = {"float64": 1e-8, "float32": 1e-4}
-_THEORY_TOL = 1e-4
-_BETA = {"adaptive": 1e-4, "theory": 0.1}
+from ._row_sum import RowSum
+from ._run import solve
+from ._settings import read_settings
 
 
 def minimize_equality(
@@ -65,8 +61,9 @@ def minimize_equality(
 
     Parameters
     ----------
-    fun : callable
-        ``fun(x, *args)`` returns f(x), or the pair of f(x) and its gradient if ``jac=True``.
+    fun : callable or RowSum
+        ``fun(x, *args)`` returns f(x), or the pair of f(x) and its gradient if ``jac=True``. A
+        `RowSum` brings its derivatives with it, and may lie in files or on a cluster.
     x0 : array, shape (n,)
         Start, real and finite. Its library, device and dtype (float32 or float64; integers become
         the default float) are those of everything the callables are given and the result holds.
@@ -162,6 +159,7 @@ def minimize_equality(
     See Also
     --------
     EqualityResult : what comes back.
+    RowSum : objectives that are sums over the rows of a matrix.
     scipy.optimize.minimize : for inequalities and bounds.
 
     Notes
@@ -226,12 +224,20 @@ def minimize_equality(
     begin = time.perf_counter()
     x0 = _start(x0)
     args = tuple(args) if isinstance(args, list | tuple) else (args,)
-    settings = _settings(x0, begin, locals())
+    settings = read_settings(x0, begin, locals())
     given = _second_derivatives(hess, hessp, lagrangian_hess, args, finite_diff_rel_step)
-    objective = Objective(fun, jac, args, finite_diff_rel_step)
     blocks = read_constraints(constraints, x0, finite_diff_rel_step)
+    rows = fun if isinstance(fun, RowSum) else None
+    if rows is None:
+        objective = Objective(fun, jac, args, finite_diff_rel_step)
+    else:
+        _check_alone(rows, x0, jac=jac, hessp=hessp, lagrangian_hess=lagrangian_hess, args=args)
+        if callable(hess):
+            raise ValueError("`hess` must not be given as a function with a RowSum.")
+        objective = Objective(rows.value_and_gradient, True, (), finite_diff_rel_step)
+        given, blocks = with_rows(rows, given, blocks)
     with closing(callback):
-        return solve(Problem(objective, blocks, x0), given, settings, x0)
+        return solve(Problem(objective, blocks, x0, rows), given, settings, x0)
 
 
 def _start(x0: Any) -> Array:
@@ -242,6 +248,14 @@ def _start(x0: Any) -> Array:
     dtype = _validate.common_float(x0=x0)
     x0 = _validate.finite("x0", _validate.as_array("x0", x0, ndim=1, dtype=dtype))
     return array_namespace(x0).asarray(x0, copy=True)
+
+
+def _check_alone(rows: RowSum, x0: Array, **others: Any) -> None:
+    """Raise if a sum over rows comes with what it has itself, or with a start it does not fit."""
+    for name, value in others.items():
+        if value is not None and value != ():
+            raise ValueError(f"`{name}` must not be given with a RowSum, which has its own.")
+    _validate.same_shape("x0", x0, rows.shape[1:], "A")
 
 
 def _second_derivatives(
@@ -255,64 +269,3 @@ def _second_derivatives(
     _validate.optional_callable("hessp", hessp)
     _validate.optional_callable("lagrangian_hess", lagrangian_hess)
     return Given(check_hess(hess), hessp, lagrangian_hess, args, rel_step)
-
-
-def _settings(x0: Array, begin: float, options: dict[str, Any]) -> Settings:
-    """Return the options of a solve, validated."""
-    accuracy = _validate.choice("accuracy", options["accuracy"], tuple(_BETA))
-    theory = accuracy == "theory"
-    tol = options["tol"]
-    if tol is None:
-        tol = _THEORY_TOL if theory else _TOL["float32" if "32" in str(x0.dtype) else "float64"]
-    tol = _validate.positive("tol", tol)
-    feas_tol = options["feas_tol"]
-    beta = _BETA[accuracy] if options["beta"] is None else options["beta"]
-    beta = _validate.between("beta", beta, 0.0, 0.5)
-    if beta == 0.5:
-        raise ValueError("`beta` must be less than 0.5, got 0.5.")
-    warm = options["warm"]
-    if warm is not None and not isinstance(warm, EqualityResult):
-        raise TypeError(f"`warm` must be an EqualityResult, got {type(warm).__name__}.")
-    return Settings(
-        linear_solver=_validate.choice("linear_solver", options["linear_solver"], SOLVERS),
-        fallback=_fallback(options["linear_solver_fallback"]),
-        sketch_size=_optional_count("sketch_size", options["sketch_size"]),
-        theory=theory,
-        superlinear=_validate.flag("superlinear", options["superlinear"]),
-        lam0=options["lam0"],
-        warm=warm,
-        tol=tol,
-        feas_tol=tol if feas_tol is None else _validate.positive("feas_tol", feas_tol),
-        maxiter=_validate.count("maxiter", options["maxiter"]),
-        max_inner=_optional_count("max_inner", options["max_inner"]),
-        time_limit=_optional_positive("time_limit", options["time_limit"]),
-        scale=_validate.flag("scale", options["scale"]),
-        penalties=_penalties(options["penalty"]),
-        beta=beta,
-        nu=_validate.greater_than("nu", options["nu"], 1.0),
-        overdetermined=_validate.flag("allow_overdetermined", options["allow_overdetermined"]),
-        rng=_random.generator(options["rng"]),
-        callback=_validate.optional_callable("callback", options["callback"]),
-        begin=begin,
-    )
-
-
-def _fallback(value: Any) -> bool:
-    """Tell whether a factorization may finish what an iterative solver did not."""
-    if value is not None:
-        _validate.choice("linear_solver_fallback", value, ("direct",))
-    return value is not None
-
-
-def _optional_count(name: str, value: Any) -> int | None:
-    return None if value is None else _validate.at_least_one(name, value)
-
-
-def _optional_positive(name: str, value: Any) -> float | None:
-    return None if value is None else _validate.positive(name, value)
-
-
-def _penalties(value: Any) -> Penalties:
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise ValueError(f"`penalty` must be a pair (eta1, eta2), got {value!r}.")
-    return Penalties(*(_validate.positive("penalty", number) for number in value))

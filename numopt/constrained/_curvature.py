@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from .. import _validate
 from .._namespace import Array, array_namespace, device_of, inner
+from ._constraints import Block
 from ._differences import SCHEMES, Differences
 from ._matrices import added, as_hessian, as_vector, is_sparse, operator
 from ._problem import Point, Problem, lagrangian_gradient
+from ._row_sum import RowSum
 
 UPDATES = ("bfgs", "sr1", "l-bfgs")
 # Finite differences of gradients, and full matrices of updates, up to this many variables.
 FULL_MATRIX = 200
 MEMORY = 10
+SKETCHED = "sketched"
 # Powell's damping keeps y's at least this share of s'Bs.
 _DAMPING = 0.2
 _SR1_SKIP = 1e-8
@@ -26,6 +30,11 @@ class Curvature(NamedTuple):
     mode: str
     hessian: Callable[[Point, Array], Any]
     update: Callable[[Point, Array, Point], Curvature] | None = None
+
+    @property
+    def approximate(self) -> bool:
+        """Whether products with these Hessians are not the change of the gradient."""
+        return self.update is not None or self.mode == SKETCHED
 
 
 class LowRank(NamedTuple):
@@ -51,6 +60,34 @@ class Given(NamedTuple):
     lagrangian_hess: Any
     args: tuple[Any, ...]
     rel_step: Any
+    mode: str = "exact"  # what Hessians from callables are called
+
+
+def with_rows(rows: RowSum, given: Given, blocks: list[Block]) -> tuple[Given, list[Block]]:
+    """Return second derivatives with those of a sum over rows, unless updates were asked for.
+
+    Constraints without a Hessian get one by differences: only theirs, which cost no pass.
+    """
+    if given.hess is not None:
+        return given, blocks
+    known = all(block.linear or block.hessian is not None for block in blocks)
+    mode = "exact" if known else "finite-difference"
+    if rows.sketch_size is not None:
+        mode = SKETCHED
+    rule = Differences("3-point", given.rel_step)
+    filled = [
+        block
+        if block.linear or block.hessian is not None
+        else block._replace(hessian=partial(_differenced, rule, block))
+        for block in blocks
+    ]
+    return given._replace(hess=rows.hessian, mode=mode), filled
+
+
+def _differenced(rule: Differences, block: Block, x: Array, v: Array) -> Array:
+    """Return the Hessian of ``v' c`` from differences of the Jacobian."""
+    found = rule.jacobian(lambda z: block.jacobian(z).T @ v, x)
+    return (found + found.T) * 0.5
 
 
 def choose_curvature(problem: Problem, given: Given) -> Curvature:
@@ -59,7 +96,7 @@ def choose_curvature(problem: Problem, given: Given) -> Curvature:
         return Curvature("exact", _from_lagrangian(problem, given))
     blocks_known = all(b.linear or b.hessian is not None for b in problem.blocks)
     if callable(given.hess) and blocks_known:
-        return Curvature("exact", _from_parts(problem, given))
+        return Curvature(given.mode, _from_parts(problem, given))
     if given.hessp is not None and blocks_known:
         return Curvature("operator", _from_parts(problem, given))
     mode = given.hess if isinstance(given.hess, str) else _mode_of_strategy(given.hess)
@@ -70,6 +107,14 @@ def choose_curvature(problem: Problem, given: Given) -> Curvature:
         if mode == "finite-difference":
             return Curvature(mode, _from_differences(problem, "2-point", given.rel_step))
     return LimitedMemory(()).curvature() if mode == "l-bfgs" else FullUpdate(mode, None).curvature()
+
+
+def exact_rule(problem: Problem, curvature: Curvature) -> Curvature:
+    """Return the rule itself, or in place of a sketched one that of exact Hessians."""
+    if curvature.mode != SKETCHED or problem.rows is None:
+        return curvature
+    exact = Given(problem.rows._exact().hessian, None, None, (), None)
+    return Curvature(exact.mode, _from_parts(problem, exact))
 
 
 def check_hess(hess: Any) -> Any:

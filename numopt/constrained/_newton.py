@@ -17,6 +17,7 @@ from ._matrices import all_finite, is_operator, largest
 from ._merit import Penalties, Slope, Terms, slope_of, terms_of
 from ._problem import Point, Problem, lagrangian_gradient
 from ._restore import restore, stationary
+from ._settings import Settings
 
 NO_STEP, INFEASIBLE = 2, 3
 LARGEST_FIRST_MULTIPLIER = 1e3
@@ -91,13 +92,7 @@ class Newton:
     problem: Problem
     linear: Any
     counts: Counts
-    tol: float
-    feas_tol: float
-    start_penalties: Penalties
-    beta: float
-    nu: float
-    superlinear: bool
-    rng: Any
+    settings: Settings
 
     def measure(self, state: State) -> Record:
         """Return the residuals in the user's units, and how the last step went."""
@@ -106,7 +101,7 @@ class Newton:
         violation = problem.violation(point.c)
         size = max(1.0, largest(point.g) / problem.scale_f)
         return {
-            "error": max(optimality / size, violation * self.tol / self.feas_tol),
+            "error": max(optimality / size, violation * self.settings.tol / self.settings.feas_tol),
             "fun": point.fun / problem.scale_f,
             "optimality": optimality,
             "constr_violation": violation,
@@ -124,7 +119,7 @@ class Newton:
 
     def step(self, state: State) -> State:
         """Return the next iterate; where none is better, the next rung of the ladder."""
-        if state.rung == 0 and stationary(state.point, self.tol):
+        if state.rung == 0 and stationary(state.point, self.settings.tol):
             return self._leave(state)
         H = state.curvature.hessian(state.point, state.lam)
         direction = self.direction(state, H) if all_finite(H) else None
@@ -147,7 +142,7 @@ class Newton:
         if work is None:
             return None
         rtol = LOOSEST_RTOL
-        if self.superlinear:
+        if self.settings.superlinear:
             rtol = max(min(rtol, math.sqrt(inner(rhs, rhs))), FLOOR_RTOL)
         tightened = 0
         while True:
@@ -160,7 +155,7 @@ class Newton:
             if not slope.descends(state.penalties):
                 final = work.exact or rtol <= FLOOR_RTOL
                 turn = final or tightened >= TIGHTENINGS
-                penalties = slope.adapted(state.penalties, self.nu) if turn else None
+                penalties = slope.adapted(state.penalties, self.settings.nu) if turn else None
                 if penalties is None and final:
                     return None
             if penalties is not None:
@@ -204,7 +199,9 @@ class Newton:
         gradient = lagrangian_gradient(trial, lam) if all_finite(lam) else lam + math.nan
         if not all_finite(gradient):
             return None
-        change = terms_of(trial, gradient, lam).minus(start, direction.slope, self.beta * length)
+        change = terms_of(trial, gradient, lam).minus(
+            start, direction.slope, self.settings.beta * length
+        )
         eps = float(array_namespace(gradient).finfo(gradient.dtype).eps)
         value = start.value(direction.penalties)
         slack = 10 * eps * max(1.0, abs(value), abs(start.fun))
@@ -251,7 +248,7 @@ class Newton:
         penalties = found.penalties
         refreshed = self._refreshed(point, lam)
         if refreshed is not None:
-            lam, penalties = refreshed, self.start_penalties
+            lam, penalties = refreshed, self.settings.penalty
         return State(
             point,
             lam,
@@ -272,7 +269,7 @@ class Newton:
             return None
         gL = lagrangian_gradient(point, lam)
         size = largest(gL)
-        if size <= REFRESH * max(largest(point.c), self.tol):
+        if size <= REFRESH * max(largest(point.c), self.settings.tol):
             return None
         better = self.least_squares(point)
         if better is None or REFRESH * largest(lagrangian_gradient(point, better)) > size:
@@ -307,7 +304,7 @@ class Newton:
         """Return a state at a point with multipliers and penalties that forget the past."""
         lam = self.least_squares(point)
         lam = state.lam if lam is None else lam
-        return state._replace(point=point, lam=lam, penalties=self.start_penalties, length=0.0)
+        return state._replace(point=point, lam=lam, penalties=self.settings.penalty, length=0.0)
 
     def _rescue(self, state: State) -> State:
         """Return the state of the next rung: new multipliers, damping, restoration, giving up."""
@@ -319,9 +316,9 @@ class Newton:
             damping_c = 1e-2 * damping
             shifts = shifts._replace(damp_w=damping, damp_c=max(damping_c, shifts.damp_c))
             return state._replace(rung=rung, shifts=shifts)
-        if rung == 3 and self.problem.violation(state.point.c) > self.feas_tol:
-            point = restore(self.problem, state.point, self.tol)
-            if stationary(point, self.tol):
+        if rung == 3 and self.problem.violation(state.point.c) > self.settings.feas_tol:
+            point = restore(self.problem, state.point, self.settings.tol)
+            if stationary(point, self.settings.tol):
                 return state._replace(point=point, status=INFEASIBLE)
             if point is not state.point:
                 return self._restarted(state, point)._replace(rung=rung, shifts=Shifts())
@@ -333,21 +330,21 @@ class Newton:
         Along -g first, then at random.
         """
         point = state.point
-        if self.problem.violation(point.c) <= self.feas_tol:
+        if self.problem.violation(point.c) <= self.settings.feas_tol:
             return state._replace(rung=1)
         size = math.sqrt(inner(point.g, point.g))
         moves = [-point.g / size] if size > 0 else []
         spread = 1e-3 * (1 + math.sqrt(inner(point.x, point.x)))
         moves += [
-            spread * _random.place(self.rng.standard_normal(self.problem.n), point.x)
+            spread * _random.place(self.settings.rng.standard_normal(self.problem.n), point.x)
             for _ in range(3)
         ]
         for move in moves:
             trial = self.problem.point(point.x + move)
             if trial is None:
                 continue
-            trial = restore(self.problem, trial, self.tol)
-            if not stationary(trial, self.tol) and inner(trial.c, trial.c) < inner(
+            trial = restore(self.problem, trial, self.settings.tol)
+            if not stationary(trial, self.settings.tol) and inner(trial.c, trial.c) < inner(
                 point.c, point.c
             ):
                 return self._restarted(state, trial)

@@ -19,6 +19,7 @@ from ._matrices import (
     scaled_rows,
     stacked,
 )
+from ._row_sum import RowSum
 
 # Functions whose gradient at the start has a larger entry are scaled down to it, at most so far.
 LARGEST_GRADIENT = 100.0
@@ -76,14 +77,28 @@ class Objective:
 class Problem:
     """Minimize ``scale_f f(x)`` subject to ``scale_c c(x) = 0``; calls are counted."""
 
-    def __init__(self, objective: Objective, blocks: list[Block], x0: Array) -> None:
-        self.objective, self.blocks = objective, blocks
+    def __init__(
+        self, objective: Objective, blocks: list[Block], x0: Array, rows: RowSum | None = None
+    ) -> None:
+        self.objective, self.blocks, self.rows = objective, blocks, rows
+        self._passes = 0 if rows is None else rows.n_passes
         self.n = x0.shape[0]
         self.sizes: list[int] = []
         self.scale_f = 1.0
         self.scale_c: Array | None = None
         self.counts = dict.fromkeys(("nfev", "njev", "nhev", "ncev"), 0)
         self._linear: dict[int, Any] = {}
+
+    @property
+    def work(self) -> dict[str, int]:
+        """What was evaluated, and how often the rows of the objective were gone through."""
+        rows = self.rows
+        return {
+            **self.counts,
+            "n_passes": 0 if rows is None else rows.n_passes - self._passes,
+            "n_blocks": 0 if rows is None else rows.n_blocks,
+            "n_retries": 0 if rows is None else rows.n_retries,
+        }
 
     @property
     def m(self) -> int:

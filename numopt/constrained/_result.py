@@ -50,6 +50,11 @@ class EqualityResult(Result):
     nfev, njev, nhev, ncev : int
         Evaluations of the objective, of all first derivatives together, of Hessians (products with
         them for ``hessp``), and of the constraints. Finite differences count as one each.
+    n_passes : int
+        Passes over the rows of a `RowSum`, with Dask a barrier each; 0 for other objectives.
+    n_blocks, n_retries : int
+        Chunks of its Dask array (1 for other rows, 0 for other objectives), and how often a pass
+        over it was repeated.
     n_factorizations : int
         Matrices factored.
     n_inner : int
@@ -62,7 +67,7 @@ class EqualityResult(Result):
         The last shift of the Hessian that the inertia asked for, 0 if there was none.
     hess_mode : str
         Where second derivatives came from: ``"exact"``, ``"operator"``, ``"finite-difference"``,
-        ``"bfgs"``, ``"sr1"`` or ``"l-bfgs"``.
+        ``"bfgs"``, ``"sr1"``, ``"l-bfgs"``, or ``"sketched"`` for a `RowSum` with a sketch.
     linear_solver : str
         The solver of the Newton systems.
     history : list of dict

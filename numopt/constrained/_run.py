@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
-from .._iterate import Callback, Run, iterate
+from .._iterate import Run, iterate
 from .._namespace import Array, array_namespace
 from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK, Result
-from ._curvature import Curvature, Given, choose_curvature
+from ._curvature import Curvature, Given, choose_curvature, exact_rule
 from ._inertia import Shifts
 from ._krylov import Auto, Krylov
 from ._linear import SKETCHES, Counts, Direct, operators_given
@@ -18,36 +18,12 @@ from ._newton import INFEASIBLE, NO_STEP, Newton, State
 from ._problem import Point, Problem, lagrangian_gradient
 from ._restore import restore, stationary
 from ._result import EqualityResult
+from ._settings import Settings
 from ._sketch import Sketches
-from ._theory import DELTA, MAX_SKETCHES, Theory, TheoryState
+from ._theory import DELTA, Theory, TheoryState
 
 # Largest penalty on the gradient of the Lagrangian where its Hessian is a quasi-Newton matrix.
 UPDATED_ETA2 = 1e-6
-
-
-class Settings(NamedTuple):
-    """Validated options of a solve."""
-
-    linear_solver: str
-    fallback: bool
-    sketch_size: int | None
-    theory: bool
-    superlinear: bool
-    lam0: Any
-    warm: EqualityResult | None
-    tol: float
-    feas_tol: float
-    maxiter: int
-    max_inner: int | None
-    time_limit: float | None
-    scale: bool
-    penalties: Penalties
-    beta: float
-    nu: float
-    overdetermined: bool
-    rng: Any
-    callback: Callback | None
-    begin: float
 
 
 def solve(problem: Problem, given: Given, settings: Settings, x0: Array) -> EqualityResult:
@@ -55,7 +31,7 @@ def solve(problem: Problem, given: Given, settings: Settings, x0: Array) -> Equa
     point = problem.first_point(x0)
     if point is None:
         return _not_finite(problem, settings, x0)
-    if problem.m > problem.n and not settings.overdetermined:
+    if problem.m > problem.n and not settings.allow_overdetermined:
         raise ValueError(
             f"`constraints` must not be more than the variables, got {problem.m} equations for "
             f"{problem.n} variables; allow_overdetermined=True looks for a point all the same."
@@ -134,22 +110,12 @@ def _production(
     lam0: Array | None,
     name: str,
 ) -> tuple[Newton, State]:
-    penalties = settings.penalties
-    if curvature.update is not None:
+    penalties = settings.penalty
+    if curvature.approximate:
         # The slope of the gradient term takes a product with the true Hessian.
         penalties = penalties._replace(eta2=min(penalties.eta2, UPDATED_ETA2))
-    newton = Newton(
-        problem,
-        _make_linear(name, settings, counts),
-        counts,
-        settings.tol,
-        settings.feas_tol,
-        penalties,
-        settings.beta,
-        settings.nu,
-        settings.superlinear,
-        settings.rng,
-    )
+        settings = settings._replace(penalty=penalties)
+    newton = Newton(problem, _make_linear(name, settings, counts), counts, settings)
     shifts = Shifts()
     if settings.warm is not None:
         penalties = Penalties(*settings.warm.penalty)
@@ -167,20 +133,9 @@ def _published(
     lam0: Array | None,
     name: str,
 ) -> tuple[Theory, TheoryState]:
-    theory = Theory(
-        problem,
-        curvature,
-        name,
-        counts,
-        settings.beta,
-        settings.nu,
-        settings.superlinear,
-        settings.max_inner or MAX_SKETCHES,
-        settings.rng,
-        settings.sketch_size,
-    )
+    theory = Theory(problem, curvature, name, counts, settings)
     lam = array_namespace(point.c).zeros_like(point.c) if lam0 is None else lam0
-    return theory, TheoryState(point, lam, settings.penalties, DELTA)
+    return theory, TheoryState(point, lam, settings.penalty, DELTA)
 
 
 def _linear_solver(settings: Settings, curvature: Curvature, point: Point) -> str:
@@ -211,11 +166,13 @@ def _make_linear(name: str, settings: Settings, counts: Counts) -> Any:
             settings.rng,
             size=settings.sketch_size,
             max_inner=settings.max_inner,
-            fallback=settings.fallback,
+            fallback=settings.linear_solver_fallback,
         )
     if name == "auto":
-        return Auto(counts, max_inner=settings.max_inner, fallback=settings.fallback)
-    return Krylov(name, counts, max_inner=settings.max_inner, fallback=settings.fallback)
+        return Auto(counts, max_inner=settings.max_inner, fallback=settings.linear_solver_fallback)
+    return Krylov(
+        name, counts, max_inner=settings.max_inner, fallback=settings.linear_solver_fallback
+    )
 
 
 def _first_lam(problem: Problem, settings: Settings, point: Point) -> Array | None:
@@ -285,7 +242,7 @@ def _report(
         optimality=optimality,
         tol=settings.tol,
         feas_tol=settings.feas_tol,
-        **problem.counts,
+        **problem.work,
         n_factorizations=counts.factorizations,
         n_inner=counts.inner,
         n_fallback=counts.fallbacks,
@@ -296,7 +253,7 @@ def _report(
         history=run.history,
         execution_time=time.perf_counter() - settings.begin,
     )
-    rule = getattr(state, "curvature", curvature)
+    rule = exact_rule(problem, getattr(state, "curvature", curvature))
     result._attach((problem, point, state.lam, rule))
     return result
 
@@ -321,11 +278,11 @@ def _not_finite(problem: Problem, settings: Settings, x0: Array) -> EqualityResu
         optimality=nan,
         tol=settings.tol,
         feas_tol=settings.feas_tol,
-        **problem.counts,
+        **problem.work,
         n_factorizations=0,
         n_inner=0,
         n_fallback=0,
-        penalty=tuple(settings.penalties),
+        penalty=tuple(settings.penalty),
         regularization=0.0,
         hess_mode="none",
         linear_solver=settings.linear_solver,

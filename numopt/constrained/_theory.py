@@ -17,6 +17,7 @@ from ._linear import Counts
 from ._matrices import largest
 from ._merit import Penalties, Slope, Terms, slope_of, terms_of
 from ._problem import Point, Problem, lagrangian_gradient
+from ._settings import Settings
 from ._sketch import Sketcher
 
 SINGULAR = 2
@@ -55,13 +56,13 @@ class Theory:
     curvature: Any
     solver: str
     counts: Counts
-    beta: float
-    nu: float
-    superlinear: bool
-    max_sketches: int
-    rng: Any
-    size: int | None = None
+    settings: Settings
     theta: float = field(default=1.0)
+
+    @property
+    def max_sketches(self) -> int:
+        """Sketches that one system may take."""
+        return self.settings.max_inner or MAX_SKETCHES
 
     def measure(self, state: TheoryState) -> Record:
         """Return the Euclidean norm of the KKT residual, which this method stops on."""
@@ -106,7 +107,7 @@ class Theory:
     def _trial_delta(self, penalties: Penalties, bound: tuple[float, float]) -> float:
         psi, upsilon = bound
         eta1, eta2 = penalties
-        return (0.5 - self.beta) * eta2 / ((1 + eta1 + eta2) * upsilon**2 * psi**2)
+        return (0.5 - self.settings.beta) * eta2 / ((1 + eta1 + eta2) * upsilon**2 * psi**2)
 
     def _direction(
         self, state: TheoryState, H: Array, B: Array, bound: tuple[float, float]
@@ -116,7 +117,7 @@ class Theory:
         xp = array_namespace(gL)
         F = xp.concat([gL, point.c])
         size = math.sqrt(inner(F, F))
-        theta = min(self.theta, size) if self.superlinear else self.theta
+        theta = min(self.theta, size) if self.settings.superlinear else self.theta
         penalties = state.penalties
         delta = max(min(state.delta, self._trial_delta(penalties, bound)), SMALLEST_DELTA)
         K = kkt_assemble(B, point.G)
@@ -129,8 +130,8 @@ class Theory:
             done = slope.descends(penalties) or eta1 > ETA1_LIMIT or eta2 < ETA2_LIMIT
             if done or work.sketches >= self.max_sketches:
                 return penalties, delta, d, slope, work
-            penalties = Penalties(self.nu**2 * eta1, eta2 / self.nu)
-            delta = min(delta / self.nu**4, self._trial_delta(penalties, bound))
+            penalties = Penalties(self.settings.nu**2 * eta1, eta2 / self.settings.nu)
+            delta = min(delta / self.settings.nu**4, self._trial_delta(penalties, bound))
 
     def _search(
         self, state: TheoryState, d: Array, slope: Slope, penalties: Penalties
@@ -156,7 +157,7 @@ class Theory:
         length: float,
     ) -> bool:
         terms = terms_of(trial, lagrangian_gradient(trial, lam), lam)
-        excess = terms.minus(start, slope, self.beta * length).value(penalties)
+        excess = terms.minus(start, slope, self.settings.beta * length).value(penalties)
         # Rounding of the two values, which near a solution is all of their difference.
         return excess <= ROUNDING * max(1.0, abs(start.value(penalties)))
 
@@ -169,8 +170,10 @@ class Sketching:
         self.sketches, self.reached = 0, 0.0
         self._size = math.sqrt(inner(rhs, rhs))
         self._d = array_namespace(rhs).zeros_like(rhs)
-        exact = method.solver == "direct"
-        self._sketcher = None if exact else Sketcher(K, method.solver, method.size, method.rng)
+        exact, options = method.solver == "direct", method.settings
+        self._sketcher = (
+            None if exact else Sketcher(K, method.solver, options.sketch_size, options.rng)
+        )
 
     def until(self, goal: float) -> Array:
         """Return d with a residual of at most the goal, or the floor that rounding sets."""

@@ -35,13 +35,17 @@ def problem_of(
             f"`y` must have {operator.m} entries to match `A`, got shape {tuple(y.shape)}."
         )
     _validate.finite("y", y)
-    if weights is None:
-        weights = y * 0 + 1
-    else:
-        weights = _validate.as_array("weights", weights, ndim=1, dtype=dtype)
-        _validate.non_negative("weights", _validate.same_shape("weights", weights, y.shape, "y"))
+    weights = y * 0 + 1 if weights is None else weights_of(weights, y, "y")
     count = int(array_namespace(y).count_nonzero(y))
     return Problem(operator, y, weights, symmetric, fit_intercept, count)
+
+
+def weights_of(weights: Any, values: Array, of: str) -> Array:
+    """Return validated weights of some values."""
+    _validate.common_float(weights=weights)
+    weights = _validate.as_array("weights", weights, ndim=values.ndim, dtype=values.dtype)
+    weights = _validate.same_shape("weights", weights, tuple(values.shape), of)
+    return _validate.non_negative("weights", weights)
 
 
 def _same_dtype(y: Array, operator: SensingOperator) -> None:

@@ -11,10 +11,10 @@ from .._namespace import Array, array_namespace
 from .._random import generator
 from ._entries import Entries, full_entries, listed_entries, masked_entries, there_of
 from ._factors import Factors
-from ._inputs import tolerance_of
-from ._pca_report import PcaInput, not_unique, pca_report
+from ._inputs import tolerance_of, weights_of
+from ._pca_report import PcaInput, judged, pca_report
 from ._pca_result import RobustPCAResult
-from ._pca_search import PcaOutcome, PcaSettings, pca_search, verdict_of
+from ._pca_search import PcaOutcome, PcaSettings, pca_search
 from ._problem import Problem
 from ._report import report
 from ._result import RecoveryResult
@@ -202,20 +202,12 @@ def _data_of(M: Any, mask: Any, weights: Any) -> PcaInput:
         if not bool(xp.any(mask)):
             raise ValueError("`mask` must be true somewhere.")
     if weights is not None:
-        weights = _weights(weights, M, "M")
+        weights = weights_of(weights, M, "M")
         mask = weights > 0 if mask is None else mask & (weights > 0)
         if not bool(xp.any(mask)):
             raise ValueError("`weights` must be positive where an entry is observed.")
     M = _validate.finite("M", xp.where(mask, M, xp.zeros_like(M)))
     return PcaInput(masked_entries(M, mask, weights), M, mask)
-
-
-def _weights(weights: Any, values: Array, of: str) -> Array:
-    """Return validated weights of some values."""
-    _validate.common_float(weights=weights)
-    weights = _validate.as_array("weights", weights, ndim=values.ndim, dtype=values.dtype)
-    weights = _validate.same_shape("weights", weights, tuple(values.shape), of)
-    return _validate.non_negative("weights", weights)
 
 
 def _sparse_data(M: Any, mask: Any, weights: Any) -> PcaInput:
@@ -227,7 +219,7 @@ def _sparse_data(M: Any, mask: Any, weights: Any) -> PcaInput:
     values = M.data.astype(_validate.common_float(M=M.data))
     if weights is not None:
         _validate.common_namespace(M=values, weights=weights)
-        weights = _weights(weights, values, "M.data")
+        weights = weights_of(weights, values, "M.data")
         kept = weights > 0
         M, values, weights = _kept(M, kept), values[kept], weights[kept]
         if M.nnz == 0:
@@ -322,7 +314,7 @@ def recover_entries(
     if y.shape[0] != A.m:
         raise ValueError(f"`y` must have {A.m} entries to match `A`, got shape {tuple(y.shape)}.")
     _validate.finite("y", y)
-    weights = y * 0 + 1 if weights is None else _weights(weights, y, "y")
+    weights = y * 0 + 1 if weights is None else weights_of(weights, y, "y")
     entries = _measured(A, y, weights)
     options = options | {"method": "reweighted", "eta": 1.0, "q": max(_q(q), 0.3)}
     settings = _settings_of(entries, rank, **options)
@@ -334,12 +326,12 @@ def recover_entries(
             found.state.factors, found.status, found.nit, found.history, found.ranks, 1.0
         )
         read: Any = _EntryOptions(settings.rank, settings.rule.q, settings.tol, settings.noise)
-        state = zero_state(entries)._replace(factors=found.state.factors)
-        verdict = verdict_of(entries, state, settings.tol * unit)
-        result = report(problem, read, None, outcome, unique=not verdict.apart)
-        if verdict.apart and not result.success:
-            result.message = not_unique(verdict.agreed, result.rank)
-        return result
+        return judged(
+            entries,
+            outcome.factors,
+            settings.tol * unit,
+            lambda verdict: report(problem, read, None, outcome, unique=not verdict.apart),
+        )
 
 
 def _measured(A: EntrySensing | FullEntrySensing, y: Array, weights: Array) -> Entries:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from .._namespace import Array, array_namespace
 from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
 from ._entries import Entries, there_of, weighted
-from ._factors import Factors, degrees_of_freedom, factors_of, frame_of
+from ._factors import Factors, Frame, degrees_of_freedom, factors_of, frame_of
 from ._pca_result import RobustPCAResult
-from ._pca_search import NOISE_FLOOR, PcaOutcome, PcaSettings, verdict_of
+from ._pca_search import NOISE_FLOOR, PcaOutcome, PcaSettings, Verdict, verdict_of
+from ._result import RecoveryResult
 from ._scale import deviation
 from ._sweeps import zero_state
 
@@ -18,6 +20,9 @@ from ._sweeps import zero_state
 INLIER = 6.0
 # Share of rows and columns that may be left unexplained by a solution that counts as verified.
 UNEXPLAINED = 0.1
+
+
+Report = TypeVar("Report", RobustPCAResult, RecoveryResult)
 
 
 class PcaInput(NamedTuple):
@@ -33,18 +38,51 @@ def pca_report(
 ) -> RobustPCAResult:
     """Return the result, certified by the residual of the returned factors."""
     entries = data.entries
-    factors = _cleared(entries, outcome.state.factors)
-    frame = frame_of(factors)
-    factors = factors_of(frame)
-    state = zero_state(entries)._replace(factors=factors)
+    frame = frame_of(_cleared(entries, outcome.state.factors))
     tol = settings.tol * unit
+    return judged(
+        entries,
+        factors_of(frame),
+        tol,
+        lambda verdict: _reported(data, settings, outcome, frame, verdict, tol),
+    )
+
+
+def judged(
+    entries: Entries, factors: Factors, tol: float, report: Callable[[Verdict], Report]
+) -> Report:
+    """Return what is reported of factors in the light of how exactly they agree with the entries.
+
+    The message says so where entries agree, but not with one matrix only.
+    """
+    state = zero_state(entries)._replace(factors=factors)
     verdict = verdict_of(entries, state, tol)
+    result = report(verdict)
+    if verdict.apart and not result.success:
+        result.message = (
+            f"{verdict.agreed} entries agree exactly with a matrix of rank {result.rank}, but in "
+            "two parts with too few of them between for it to be the only one; observe more "
+            "entries there."
+        )
+    return result
+
+
+def _reported(
+    data: PcaInput,
+    settings: PcaSettings,
+    outcome: PcaOutcome,
+    frame: Frame,
+    verdict: Verdict,
+    tol: float,
+) -> RobustPCAResult:
+    """Return the result of factors that have been judged; `tol` is zero where all entries are."""
+    entries, factors = data.entries, factors_of(frame)
     by_rows = entries.residual(factors)
     residual = _observed(entries, by_rows)
     dof = max(1, degrees_of_freedom(entries.shape, factors.rank, False))
     xp = array_namespace(residual)
     sigma = deviation(residual, settings.rule.q)
-    status = _status(outcome.status, verdict, entries, unit, sigma)
+    status = _status(outcome.status, verdict, entries, tol, sigma)
     bound = tol if status == CONVERGED else INLIER * sigma
     inliers = int(xp.count_nonzero(xp.abs(residual) <= bound))
     mask, sparse = _split(data, factors, bound)
@@ -74,17 +112,7 @@ def pca_report(
     if status != CONVERGED:
         fields["outlier_rows"] = fields["outlier_columns"] = []
     fields["message"] = _message(status, fields, settings, entries)
-    if verdict.apart and not fields["success"]:
-        fields["message"] = not_unique(verdict.agreed, factors.rank)
     return RobustPCAResult(fields)
-
-
-def not_unique(agreed: int, rank: int) -> str:
-    """Return what to say where entries agree, but not with one matrix only."""
-    return (
-        f"{agreed} entries agree exactly with a matrix of rank {rank}, but in two parts with too "
-        "few of them between for it to be the only one; observe more entries there."
-    )
 
 
 def _cleared(entries: Entries, factors: Factors) -> Factors:
@@ -126,11 +154,11 @@ def _split(data: PcaInput, factors: Factors, bound: float) -> tuple[Any, Any]:
     return mask.tocsr(), kind((residual[outliers], places), shape=M.shape).tocsr()
 
 
-def _status(status: int, verdict: Any, entries: Entries, unit: float, sigma: float) -> int:
+def _status(status: int, verdict: Verdict, entries: Entries, tol: float, sigma: float) -> int:
     """Return the status that the certificate allows for."""
     if not math.isfinite(sigma):
         return NON_FINITE
-    if unit == 0:
+    if tol == 0:
         return CONVERGED
     xp = array_namespace(verdict.poor_rows)
     n, d = entries.shape

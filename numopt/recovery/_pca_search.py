@@ -86,7 +86,7 @@ class Verdict(NamedTuple):
     poor_rows: Array  # which rows have many entries, of which next to none agree
     poor_columns: Array
     clean: bool  # whether there are enough and no row or column is poor
-    apart: bool = False  # whether they leave two parts that too few of them tie together
+    apart: bool  # whether they leave two parts that too few of them tie together
 
 
 class PcaOutcome(NamedTuple):

@@ -41,9 +41,6 @@ class Design(Protocol):
     def sketch(self, S: Sketch, b: Array) -> Array:
         """Return ``[S sqrt(W) A, S sqrt(W) b; sqrt(ridge) I, 0]``."""
 
-    def sample(self, size: int) -> tuple[Array, Array | None]:
-        """Return about `size` evenly spaced rows of A, and their weights."""
-
     def reduced(self, b: Array) -> Array:
         """Return ``sqrt(W) [A b]``, or the triangle of its QR decomposition if not in memory."""
 
@@ -94,7 +91,7 @@ class Rows:
         return with_ridge_rows(total, self.ridge, self.shape[1])
 
     def sample(self, size: int) -> tuple[Array, Array | None]:
-        """Return about `size` evenly spaced rows of A, and their weights."""
+        """Return about `size` evenly spaced rows of A in memory, and their weights."""
         step = max(1, self.shape[0] // size)
         sample = self._blocks.sample(size)
         return sample, None if self._weights is None else self._weights[::step]
@@ -225,10 +222,6 @@ class Products:
             image = S.adjoint(_validate.contiguous(identity[:, columns]))
             parts.append((self._adjoint @ (image if scale is None else image * scale)).T)
         return xp.concat(parts, axis=0)
-
-    def sample(self, size: int) -> tuple[Array, Array | None]:
-        """Raise: the rows of an operator cannot be had one by one."""
-        raise NotImplementedError("A linear operator has no rows to sample.")
 
     def reduced(self, b: Array) -> Array:
         """Return ``sqrt(W) [A b]``."""

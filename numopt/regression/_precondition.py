@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .. import _linalg
 from .._namespace import Array, array_namespace, device_of
 from ..sketching import Sketch
-from ._design import Design
+from ._design import Design, Rows
 
 # Normal equations are corrected in a step or two below this condition number of the column-scaled
 # matrix: the error of their Cholesky factor contracts by cond^2 times the rounding unit.
@@ -64,8 +64,8 @@ def gram_looks_safe(design: Design) -> bool:
     """Tell from a sample of the rows whether the normal equations are worth a try."""
     xp = array_namespace(design.like)
     d = design.shape[1]
-    if not design.in_memory or design.shape[0] < 64 * d:
-        return True
+    if not (isinstance(design, Rows) and design.in_memory) or design.shape[0] < 64 * d:
+        return True  # no rows to look at one by one, or too few for it to pay
     sample, weights = design.sample(16 * d)
     if weights is not None:
         sample = sample * xp.sqrt(weights)[:, None]

@@ -1,0 +1,125 @@
+r"""Sums over the rows of a matrix of a loss of each: value, gradient and Hessian.
+
+Throughout, `A` is (n, d), `x` (d,), `b` (n,), and `weights` (n,) non-negative, or None for ones.
+The sum is ``f(x) = sum_i weights[i] phi(a_i' x, b[i])`` with one of these losses phi(m, y):
+
+==== ======== ==========================================
+code name     phi
+==== ======== ==========================================
+0    squared  (m - y)^2 / 2
+1    logistic log(1 + exp(-y m)), y = +-1
+2    poisson  exp(m) - y m
+3    huber    r^2 / 2 for \|r\| <= t, else t (\|r\| - t/2), r = m - y
+==== ======== ==========================================
+
+where t is `threshold`, which the others do not look at.
+"""
+
+from __future__ import annotations
+
+from .._dispatch import kernel
+from .._namespace import Array, array_namespace, device_of
+from .least_squares import row_ranges
+
+LOSSES = ("squared", "logistic", "poisson", "huber")
+SQUARED, LOGISTIC, POISSON, HUBER = range(4)
+# Rows of a sparse matrix that are made dense at a time.
+SPARSE_ROWS = 256
+
+
+@kernel(min_size=1 << 13)
+def loss_gradient(
+    A: Array, b: Array, weights: Array | None, x: Array, loss: int, threshold: float
+) -> tuple[Array, Array]:
+    """Compute f(x) (1,) and its gradient (d,), in one read of A and 4 n d flops."""
+    xp = array_namespace(A)
+    gradient = xp.zeros(A.shape[1], dtype=A.dtype, device=device_of(A))
+    total = xp.zeros(1, dtype=A.dtype, device=device_of(A))
+    for rows in row_ranges(*A.shape):
+        margins = xp.matmul(A[rows, :], x)
+        values = loss_values(margins, b[rows], loss, threshold)
+        slopes = loss_slopes(margins, b[rows], loss, threshold)
+        if weights is not None:
+            values, slopes = values * weights[rows], slopes * weights[rows]
+        total = total + xp.sum(values)
+        gradient = gradient + xp.matmul(A[rows, :].T, slopes)
+    return total, gradient
+
+
+@kernel(min_size=1 << 16)
+def loss_hessian(
+    A: Array, b: Array, weights: Array | None, x: Array, loss: int, threshold: float
+) -> Array:
+    """Compute the Hessian (d, d) of f at x, in one read of A and n d^2 multiplications."""
+    xp = array_namespace(A)
+    d = A.shape[1]
+    total = xp.zeros((d, d), dtype=A.dtype, device=device_of(A))
+    for rows in row_ranges(*A.shape):
+        block = A[rows, :]
+        curvatures = loss_curvatures(xp.matmul(block, x), b[rows], loss, threshold)
+        if weights is not None:
+            curvatures = curvatures * weights[rows]
+        block = block * xp.sqrt(curvatures)[:, None]
+        total = total + xp.matmul(block.T, block)
+    return total
+
+
+@kernel(min_size=1 << 10)
+def csr_weighted_gram(data: Array, indices: Array, indptr: Array, weights: Array, d: int) -> Array:
+    """Compute ``A' diag(weights) A`` (d, d) of a sparse A (n, d) with sorted indices.
+
+    Weights of any sign. The sum of the squared entries of each row, in multiplications.
+    """
+    xp, device = array_namespace(data), device_of(data)
+    columns = xp.arange(d, dtype=indices.dtype, device=device)
+    total = xp.zeros((d, d), dtype=data.dtype, device=device)
+    for rows in row_ranges(weights.shape[0], 1, entries=SPARSE_ROWS):
+        ends = indptr[rows.start : rows.stop + 1]
+        here = slice(int(ends[0]), int(ends[-1]))
+        entry = xp.arange(here.start, here.stop, dtype=indptr.dtype, device=device)
+        inside = (entry >= ends[:-1][:, None]) & (entry < ends[1:][:, None])
+        chosen = xp.astype(indices[here][:, None] == columns[None, :], data.dtype)
+        dense = xp.matmul(xp.astype(inside, data.dtype) * data[here][None, :], chosen)
+        total = total + xp.matmul(dense.T, weights[rows][:, None] * dense)
+    return total
+
+
+def loss_values(margins: Array, b: Array, loss: int, threshold: float) -> Array:
+    """Return ``phi(m, y)`` (n,)."""
+    xp = array_namespace(margins)
+    if loss == LOGISTIC:
+        agreement = b * margins
+        return xp.log1p(xp.exp(-xp.abs(agreement))) - xp.minimum(agreement, 0 * agreement)
+    if loss == POISSON:
+        return xp.exp(margins) - b * margins
+    residual = margins - b
+    if loss == HUBER:
+        inside = xp.clip(residual, -threshold, threshold)
+        return inside * (residual - inside / 2)
+    return residual * residual / 2
+
+
+def loss_slopes(margins: Array, b: Array, loss: int, threshold: float) -> Array:
+    """Return the derivative (n,) of phi in m."""
+    xp = array_namespace(margins)
+    if loss == LOGISTIC:
+        agreement = b * margins
+        decay = xp.exp(-xp.abs(agreement))
+        return -b * xp.where(agreement >= 0, decay, xp.ones_like(decay)) / (1 + decay)
+    if loss == POISSON:
+        return xp.exp(margins) - b
+    residual = margins - b
+    return xp.clip(residual, -threshold, threshold) if loss == HUBER else residual
+
+
+def loss_curvatures(margins: Array, b: Array, loss: int, threshold: float) -> Array:
+    """Return the second derivative (n,) of phi in m."""
+    xp = array_namespace(margins)
+    if loss == LOGISTIC:
+        decay = xp.exp(-xp.abs(margins))
+        return decay / (1 + decay) ** 2
+    if loss == POISSON:
+        return xp.exp(margins)
+    if loss == HUBER:
+        return xp.astype(xp.abs(margins - b) <= threshold, margins.dtype)
+    return xp.ones_like(margins)

@@ -1,0 +1,323 @@
+"""Objectives that are sums over the rows of a matrix, wherever the rows lie."""
+
+from __future__ import annotations
+
+from copy import copy
+from functools import partial
+from typing import Any, NamedTuple
+
+from .. import _random, _validate
+from .._blocks import RowBlocks, is_dask
+from .._namespace import Array, array_namespace, device_of, inner
+from ..sketching import SparseSign
+from ._loss import Named, Want, block_sums, check_beside, read_loss, sparse_sums
+from ._matrices import is_sparse
+
+
+class RowSum:
+    r"""Sum of a loss over the rows of a matrix, with its gradient and its Hessian.
+
+    .. math:: f(x) = \sum_{i=1}^n w_i \, \varphi(a_i^\top x, b_i) + \frac{\rho}{2} \|x\|_2^2
+
+    The objective of regression, in the form that `minimize_equality` takes as its `fun`: value and
+    derivatives come from passes over the rows :math:`a_i`, which may lie in memory, in files or
+    on a cluster. It can be called, and has the methods that other optimizers want.
+
+    Parameters
+    ----------
+    A : array, sparse matrix, or source of rows, shape (n, d)
+        The rows: an array of any library, a SciPy sparse matrix, a memory map, a Dask array,
+        whatever else `row_blocks` takes and can be read again. Real and finite; integers count as
+        the default float.
+    b : array, shape (n,), optional
+        Targets, a Dask array if `A` is one or an array in memory. Needed by all losses with a
+        name: -1 or 1 for ``"logistic"``, non-negative for ``"poisson"``.
+    loss : str or tuple of three functions, default "squared"
+        With the margin :math:`m = a_i^\top x`: ``"squared"`` is :math:`(m - b)^2 / 2`,
+        ``"logistic"`` is :math:`\log(1 + e^{-b m})`, ``"poisson"`` is :math:`e^m - b m`, and
+        ``"huber"`` is squared up to `threshold`, linear beyond. Functions ``(value, slope,
+        curvature)`` take margins and targets of some rows, two arrays of one shape (None where
+        there is no `b`), and return :math:`\varphi` and its first and second derivative in m, in
+        that shape.
+    weights : array, shape (n,), optional
+        Non-negative weights, in the same form as `b`. Default is one each.
+    ridge : float, default 0.0
+        The factor :math:`\rho`, not negative.
+    mean : bool, default False
+        Divide the sum over rows (not the ridge) by n.
+    threshold : float, default 1.0
+        Residual, in units of `b`, from which on ``"huber"`` is linear.
+    sketch_size : int, optional
+        Rows of a sketch from which the Hessian is formed, more than d. Default: no sketch, the
+        exact Hessian.
+    rng : None, int or numpy.random.Generator, optional
+        For the sketches.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(n, d)``.
+    sketch_size : int or None
+        As given.
+    n_passes : int
+        Passes over the rows so far; with Dask a barrier each.
+    n_blocks, n_retries : int
+        Chunks of a Dask array (1 for all else), and how often a pass over it was repeated.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind, or `A` can be read once only.
+    ValueError
+        If shapes do not match, a number is not finite, targets do not fit the loss, or an option
+        is out of range. What lies in chunks of a Dask array is looked at in the first pass, and
+        the rows are named.
+
+    See Also
+    --------
+    minimize_equality : minimizes it subject to equations.
+    row_blocks : sources of rows, and the size of their blocks.
+    lstsq : the squared loss without constraints.
+
+    Notes
+    -----
+    Value and gradient are one pass and are kept for the last x, so that asking for one after
+    the other reads the rows once: 4 n d operations. The Hessian :math:`A^\top \mathrm{diag}(w_i
+    \varphi_i'') A` takes :math:`n d^2`. In memory it is a pass of its own. Where rows have to be
+    read or fetched, the pass that finds the value forms the Hessian, too, unless the last one
+    that did was in vain: a solver that accepts its first trial point needs one pass an
+    iteration, and at most two beside those for points it rejects. What comes back from a block
+    is d^2 + d + 1 numbers; nothing of length n is ever gathered.
+
+    With a sketch the Hessian is :math:`(S C A)^\top S C A`, :math:`C^2 = \mathrm{diag}(w_i
+    \varphi_i'')`, for a sparse random S of `sketch_size` rows, new for each x [1]_: 8 n d
+    operations and :math:`d^2` for each row of S, at a relative error of about
+    :math:`\sqrt{d / m}` in the Newton step, m the size. Convergence is then linear at about that
+    rate. It pays for hundreds of columns and very many rows.
+
+    Everything is computed in the wider dtype of `A` and x and returned in that of x. A point is
+    recognized by its entries. The objective can be pickled if its source can.
+
+    References
+    ----------
+    .. [1] M. Pilanci, M. J. Wainwright, "Newton Sketch: A Near Linear-Time Optimization Algorithm
+       with Linear-Quadratic Convergence", SIAM J. Optim. 27(1), 2017, arXiv:1505.02250.
+
+    Examples
+    --------
+    Logistic regression whose coefficients sum to zero:
+
+    >>> import numpy as np
+    >>> import numopt
+    >>> from scipy.optimize import LinearConstraint
+    >>> rng = np.random.default_rng(0)
+    >>> A = rng.normal(size=(500, 3))
+    >>> b = np.where(A @ [1.0, -2.0, 1.0] + rng.logistic(size=500) > 0, 1.0, -1.0)
+    >>> objective = numopt.RowSum(A, b, loss="logistic", mean=True)
+    >>> result = numopt.minimize_equality(
+    ...     objective, np.zeros(3), constraints=LinearConstraint(np.ones((1, 3)), 0, 0)
+    ... )
+    >>> result.success, result.hess_mode
+    (True, 'exact')
+    >>> bool(abs(result.x.sum()) < 1e-12)
+    True
+
+    A loss of one's own is three functions:
+
+    >>> loss = (
+    ...     lambda m, b: np.sqrt(1 + (m - b) ** 2),
+    ...     lambda m, b: (m - b) / np.sqrt(1 + (m - b) ** 2),
+    ...     lambda m, b: (1 + (m - b) ** 2) ** -1.5,
+    ... )
+    >>> numopt.RowSum(A, b, loss=loss)(np.zeros(3)) / 500
+    1.4142135623730951
+    """
+
+    def __init__(
+        self,
+        A: Any,
+        b: Array | None = None,
+        *,
+        loss: Any = "squared",
+        weights: Array | None = None,
+        ridge: float = 0.0,
+        mean: bool = False,
+        threshold: float = 1.0,
+        sketch_size: int | None = None,
+        rng: Any = None,
+    ) -> None:
+        self._loss = read_loss(loss, threshold)
+        self._rows = _SparseRows(A) if is_sparse(A) else RowBlocks("A", A)
+        self.shape, self.n_passes = self._rows.shape, 0
+        n, d = self.shape
+        if b is None and isinstance(self._loss, Named):
+            raise ValueError(f"`b` must be given for loss={loss!r}.")
+        self._b = self._beside("b", b)
+        self._weights = self._beside("weights", weights)
+        self._own = _validate.common_float(A=self._rows.like, b=_like(b), weights=_like(weights))
+        here = (None if is_dask(v) else v for v in (self._b, self._weights))
+        check_beside(self._loss, *here, place="")
+        self._check = is_dask(self._b) or is_dask(self._weights)
+        self._ridge = _validate.real("ridge", ridge)
+        if not 0 <= self._ridge < float("inf"):
+            raise ValueError(f"`ridge` must be non-negative and finite, got {ridge!r}.")
+        self._scale = 1 / n if _validate.flag("mean", mean) else 1.0
+        if sketch_size is not None:
+            sketch_size = _validate.at_least(d + 1, "sketch_size", sketch_size)
+        self.sketch_size = sketch_size
+        self._rng = _random.generator(rng)
+        self._known: _Known | None = None
+        # Whether a Hessian that comes with the value is likely to be asked for.
+        self._ahead = self._rows.mapped or not self._rows.in_memory
+        self._expected = True
+
+    def _beside(self, name: str, v: Any) -> Any:
+        """Return what lies beside the rows, a number each: in memory, or in their chunks."""
+        if v is None:
+            return None
+        if is_dask(v) and self._rows.cluster is not None:
+            v = self._rows.cluster.beside(name, v, _validate.common_float(**{name: v._meta}))
+            if v.ndim != 1:
+                raise ValueError(f"`{name}` must be a vector, got chunks {v.chunks}.")
+            return v
+        _validate.common_namespace(**{"A": self._rows.like, name: v})
+        v = _validate.as_array(name, v, ndim=1, dtype=_validate.common_float(**{name: v}))
+        return _validate.same_shape(name, v, self.shape[:1], "A")
+
+    @property
+    def n_blocks(self) -> int:
+        """Chunks of a Dask array, 1 for any other source."""
+        return self._rows.n_blocks
+
+    @property
+    def n_retries(self) -> int:
+        """How often a pass had to be repeated on a cluster."""
+        return self._rows.n_retries
+
+    def __call__(self, x: Array) -> float:
+        """Return f(x)."""
+        return self.value_and_gradient(x)[0]
+
+    def gradient(self, x: Array) -> Array:
+        """Return the gradient (d,) at x (d,)."""
+        return self.value_and_gradient(x)[1]
+
+    def value_and_gradient(self, x: Array) -> tuple[float, Array]:
+        """Return f(x) and the gradient (d,), from one pass."""
+        x = self._point(x)
+        known = self._at(x)
+        if known is None:
+            ahead = self._ahead and self._expected
+            known = self._pass(x, Want(True, ahead))
+            if ahead:
+                self._expected = False  # until it is asked for
+        return known.value, _copied(known.gradient)
+
+    def hessian(self, x: Array) -> Any:
+        """Return the Hessian (d, d) at x, or the sketch that stands for it."""
+        x = self._point(x)
+        known = self._at(x)
+        if known is None or known.hessian is None:
+            known = self._pass(x, Want(known is None, True), known)
+        self._expected = True
+        return known.hessian.copy() if is_sparse(known.hessian) else _copied(known.hessian)
+
+    def _exact(self) -> RowSum:
+        """Return the same objective with exact Hessians."""
+        exact = copy(self)
+        exact.sketch_size, exact._known = None, None
+        return exact
+
+    def _point(self, x: Array) -> Array:
+        _validate.common_namespace(A=self._rows.like, x=x)
+        dtype = _validate.common_float(x=x)
+        x = _validate.as_array("x", x, ndim=1, dtype=dtype)
+        return _validate.same_shape("x", x, self.shape[1:], "A")
+
+    def _at(self, x: Array) -> _Known | None:
+        """Return what is known at x, None if nothing is."""
+        known = self._known
+        if known is None or known.x.dtype != x.dtype:
+            return None
+        return known if bool(array_namespace(x).all(known.x == x)) else None
+
+    def _pass(self, x: Array, want: Want, known: _Known | None = None) -> _Known:
+        """Return what one pass tells of x, together with what was known."""
+        xp = array_namespace(x)
+        want = want._replace(check=self._check)
+        if want.hessian and self.sketch_size is not None:
+            want = want._replace(sketch=SparseSign(self.sketch_size, self.shape[0], rng=self._rng))
+        self._rows.dtype = xp.result_type(self._own, x.dtype)
+        wide = xp.astype(x, self._rows.dtype, copy=False)
+        sums = sparse_sums if isinstance(self._rows, _SparseRows) else block_sums
+        work = partial(sums, self._loss, self.shape[0], wide, want)
+        self.n_passes += 1
+        found = list(self._rows.fold(work, self._b, self._weights))
+        self._check = False
+        if want.gradient:
+            total, gradient = found[:2]
+            known = self._with_ridge(x, float(total[0]), gradient)
+        hessian = self._formed(found[-1], want, x) if want.hessian else None
+        assert known is not None
+        self._known = known._replace(hessian=hessian)
+        return self._known
+
+    def _with_ridge(self, x: Array, total: float, gradient: Array) -> _Known:
+        xp = array_namespace(x)
+        value = self._scale * total + 0.5 * self._ridge * inner(x, x)
+        gradient = xp.astype(self._scale * gradient, x.dtype) + self._ridge * x
+        return _Known(_copied(x), value, gradient, None)
+
+    def _formed(self, found: Any, want: Want, x: Array) -> Any:
+        """Return the Hessian from its sum over rows, or from a sketch."""
+        H = found if want.sketch is None else found.T @ found
+        if is_sparse(H):
+            from scipy.sparse import eye_array
+
+            return (self._scale * H + self._ridge * eye_array(H.shape[0])).tocsc().astype(x.dtype)
+        xp, d = array_namespace(x), self.shape[1]
+        identity = xp.eye(d, dtype=x.dtype, device=device_of(x))
+        return xp.astype(self._scale * H, x.dtype) + self._ridge * identity
+
+
+class _Known(NamedTuple):
+    """A point with what a pass has told of it."""
+
+    x: Array
+    value: float
+    gradient: Array
+    hessian: Any
+
+
+class _SparseRows:
+    """A sparse matrix in memory, in the place of `RowBlocks`: one block, and sparse."""
+
+    in_memory, mapped, cluster, n_blocks, n_retries = True, False, None, 1, 0
+
+    def __init__(self, A: Any) -> None:
+        self._matrix = A.tocsr()
+        if not self._matrix.has_sorted_indices:
+            self._matrix = self._matrix.sorted_indices()
+        self.shape = int(A.shape[0]), int(A.shape[1])
+        if 0 in self.shape:
+            raise ValueError(f"`A` must not be empty, got shape {self.shape}.")
+        self.like = self._matrix.data
+        self.dtype = _validate.common_float(A=self.like)
+        _validate.finite("A.data", self.like)
+
+    def fold(self, work: Any, b: Array | None, weights: Array | None) -> tuple[Array, ...]:
+        """Return the sums over all rows."""
+        if self._matrix.dtype != self.dtype:
+            self._matrix = self._matrix.astype(self.dtype)
+        sums: tuple[Array, ...] = work(self._matrix, slice(0, self.shape[0]), b, weights)
+        return sums
+
+
+def _copied(x: Array) -> Array:
+    """Return a copy: what is kept for a point stays as it is."""
+    return array_namespace(x).asarray(x, copy=True)
+
+
+def _like(v: Any) -> Any:
+    """Return what stands for the library and the dtype of something that may be a Dask array."""
+    return v._meta if is_dask(v) else v
