@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _validate
+from .._blocks import in_blocks
 from .._iterate import Callback, closing
 from .._namespace import Array
+from ._by_rows import refuse_options, trained_by_rows
 from ._inputs import chosen_patterns, data_of, effective, perturbation, settings_of
 from ._report import Start, Task, pull_of_zero, start_of, trained
 from ._result import ConvexReLUResult
@@ -182,6 +184,22 @@ def convex_relu(
         callback=callback,
         rng=rng,
     )
+    if in_blocks(X):
+        refuse_options(
+            eps=eps, method=method, refine=refine, x0=x0, rho=rho, stop=stop, polish=polish
+        )
+        with closing(callback):
+            return trained_by_rows(
+                X,
+                y,
+                beta=beta,
+                loss=loss,
+                n_patterns=n_patterns,
+                patterns=patterns,
+                fit_intercept=fit_intercept,
+                sample_weight=sample_weight,
+                settings=settings,
+            )
     task = _task(
         X,
         y,
