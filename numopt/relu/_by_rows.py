@@ -17,7 +17,7 @@ from ._losses import LOSSES
 from ._network import network_of
 from ._problem import group_norms
 from ._result import ConvexReLUResult
-from ._row_sums import Frame, Survey, Verdict, dual_at, patterns_at, theta_at, verdict_at
+from ._row_sums import Frame, Proof, Survey, Verdict, dual_at, patterns_at, theta_at, verdict_at
 from ._sequence import Bounds, Job, Passes, State, dual_scale, solved, surveyed
 from ._solve import PRECISION, Settings
 
@@ -31,9 +31,8 @@ class Found(NamedTuple):
     survey: Survey
     beta: float
     V: Array
-    proof: Array
+    proof: Proof
     push: Array
-    width: float
     run: Run[State] | None
 
 
@@ -206,14 +205,12 @@ def _found(job: Job, survey: Survey, beta: float, settings: Settings) -> Found:
     patterns, d = frame.gates.shape
     if float(survey.rows) == 0:
         V = xp.zeros((2, patterns, d), dtype=job.rows.dtype, device=device_of(job.rows))
-        return Found(job, survey, beta, V, V, V, 0.0, None)
+        return Found(job, survey, beta, V, Proof(V), V, None)
     run, bounds = solved(job, settings.maxiter, settings.callback)
     unit, slope = frame.height / frame.row, frame.height * frame.row
     given = job._replace(frame=frame._replace(row=1.0, height=1.0))
-    return Found(
-        given, survey, beta, unit * bounds.V, unit * bounds.proof, slope * bounds.push,
-        bounds.width, run,
-    )
+    proof = bounds.proof._replace(V=unit * bounds.proof.V)
+    return Found(given, survey, beta, unit * bounds.V, proof, slope * bounds.push, run)
 
 
 class Certificate(NamedTuple):
@@ -230,7 +227,7 @@ class Certificate(NamedTuple):
 def _certified(found: Found) -> Certificate:
     """Return both bounds of the neurons returned: two passes over the rows."""
     xp, passes = array_namespace(found.V), found.job.passes
-    frame = found.job.frame._replace(width=found.width)
+    frame = found.job.frame
     fixed = float(found.survey.fixed)
     seen = Verdict(*passes.fold(verdict_at, frame, found.V, found.proof))
     norms = found.beta * float(xp.sum(group_norms(found.V)))
@@ -256,7 +253,7 @@ def _reported(found: Found, settings: Settings) -> ConvexReLUResult:
     """Return the result, its certificate computed again from the arrays it holds."""
     certificate = _certified(found)
     job, run, xp = found.job, found.run, array_namespace(found.V)
-    passes, blocks, frame = job.passes, job.passes.blocks, job.frame._replace(width=found.width)
+    passes, blocks, frame = job.passes, job.passes.blocks, job.frame
     theta = passes.rowwise(theta_at, frame, found.proof, certificate.scale)
     neurons = xp.permute_dims(found.V, (0, 2, 1))
     W1, w2 = network_of(found.V[None, ...])

@@ -41,6 +41,16 @@ def nearest(order: Array, X: Array, signs: Array, count: int) -> Facets:
     return found if missing == 0 else _below(found, _no_facets(found, missing))
 
 
+def smallest_rows(order: Array, table: Array, count: int) -> Facets:
+    """Return the `count` rows of a table (n, c) with the smallest `order` (1, n)."""
+    xp = array_namespace(order)
+    index = _smallest(order, count)
+    taken = xp.take(table, index[0, :], axis=0)[None, ...]
+    found = Facets(xp.take_along_axis(order, index, axis=1), taken)
+    missing = count - index.shape[1]
+    return found if missing == 0 else _below(found, _no_facets(found, missing))
+
+
 def nearer(a: Facets, b: Facets) -> Facets:
     """Return the rows of both with the smallest order, as many as each has."""
     both = _below(a, b)

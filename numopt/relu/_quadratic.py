@@ -1,9 +1,10 @@
-"""A quadratic loss of few numbers under the constraints of few rows, by an interior-point method.
+"""A loss of few numbers under the constraints of few rows, by an interior-point method.
 
 What is left of the convex program once sums over all samples stand for its loss and, for each
 pattern, some rows for its cone: neurons u (2, P, d), slacks ``s = C u > 0`` with multipliers mu,
 the multiplier lam of the second-order cone of each neuron, ``|lam| <= beta``, and ``a = v - w``
-with ``a' G a / 2 - b' a`` for the loss. Newton's system
+with ``a' G a / 2 - b' a`` for the loss, and the hinge loss of some samples near their kinks.
+Newton's system, from which what belongs to these samples has been eliminated,
 
     H u + (+-) G a = r,        a = u_+ - u_-,
 
@@ -30,32 +31,55 @@ from ._cones import (
     second_order_scaling,
     unscaled,
 )
+from ._terms import HingeTerm
 
 _TO_BOUNDARY = 0.99
 _REFINEMENTS = 3
 _STEPS = 80
 _SHORTEST_STEP = 1e-5
+# Steps shorter than this are replaced by one that centers.
+_BLOCKED = 0.1
+# Steps without progress after which rounding has the say.
+_PATIENCE = 6
 # Residual of stationarity, relative to beta, with which a point will do: bounds allow for it.
 _STATIONARY = 1e-7
+
+
+class Kinks(NamedTuple):
+    """The hinge loss of some samples: gated features (k, P d), labels (k,) and weights (k,)."""
+
+    features: Array
+    y: Array
+    weights: Array
 
 
 class Quadratic(NamedTuple):
     """``min a' G a / 2 - b' a + beta sum |v_i| + |w_i|`` subject to ``C_i v_i, C_i w_i >= 0``.
 
-    `gram` (P d, P d), `slope` b (P, d), `rows` C (P, m, d) of unit norm.
+    `gram` (P d, P d), `slope` b (P, d), `rows` C (P, m, d) of unit norm; `kinks` add their loss.
     """
 
     gram: Array
     slope: Array
     rows: Array
     beta: float
+    kinks: Kinks
+
+    @property
+    def term(self) -> HingeTerm:
+        """The loss of the samples near their kinks."""
+        return HingeTerm(self.kinks.y, self.kinks.weights, 2 * self.kinks.y.shape[0])
 
 
 class Solution(NamedTuple):
-    """Neurons (2, P, d), multipliers (2, P, m) of the rows, and factorizations it took."""
+    """Neurons (2, P, d), multipliers (2, P, m) of the rows, slopes (k,) of the samples near kinks.
+
+    And the number of factorizations it took.
+    """
 
     V: Array
     mu: Array
+    slopes: Array
     factorizations: int
 
 
@@ -65,6 +89,7 @@ class _Point(NamedTuple):
     S: Array
     lam: Array
     mu: Array
+    parts: tuple[Array, ...]
 
 
 class _System(NamedTuple):
@@ -74,21 +99,59 @@ class _System(NamedTuple):
     roots: Array
     basis: Array
     factor: Array
+    gram: Array
+    resistance: Array
     stationarity: Array
     gap_in_slacks: Array
 
 
-def minimized(problem: Quadratic, accuracy: float) -> Solution:
-    """Return the minimum, once the products of slacks and multipliers sum to at most `accuracy`."""
-    point = _first_point(problem)
+def minimized(problem: Quadratic, gates: Array, accuracy: float) -> Solution:
+    """Return the minimum, once the products of slacks and multipliers sum to at most `accuracy`.
+
+    With many samples a cone is thin around its gate (P, d): its blocks are stiff across it and
+    soft along it, by factors beyond the precision of numbers. In coordinates that begin with the
+    gate this is a matter of their units, and no digits are lost.
+    """
+    xp = array_namespace(gates)
+    identity = xp.eye(gates.shape[1], dtype=gates.dtype, device=device_of(gates))
+    wide = xp.concat([gates[..., None], identity + 0 * gates[..., None]], axis=2)
+    frames = xp.linalg.qr(wide, mode="reduced")[0]
+    found = _minimized(_turned(problem, frames), accuracy)
+    return found._replace(V=xp.matmul(frames, found.V[..., None])[..., 0])
+
+
+def _turned(problem: Quadratic, frames: Array) -> Quadratic:
+    """Return a problem in the coordinates of orthonormal frames (P, d, d)."""
+    xp = array_namespace(frames)
+    patterns, d, _ = frames.shape
+    size = patterns * d
+    half = xp.matmul(frames.mT, xp.reshape(problem.gram, (patterns, d, size)))
+    half = xp.reshape(half, (size, size)).T
+    gram = xp.reshape(xp.matmul(frames.mT, xp.reshape(half, (patterns, d, size))), (size, size))
+    seen = xp.reshape(problem.kinks.features, (-1, patterns, d))
+    seen = xp.matmul(xp.permute_dims(seen, (1, 0, 2)), frames)
+    seen = xp.reshape(xp.permute_dims(seen, (1, 0, 2)), (-1, size))
+    return problem._replace(
+        gram=gram,
+        slope=xp.matmul(frames.mT, problem.slope[..., None])[..., 0],
+        rows=xp.matmul(problem.rows, frames),
+        kinks=problem.kinks._replace(features=seen),
+    )
+
+
+def _minimized(problem: Quadratic, accuracy: float) -> Solution:
+    point, least, idle = _first_point(problem), math.inf, 0
     for count in range(_STEPS):
-        if _is_close(problem, point, accuracy):
+        left = _complementarity(problem, point)
+        idle = idle + 1 if left > 0.9 * least else 0
+        least = min(least, left)
+        if _is_close(problem, point, left, accuracy) or idle > _PATIENCE:
             break
         after = _step(problem, point)
         if after is None:
             break
         point = after
-    return Solution(point.V, point.mu, count)
+    return Solution(point.V, point.mu, point.parts[0], count)
 
 
 def linear_pull(gram: Array, slope: Array, V: Array) -> Array:
@@ -108,12 +171,13 @@ def _first_point(problem: Quadratic) -> _Point:
     V = xp.zeros((2, patterns, d), dtype=dtype, device=device)
     t = xp.full((2, patterns), 1 / problem.beta, dtype=dtype, device=device)
     ones = xp.ones((2, patterns, m), dtype=dtype, device=device)
-    return _Point(V, t, ones, V, ones)
+    parts = problem.term.start(_seen_by_kinks(problem, V))
+    return _Point(V, t, ones, V, ones, parts)
 
 
-def _is_close(problem: Quadratic, point: _Point, accuracy: float) -> bool:
+def _is_close(problem: Quadratic, point: _Point, left: float, accuracy: float) -> bool:
     xp = array_namespace(point.V)
-    if _complementarity(problem, point) > accuracy:
+    if left > accuracy:
         return False
     rest = xp.max(xp.abs(_stationarity(problem, point)))
     return bool(rest <= _STATIONARY * problem.beta)
@@ -123,7 +187,8 @@ def _complementarity(problem: Quadratic, point: _Point) -> float:
     """Return the sum of products of slacks and multipliers."""
     xp = array_namespace(point.V)
     linear = xp.sum(point.S * point.mu) + problem.beta * xp.sum(point.t)
-    return float(linear + xp.sum(point.lam * point.V))
+    own = problem.term.complementarity(_seen_by_kinks(problem, point.V), point.parts)
+    return float(linear + xp.sum(point.lam * point.V)) + own
 
 
 def _times(gram: Array, a: Array) -> Array:
@@ -138,6 +203,18 @@ def _responses(problem: Quadratic, V: Array) -> Array:
     return xp.matmul(problem.rows, V[..., None])[..., 0]
 
 
+def _seen_by_kinks(problem: Quadratic, V: Array) -> Array:
+    """Return the predictions (k,) for the samples near their kinks."""
+    xp = array_namespace(V)
+    return xp.matmul(problem.kinks.features, xp.reshape(V[0, ...] - V[1, ...], (-1,)))
+
+
+def _pulled_by_kinks(problem: Quadratic, theta: Array) -> Array:
+    """Return the adjoint (P, d) of the predictions for the samples near their kinks."""
+    xp = array_namespace(theta)
+    return xp.reshape(xp.matmul(problem.kinks.features.T, theta), problem.slope.shape)
+
+
 def _both(x: Array) -> Array:
     """Return x and -x, for the neurons that add to the prediction and those that subtract."""
     return array_namespace(x).stack([x, -x])
@@ -145,6 +222,7 @@ def _both(x: Array) -> Array:
 
 def _stationarity(problem: Quadratic, point: _Point) -> Array:
     pull = linear_pull(problem.gram, problem.slope, point.V)
+    pull = pull + _pulled_by_kinks(problem, problem.kinks.y * point.parts[0])
     return -_both(pull) - pulled_by(problem.rows, point.mu) - point.lam
 
 
@@ -158,9 +236,14 @@ def _step(problem: Quadratic, point: _Point) -> _Point | None:
     before = _complementarity(problem, point)
     after = _complementarity(problem, _moved(point, affine, length))
     patterns, m, _ = problem.rows.shape
-    target = min(1.0, max(after / before, 0.0)) ** 3 * before / (2 * patterns * (m + 1))
+    pairs = 2 * patterns * (m + 1) + problem.term.pairs
+    target = min(1.0, max(after / before, 0.0)) ** 3 * before / pairs
     direction = _direction(problem, system, point, target, affine)
     length = min(1.0, _TO_BOUNDARY * _longest_step(problem, point, direction))
+    if length < _BLOCKED:
+        # A product far below the others is in the way: back to where all are alike.
+        direction = _direction(problem, system, point, before / pairs, None)
+        length = min(1.0, _TO_BOUNDARY * _longest_step(problem, point, direction))
     moved = _moved(point, direction, length)
     fine = length >= _SHORTEST_STEP and math.isfinite(_complementarity(problem, moved))
     return moved if fine else None
@@ -174,13 +257,16 @@ def _factored(problem: Quadratic, point: _Point) -> _System | None:
     scaling = second_order_scaling(point.t, point.V, problem.beta, point.lam)
     ratio = point.mu / point.S
     H = xp.matmul((C * ratio[..., None]).mT, C) + curvature_blocks(scaling, identity)
-    trace = xp.sum(H * identity, axis=(-2, -1))
-    L = cholesky(H + (4 * float(xp.finfo(C.dtype).eps) * trace)[..., None, None] * identity)
+    unit = 1 / xp.sqrt(xp.sum(H * identity, axis=-1))
+    scaled_H = H * unit[..., None, :] * unit[..., :, None]
+    L = cholesky(scaled_H + 4 * d * float(xp.finfo(C.dtype).eps) * identity)
     if L is None:
         return None
-    inverses = xp.linalg.inv(L)
+    inverses = xp.linalg.inv(L) * unit[..., None, :]
     basis, roots = xp.linalg.qr(xp.concat([inverses[0, ...], inverses[1, ...]], axis=1))
-    gram = xp.reshape(problem.gram, (patterns, d, patterns, d))
+    h = problem.term.resistance(_seen_by_kinks(problem, point.V), point.parts)
+    seen = problem.kinks.features / xp.sqrt(h)[:, None]
+    gram = problem.gram + xp.matmul(seen.T, seen)
     half = xp.matmul(roots, xp.reshape(gram, (patterns, d, patterns * d)))
     half = xp.permute_dims(xp.reshape(half, (patterns * d, patterns, d)), (1, 2, 0))
     inner = xp.reshape(xp.matmul(roots, half), (patterns * d, patterns * d))
@@ -195,6 +281,8 @@ def _factored(problem: Quadratic, point: _Point) -> _System | None:
         roots,
         basis,
         factor,
+        gram,
+        h,
         _stationarity(problem, point),
         _responses(problem, point.V) - point.S,
     )
@@ -209,10 +297,10 @@ def _solve(problem: Quadratic, system: _System, b: Array) -> Array:
         seen = xp.concat([half[0, ...], -half[1, ...]], axis=1)
         rhs = xp.reshape(xp.matmul(system.basis.mT, seen), (-1, 1))
         x = xp.reshape(cholesky_solve(system.factor, rhs), (*b.shape[1:], 1))
-        force = _times(problem.gram, xp.matmul(system.roots.mT, x)[..., 0])
+        force = _times(system.gram, xp.matmul(system.roots.mT, x)[..., 0])
         half = xp.matmul(system.inverses, (rest - _both(force))[..., None])
         u = u + xp.matmul(system.inverses.mT, half)[..., 0]
-        rest = b - curvature(system.scaling, u) - _both(_times(problem.gram, u[0, ...] - u[1, ...]))
+        rest = b - curvature(system.scaling, u) - _both(_times(system.gram, u[0, ...] - u[1, ...]))
         rest = rest - pulled_by(problem.rows, system.ratio * _responses(problem, u))
     return u
 
@@ -234,27 +322,34 @@ def _direction(
     k0, k1 = unscaled(scaling, *quotient(scaling, r0, r1))
     push = k1 + (scaling.curl * scaling.w0 * k0)[..., None] * scaling.w1
     from_slacks = products / point.S - system.ratio * system.gap_in_slacks
-    V = _solve(
-        problem, system, push - system.stationarity + pulled_by(problem.rows, from_slacks)
-    )
+    z, term = _seen_by_kinks(problem, point.V), problem.term
+    seen = None if affine is None else (affine.parts, _seen_by_kinks(problem, affine.V))
+    offset = term.offset(z, point.parts, target, seen)
+    b = push - system.stationarity + pulled_by(problem.rows, from_slacks)
+    b = b + _both(_pulled_by_kinks(problem, offset / system.resistance))
+    V = _solve(problem, system, b)
+    g = (_seen_by_kinks(problem, V) - offset) / system.resistance
     S = _responses(problem, V) + system.gap_in_slacks
     mu = (products - point.mu * S) / point.S
     xp = array_namespace(V)
     along = xp.sum(scaling.w1 * V, axis=-1)
-    force = _both(_times(problem.gram, V[0, ...] - V[1, ...]))
+    force = _times(problem.gram, V[0, ...] - V[1, ...]) + _pulled_by_kinks(problem, g)
     return _Point(
         V=V,
         t=scaling.curl * (0.5 * scaling.eta**2 * k0 + scaling.w0 * along),
         S=S,
         # From stationarity, which then holds to rounding, whatever the blocks lost.
-        lam=system.stationarity + force - pulled_by(problem.rows, mu),
+        lam=system.stationarity + _both(force) - pulled_by(problem.rows, mu),
         mu=mu,
+        parts=term.change(z, point.parts, g, target, seen),
     )
 
 
 def _longest_step(problem: Quadratic, point: _Point, change: _Point) -> float:
     """Return the longest step that keeps everything in its cone."""
+    z, dz = _seen_by_kinks(problem, point.V), _seen_by_kinks(problem, change.V)
     return min(
+        problem.term.ratio(z, point.parts, dz, change.parts) if z.shape[0] else math.inf,
         orthant_ratio(point.S, change.S),
         orthant_ratio(point.mu, change.mu),
         cone_ratio(point.t, point.V, change.t, change.V),
@@ -263,4 +358,6 @@ def _longest_step(problem: Quadratic, point: _Point, change: _Point) -> float:
 
 
 def _moved(point: _Point, change: _Point, length: float) -> _Point:
-    return _Point(*[x + length * dx for x, dx in zip(point, change, strict=True)])
+    arrays = [x + length * dx for x, dx in zip(point[:5], change[:5], strict=True)]
+    pairs = zip(point.parts, change.parts, strict=True)
+    return _Point(*arrays, tuple(x + length * dx for x, dx in pairs))

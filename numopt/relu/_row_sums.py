@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from .. import _validate
 from .._kernels.least_squares import row_ranges
 from .._namespace import Array, array_namespace, device_of
-from ._facets import Facets, nearer, nearest
+from ._facets import Facets, nearer, nearest, smallest_rows
 from ._losses import LOSSES, Loss
 from ._problem import group_norms, with_bias
 
@@ -36,6 +36,18 @@ class Frame(NamedTuple):
     width: float = 0.0  # of the smoothed kink of the hinge loss
 
 
+class Proof(NamedTuple):
+    """What gives the theta of each row: the slope of the loss at neurons V (2, P, d), but for a few.
+
+    `slopes` (k,) are those of the rows with indices `index` (k,), which is sorted, or both None.
+    """
+
+    V: Array
+    width: float = 0.0
+    index: Array | None = None
+    slopes: Array | None = None
+
+
 class Rows(NamedTuple):
     """Some rows in the units of a frame: samples, targets, weights and which of them matter.
 
@@ -49,6 +61,7 @@ class Rows(NamedTuple):
     matters: Array
     gated: Array
     active: Array
+    first: int  # its place among all rows
 
     @property
     def signs(self) -> Array:
@@ -92,6 +105,19 @@ class Crossings(NamedTuple):
     losses: Array
 
 
+class Near(NamedTuple):
+    """The hinge loss at neurons: its value, its slopes, and the samples nearest to their kinks.
+
+    `pull` (P, d) and `weight` are sums over all samples with a loss; the rows of `samples` are X,
+    the patterns, y, weight and index of each, next to one another.
+    """
+
+    loss: Array
+    pull: Array
+    weight: Array
+    samples: Facets
+
+
 class Verdict(NamedTuple):
     """Sums at the neurons returned: losses of program and network, squares of slacks, pull."""
 
@@ -108,7 +134,7 @@ def survey(frame: Frame, count: int, block: Array, rows: slice, y: Array, weight
     """Check a block, and return what is to be known of it; `count` rows are kept for a pattern."""
     _checked(frame, block, rows, y, weights)
     found = []
-    for part in _slices(frame, block, y, weights):
+    for part in _slices(frame, block, rows, y, weights):
         xp = array_namespace(part.X)
         alive = (part.weights > 0) & (part.matters == 0)
         fixed = xp.astype(alive, part.X.dtype) * part.weights
@@ -137,18 +163,10 @@ def surveys_merged(a: Survey, b: Survey) -> Survey:
     return Survey(*sums, nearer(a.facets, b.facets))
 
 
-def sums_at(frame: Frame, V: Array, block: Array, _: slice, y: Array, weights: Any) -> Any:
-    """Return the sums at neurons V (2, P, d), as a plain tuple."""
-    return reduce(
-        _added,
-        [tuple(_sums(frame, part, _prediction(part, V))) for part in _slices(frame, block, y, weights)],
-    )
-
-
-def model_at(frame: Frame, V: Array, block: Array, _: slice, y: Array, weights: Any) -> Any:
+def model_at(frame: Frame, V: Array, block: Array, rows: slice, y: Array, weights: Any) -> Any:
     """Return the sums at neurons V, and the second derivative of the loss (P d, P d)."""
     found = []
-    for part in _slices(frame, block, y, weights):
+    for part in _slices(frame, block, rows, y, weights):
         xp = array_namespace(part.X)
         z = _prediction(part, V)
         curvature = part.weights * part.matters / _resistance(frame, part, z)
@@ -166,19 +184,19 @@ def crossings(
     shares: tuple[float, ...],
     count: int,
     block: Array,
-    _: slice,
+    rows: slice,
     y: Array,
     weights: Any,
 ) -> Crossings:
     """Return what neurons V cross, and the losses on the way to them from those of `start`."""
     found = []
-    for part in _slices(frame, block, y, weights):
+    for part in _slices(frame, block, rows, y, weights):
         xp = array_namespace(part.X)
         reach = _reach(part, V)
         groups = xp.reshape(reach, (-1, reach.shape[-1]))
         signs = xp.concat([part.signs, part.signs])
         z, z0 = _prediction(part, V), _prediction(part, start)
-        losses = [_sums(frame, part, z0 + share * (z - z0)).smoothed for share in shares]
+        losses = [_smoothed(frame, part, z0 + share * (z - z0)) for share in shares]
         found.append(
             Crossings(
                 xp.min(reach, axis=-1),
@@ -195,12 +213,42 @@ def crossings_merged(a: Crossings, b: Crossings) -> Crossings:
     return Crossings(xp.minimum(a.reach, b.reach), nearer(a.facets, b.facets), a.losses + b.losses)
 
 
-def verdict_at(
-    frame: Frame, V: Array, proof: Array, block: Array, _: slice, y: Array, weights: Any
-) -> Any:
-    """Return the sums at neurons V that are returned, and the pull of the theta of `proof`."""
+def kinks_at(
+    frame: Frame, V: Array, count: int, block: Array, rows: slice, y: Array, weights: Any
+) -> Near:
+    """Return the hinge loss at neurons V, and the `count` samples nearest to their kinks."""
     found = []
-    for part in _slices(frame, block, y, weights):
+    for part in _slices(frame, block, rows, y, weights):
+        xp, loss = array_namespace(part.X), _loss(frame)
+        z = _prediction(part, V)
+        theta = _theta(frame, part, z)
+        order = xp.where(part.matters > 0, xp.abs(1 - part.y * z), math.inf)[None, :]
+        index = xp.arange(z.shape[0], dtype=z.dtype, device=device_of(z)) + part.first
+        beside = xp.stack([part.y, part.weights, index], axis=1)
+        table = xp.concat([part.X, part.active.T, beside], axis=1)
+        found.append(
+            Near(
+                loss.value(z, part.y, part.weights),
+                xp.matmul(part.active * theta, part.X),
+                xp.sum(theta * part.y),
+                smallest_rows(order, table, count),
+            )
+        )
+    return reduce(near_merged, found)
+
+
+def near_merged(a: Near, b: Near) -> Near:
+    """Return the sums of both, and the samples of both nearest to their kinks."""
+    sums = [x + y for x, y in zip(a[:-1], b[:-1], strict=True)]
+    return Near(*sums, nearer(a.samples, b.samples))
+
+
+def verdict_at(
+    frame: Frame, V: Array, proof: Proof, block: Array, rows: slice, y: Array, weights: Any
+) -> Any:
+    """Return the sums at neurons V that are returned, and the pull of the theta of a proof."""
+    found = []
+    for part in _slices(frame, block, rows, y, weights):
         xp, loss = array_namespace(part.X), _loss(frame)
         responses = xp.matmul(V, part.X.T)
         inside = part.matters * part.signs * responses
@@ -208,41 +256,37 @@ def verdict_at(
         units = xp.clip(responses, 0.0, None)
         z = xp.sum(part.active * (responses[0, ...] - responses[1, ...]), axis=0)
         network = xp.sum(units[0, ...] - units[1, ...], axis=0)
-        proved = _sums(frame, part, _prediction(part, proof))
-        found.append(
-            tuple(
-                Verdict(
-                    loss.value(z, part.y, part.weights),
-                    loss.value(network, part.y, part.weights),
-                    xp.sum(inside * inside),
-                    xp.sum(short * short),
-                    proved.pull,
-                    proved.linear,
-                    proved.square,
-                )
-            )
+        theta = _proved(frame, proof, part)
+        made = Verdict(
+            loss.value(z, part.y, part.weights),
+            loss.value(network, part.y, part.weights),
+            xp.sum(inside * inside),
+            xp.sum(short * short),
+            xp.matmul(part.active * theta, part.X),
+            xp.sum(theta * part.y),
+            xp.sum(theta * theta / part.safe),
         )
+        found.append(tuple(made))
     return reduce(_added, found)
 
 
 def dual_at(
-    frame: Frame, proof: Array, scale: float, block: Array, _: slice, y: Array, weights: Any
+    frame: Frame, proof: Proof, scale: float, block: Array, rows: slice, y: Array, weights: Any
 ) -> Array:
-    """Return the dual value of ``scale theta`` at the neurons `proof`."""
+    """Return the dual value of ``scale theta`` for the theta of a proof."""
     found = []
-    for part in _slices(frame, block, y, weights):
-        theta = scale * _theta(frame, part, _prediction(part, proof))
+    for part in _slices(frame, block, rows, y, weights):
+        theta = scale * _proved(frame, proof, part)
         found.append(_loss(frame).dual_value(theta, part.y, part.safe))
     return reduce(_sum_of_two, found)
 
 
 def theta_at(
-    frame: Frame, proof: Array, scale: float, block: Array, _: slice, y: Array, weights: Any
+    frame: Frame, proof: Proof, scale: float, block: Array, rows: slice, y: Array, weights: Any
 ) -> Array:
-    """Return ``scale theta`` at the neurons `proof` for each row."""
+    """Return ``scale theta`` for each row, for the theta of a proof."""
     found = [
-        scale * _theta(frame, part, _prediction(part, proof))
-        for part in _slices(frame, block, y, weights)
+        scale * _proved(frame, proof, part) for part in _slices(frame, block, rows, y, weights)
     ]
     return array_namespace(block).concat(found)
 
@@ -282,7 +326,7 @@ def _checked(frame: Frame, block: Array, rows: slice, y: Array, weights: Any) ->
         _validate.non_negative(name("sample_weight"), weights)
 
 
-def _slices(frame: Frame, block: Array, y: Array, weights: Any) -> Iterator[Rows]:
+def _slices(frame: Frame, block: Array, rows: slice, y: Array, weights: Any) -> Iterator[Rows]:
     """Yield some rows at a time in the units of a frame."""
     xp = array_namespace(block)
     patterns, d = frame.gates.shape
@@ -300,6 +344,7 @@ def _slices(frame: Frame, block: Array, y: Array, weights: Any) -> Iterator[Rows
             matters,
             gated,
             xp.astype(gated >= 0, X.dtype),
+            rows.start + part.start,
         )
 
 
@@ -309,11 +354,23 @@ def _prediction(part: Rows, V: Array) -> Array:
 
 
 def _theta(frame: Frame, part: Rows, z: Array) -> Array:
-    """Return minus the slope of the loss, smoothed where it has a kink; zero where nothing matters."""
+    """Return minus the slope of the loss, smoothed where it has a kink; zero for idle rows."""
     counts = part.weights * part.matters
-    if _loss(frame).smooth:
+    if _loss(frame).smooth or frame.width == 0:
         return counts * _loss(frame).theta(z, part.y, array_namespace(z).ones_like(z))
     return counts * part.y * smoothed_hinge(1 - part.y * z, frame.width)[1]
+
+
+def _proved(frame: Frame, proof: Proof, part: Rows) -> Array:
+    """Return the theta of a proof for some rows."""
+    theta = _theta(frame._replace(width=proof.width), part, _prediction(part, proof.V))
+    if proof.index is None or proof.index.shape[0] == 0:
+        return theta
+    xp, index = array_namespace(theta), proof.index
+    here = xp.arange(theta.shape[0], dtype=index.dtype, device=device_of(index)) + part.first
+    place = xp.clip(xp.searchsorted(index, here), 0, index.shape[0] - 1)
+    known = xp.take(index, place) == here
+    return xp.where(known, part.y * xp.take(proof.slopes, place), theta)
 
 
 def _resistance(frame: Frame, part: Rows, z: Array) -> Array:
@@ -322,15 +379,20 @@ def _resistance(frame: Frame, part: Rows, z: Array) -> Array:
     return smoothed_hinge(1 - part.y * z, frame.width)[2]
 
 
+def _smoothed(frame: Frame, part: Rows, z: Array) -> Array:
+    """Return the loss, smoothed where it has a kink."""
+    if _loss(frame).smooth or frame.width == 0:
+        return _loss(frame).value(z, part.y, part.weights)
+    each = smoothed_hinge(1 - part.y * z, frame.width)[0]
+    return array_namespace(z).sum(part.weights * each)
+
+
 def _sums(frame: Frame, part: Rows, z: Array) -> Sums:
     xp, loss = array_namespace(z), _loss(frame)
     theta = _theta(frame, part, z)
-    value = smoothed = loss.value(z, part.y, part.weights)
-    if not loss.smooth:
-        smoothed = xp.sum(part.weights * smoothed_hinge(1 - part.y * z, frame.width)[0])
     return Sums(
-        value,
-        smoothed,
+        loss.value(z, part.y, part.weights),
+        _smoothed(frame, part, z),
         loss.dual_value(theta, part.y, part.safe),
         xp.sum(theta * part.y),
         xp.sum(theta * theta / part.safe),

@@ -19,15 +19,19 @@ from .._linalg import one_blas_thread, quiet
 from .._namespace import Array, array_namespace, device_of
 from ._facets import joined, pruned
 from ._problem import group_norms
-from ._quadratic import Quadratic, linear_pull, minimized, pulled_by
+from ._quadratic import Kinks, Quadratic, Solution, linear_pull, minimized, pulled_by
 from ._row_sums import (
     Crossings,
     Frame,
+    Near,
+    Proof,
     Sums,
     Survey,
     crossings,
     crossings_merged,
+    kinks_at,
     model_at,
+    near_merged,
     survey,
     surveys_merged,
 )
@@ -39,14 +43,18 @@ _FIRST_ROWS, _MORE_ROWS = 20, 4
 # Share of the largest array that rows kept, or those found in one pass, may take.
 _ROOM = 0.1
 # Accuracy of a quadratic program relative to the tolerance, and how it falls where that is too little.
-_ACCURACY, _FINER = 0.05, 0.1
+_ACCURACY, _FINER, _FINEST = 0.05, 0.1, 1e-9
 # Neurons shorter than this share of the longest are zero: their directions are arbitrary.
 _TINY = 1e-7
 # Shares of a step that are tried in the pass that looks for crossings.
 _SHARES = (1.0, 0.7, 0.5, 0.3, 0.15, 0.05)
-# First width of the smoothed kink of the hinge loss, its factor from step to step, and the share of the
-# gap that its last may cause.
-_FIRST_WIDTH, _NARROWER, _LAST_WIDTH = 0.3, 0.25, 0.2
+# First width of the smoothed kinks of the hinge loss, its factor from step to step, and the last: from
+# there on the samples near their kinks have a loss of their own, so many at least and so many for each
+# entry of a neuron.
+_FIRST_WIDTH, _NARROWER, _LAST_WIDTH = 0.3, 0.25, 0.01
+_NEAR_SAMPLES, _NEAR_FOR_EACH = 4096, 16
+# A step of a smaller share met what its model does not know.
+_GOOD_SHARE = 0.5
 # Steps without a gap smaller by a tenth after which rounding has the say.
 _PATIENCE = 6
 
@@ -99,9 +107,8 @@ class Bounds:
         self.fixed = fixed
         self.upper, self.lower = math.inf, -math.inf
         self.V: Array = None
-        self.proof: Array = None
+        self.proof: Proof = Proof(None)
         self.push: Array = None
-        self.width = 0.0
 
     @property
     def gap(self) -> float:
@@ -115,8 +122,8 @@ class Bounds:
         if value < self.upper:
             self.V, self.upper = V, value
 
-    def see_proof(self, job: Job, V: Array, sums: Sums, push: Array, width: float) -> None:
-        """Take note of the theta at neurons V, and of ``C' mu`` (2, P, d) that goes with it."""
+    def see_proof(self, job: Job, proof: Proof, sums: Sums, push: Array) -> None:
+        """Take note of a theta by its sums, and of ``C' mu`` (2, P, d) that goes with it."""
         squared = job.frame.loss == "squared"
         scale = dual_scale(squared, sums.pull, push, sums.linear, sums.square, job.beta)
         value = scale * float(sums.dual)
@@ -124,21 +131,40 @@ class Bounds:
             value = scale * float(sums.linear) - 0.5 * scale**2 * float(sums.square)
         if value + self.fixed > self.lower:
             self.lower = value + self.fixed
-            self.proof, self.push, self.width = V, push, width
+            self.proof, self.push = proof, push
+
+
+class Model(NamedTuple):
+    """What stands for the loss at some neurons: ``a' G a / 2 - b' a``, and the loss of few samples.
+
+    `gram` (P d, P d), `slope` b (P, d); `kinks` are samples near the kinks of their hinge loss,
+    `index` (k,) the places of their rows, and `weight` is the dual value of all others.
+    """
+
+    sums: Sums
+    gram: Array
+    slope: Array
+    kinks: Kinks
+    index: Array
+    weight: float = 0.0
 
 
 class State(NamedTuple):
-    """Neurons inside all cones, the model of the loss there, and the rows kept for the cones."""
+    """Neurons inside all cones, the model of the loss there, and the rows kept for the cones.
+
+    `width` is that of the smoothed kink of the hinge loss, 0 where the model has samples with kinks,
+    `near` of them.
+    """
 
     V: Array
-    sums: Sums
-    gram: Array
+    model: Model
     rows: Array
     width: float
+    near: int
     accuracy: float
-    best: float
-    idle: int
-    factorizations: int
+    best: float = math.inf
+    idle: int = 0
+    factorizations: int = 0
 
 
 def dual_scale(
@@ -190,45 +216,94 @@ def solved(job: Job, maxiter: int, callback: Callback | None) -> tuple[Run[State
 
 def _first_state(job: Job, bounds: Bounds) -> State:
     xp, (patterns, d) = array_namespace(job.rows), job.frame.gates.shape
-    dtype, device = job.rows.dtype, device_of(job.rows)
-    V = xp.zeros((2, patterns, d), dtype=dtype, device=device)
-    width = 0.0 if job.frame.loss != "hinge" else _FIRST_WIDTH
-    sums, gram = _modeled(job, V, width)
-    bounds.see_neurons(V, float(sums.loss))
-    bounds.see_proof(job, V, sums, 0 * V, width)
-    return State(V, sums, gram, job.rows, width, _ACCURACY * job.tol, math.inf, 0, 0)
+    V = xp.zeros((2, patterns, d), dtype=job.rows.dtype, device=device_of(job.rows))
+    near = max(_NEAR_SAMPLES, _NEAR_FOR_EACH * patterns * d)
+    near = min(job.frame.n, near, max(1, int(_ROOM * job.max_bytes / (8 * patterns * d))))
+    width = 0.0
+    if job.frame.loss == "hinge" and near < job.frame.n:
+        width = _FIRST_WIDTH
+    model = _model(job, V, width, near)
+    bounds.see_neurons(V, float(model.sums.loss))
+    bounds.see_proof(job, Proof(V, width), model.sums, 0 * V)
+    return State(V, model, job.rows, width, near, _ACCURACY * job.tol)
 
 
-def _modeled(job: Job, V: Array, width: float) -> tuple[Sums, Array]:
-    """Return the sums at neurons and the second derivative of the loss: one pass."""
+def _model(job: Job, V: Array, width: float, near: int) -> Model:
+    """Return the model of the loss at neurons: one pass."""
+    xp = array_namespace(V)
+    if job.frame.loss == "hinge" and width == 0:
+        return _model_with_kinks(job, V, near)
     *sums, gram = job.passes.fold(model_at, job.frame._replace(width=width), V)
-    return Sums(*sums), gram
+    a = V[0, ...] - V[1, ...]
+    found = Sums(*sums)
+    none = xp.zeros((0,), dtype=V.dtype, device=device_of(V))
+    kinks = Kinks(gram[:0, :], none, none)
+    return Model(found, gram, linear_pull(-gram, found.pull, xp.stack([a, 0 * a])), kinks, none)
+
+
+def _model_with_kinks(job: Job, V: Array, near: int) -> Model:
+    """Return the hinge loss at neurons, linear but for the samples nearest to their kinks."""
+    xp, (patterns, d) = array_namespace(V), job.frame.gates.shape
+    seen: Near = job.passes.fold(kinks_at, job.frame, V, near, merge=near_merged)
+    table = seen.samples.rows[0, ...][seen.samples.order[0, :] < math.inf, :]
+    table = xp.take(table, xp.argsort(table[:, -1]), axis=0)
+    X, active = table[:, :d], table[:, d : d + patterns]
+    y, weights, index = (table[:, k] for k in (-3, -2, -1))
+    features = xp.reshape(active[:, :, None] * X[:, None, :], (table.shape[0], patterns * d))
+    z = xp.matmul(features, xp.reshape(V[0, ...] - V[1, ...], (-1,)))
+    slopes = xp.where(y * z < 1, weights, xp.zeros_like(weights))
+    pull = seen.pull - xp.reshape(xp.matmul(features.T, y * slopes), seen.pull.shape)
+    sums = Sums(seen.loss, seen.loss, seen.weight, seen.weight, seen.weight, seen.pull)
+    gram = xp.zeros((patterns * d, patterns * d), dtype=V.dtype, device=device_of(V))
+    weight = float(seen.weight) - float(xp.sum(slopes))
+    return Model(sums, gram, pull, Kinks(features, y, weights / job.mass), index, weight)
 
 
 def _step(job: Job, bounds: Bounds, state: State) -> State:
     """Return neurons inside all cones that minimize the model, and the model there."""
-    a = state.V[0, ...] - state.V[1, ...]
-    slope = linear_pull(state.gram, state.sums.pull, array_namespace(a).stack([-a, 0 * a]))
-    problem = Quadratic(state.gram / job.mass, slope / job.mass, state.rows, job.beta / job.mass)
-    found = minimized(problem, state.accuracy * abs(bounds.upper) / job.mass)
+    model, mass = state.model, job.mass
+    problem = Quadratic(
+        model.gram / mass, model.slope / mass, state.rows, job.beta / mass, model.kinks
+    )
+    found = minimized(problem, job.frame.gates, state.accuracy * abs(bounds.upper) / mass)
+    push = mass * pulled_by(state.rows, found.mu)
+    _see_solution(job, bounds, state, found, push)
     target = _without_tiny(found.V)
     seen = _crossed(job, state, target)
     inside = drawn_back(job.frame.gates, target, seen.reach)
-    rows = joined(pruned(state.rows, found.mu, _most_rows(job)), seen.facets)
-    push = job.mass * pulled_by(state.rows, found.mu)
-    state = state._replace(rows=rows, factorizations=state.factorizations + found.factorizations)
+    state = state._replace(
+        rows=joined(pruned(state.rows, found.mu, _most_rows(job)), seen.facets),
+        factorizations=state.factorizations + found.factorizations,
+    )
     if job.frame.loss == "squared":
-        bounds.see_proof(job, found.V, _moved_sums(state, found.V), push, 0.0)
-        sums = _moved_sums(state, inside)
+        sums = _sums_of(model, inside)
         bounds.see_neurons(inside, float(sums.loss) + job.beta * _norm(inside))
-        return _judged(job, bounds, state._replace(V=inside, sums=sums))
+        return _judged(bounds, state._replace(V=inside), exact=True)
     share = _best_share(job, state, target, seen.losses)
     V = state.V + share * (inside - state.V)
-    width = _next_width(job, bounds, state.width, share)
-    sums, gram = _modeled(job, V, width)
-    bounds.see_neurons(V, float(sums.loss) + job.beta * _norm(V))
-    bounds.see_proof(job, V, sums, push, width)
-    return _judged(job, bounds, state._replace(V=V, sums=sums, gram=gram, width=width))
+    width = _next_width(state.width, share)
+    near = min(job.frame.n, 2 * state.near) if share < _GOOD_SHARE else state.near
+    after = _model(job, V, width, near)
+    bounds.see_neurons(V, float(after.sums.loss) + job.beta * _norm(V))
+    bounds.see_proof(job, Proof(V, width), after.sums, push)
+    exact = job.frame.loss == "hinge" and state.width == 0
+    return _judged(bounds, state._replace(V=V, model=after, width=width, near=near), exact)
+
+
+def _see_solution(job: Job, bounds: Bounds, state: State, found: Solution, push: Array) -> None:
+    """Take note of the theta at which the model has its minimum, where it is one of the loss."""
+    xp, model = array_namespace(push), state.model
+    if job.frame.loss == "squared":
+        bounds.see_proof(job, Proof(found.V), _sums_of(model, found.V), push)
+    elif job.frame.loss == "hinge" and state.width == 0:
+        slopes = job.mass * found.slopes
+        theta = model.kinks.y * slopes
+        pull = model.slope + xp.reshape(
+            xp.matmul(model.kinks.features.T, theta), model.slope.shape
+        )
+        dual = model.weight + xp.sum(slopes)
+        sums = Sums(dual, dual, dual, dual, dual, pull)
+        bounds.see_proof(job, Proof(state.V, 0.0, model.index, slopes), sums, push)
 
 
 def _crossed(job: Job, state: State, target: Array) -> Crossings:
@@ -267,41 +342,44 @@ def _norm(V: Array) -> float:
     return float(array_namespace(V).sum(group_norms(V)))
 
 
-def _moved_sums(state: State, V: Array) -> Sums:
-    """Return the sums of the squared loss at other neurons, of which its model knows all."""
-    xp = array_namespace(V)
-    step = (V[0, ...] - V[1, ...]) - (state.V[0, ...] - state.V[1, ...])
-    before, sums = state.sums.pull, state.sums
-    pull = linear_pull(state.gram, before, xp.stack([step, 0 * step]))
-    first, second = xp.sum(before * step), xp.sum((before - pull) * step)
+def _sums_of(model: Model, V: Array) -> Sums:
+    """Return the sums of the squared loss at neurons, of which its model at zero knows all."""
+    xp, sums = array_namespace(V), model.sums
     a = V[0, ...] - V[1, ...]
-    # Sums over theta (y - z) / ... : theta'y = |theta|^2 + theta'z, theta'z = pull'a.
-    square = sums.square - 2 * first + second
+    pull = linear_pull(model.gram, model.slope, V)
+    first, second = xp.sum(model.slope * a), xp.sum((model.slope - pull) * a)
     loss = sums.loss - first + 0.5 * second
-    linear = square + xp.sum(pull * a)
+    square = sums.square - 2 * first + second
+    linear = sums.linear - first
     return Sums(loss, loss, linear - 0.5 * square, linear, square, pull)
 
 
 def _best_share(job: Job, state: State, target: Array, losses: Array) -> float:
-    """Return the share of the step to new neurons with the least objective, the loss smoothed."""
+    """Return the share of the step to new neurons with the least objective, the loss smoothed.
+
+    The largest one with the least but for what minima of the model are accurate to.
+    """
     values = [
         float(losses[k]) + job.beta * _norm(state.V + share * (target - state.V))
         for k, share in enumerate(_SHARES)
     ]
-    return _SHARES[values.index(min(values))]
+    enough = min(values) + state.accuracy * abs(min(values))
+    return next(share for share, value in zip(_SHARES, values, strict=True) if value <= enough)
 
 
-def _next_width(job: Job, bounds: Bounds, width: float, share: float) -> float:
-    """Return the width of the kink of the hinge loss for the next step."""
-    if share < 0.5:
+def _next_width(width: float, share: float) -> float:
+    """Return the width of the kink of the hinge loss for the next step, 0 once it is narrow."""
+    if share < _GOOD_SHARE:
         return width
-    last = _LAST_WIDTH * job.tol * abs(bounds.upper) / (2 * job.mass)
-    return max(min(width, last), _NARROWER * width)
+    return _NARROWER * width if width > _LAST_WIDTH else 0.0
 
 
-def _judged(job: Job, bounds: Bounds, state: State) -> State:
-    """Return a state that knows for how many steps the gap has stayed where it was."""
-    gap = bounds.gap
-    if gap < 0.9 * state.best:
-        return state._replace(best=gap, idle=0)
-    return state._replace(idle=state.idle + 1, accuracy=_FINER * state.accuracy)
+def _judged(bounds: Bounds, state: State, exact: bool) -> State:
+    """Return a state that knows for how many steps the gap has stayed where it was.
+
+    Where the model gave the bounds itself, a finer minimum of it may be what is missing.
+    """
+    if bounds.gap < 0.9 * state.best:
+        return state._replace(best=bounds.gap, idle=0)
+    accuracy = min(state.accuracy, max(_FINEST, _FINER * state.accuracy if exact else 1.0))
+    return state._replace(idle=state.idle + 1, accuracy=accuracy)
