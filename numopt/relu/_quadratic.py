@@ -34,7 +34,8 @@ from ._cones import (
 from ._terms import HingeTerm
 
 _TO_BOUNDARY = 0.99
-_REFINEMENTS = 3
+# Corrections of a direction by its residual: more where large numbers cancel, at active kinks.
+_REFINEMENTS, _MORE_REFINEMENTS = 3, 5
 _STEPS = 80
 _SHORTEST_STEP = 1e-5
 # Steps shorter than this are replaced by one that centers.
@@ -140,14 +141,15 @@ def _turned(problem: Quadratic, frames: Array) -> Quadratic:
 
 
 def _minimized(problem: Quadratic, accuracy: float) -> Solution:
-    point, least, idle = _first_point(problem), math.inf, 0
+    point, idle = _first_point(problem), 0
+    least = math.inf, math.inf
     for count in range(_STEPS):
-        left = _complementarity(problem, point)
-        idle = idle + 1 if left > 0.9 * least else 0
-        least = min(least, left)
-        if _is_close(problem, point, left, accuracy) or idle > _PATIENCE:
-            break
-        after = _step(problem, point)
+        left = _complementarity(problem, point), _largest(_stationarity(problem, point))
+        fell = any(now < 0.9 * before for now, before in zip(left, least, strict=True))
+        least = min(left[0], least[0]), min(left[1], least[1])
+        idle = 0 if fell else idle + 1
+        close = left[0] <= accuracy and left[1] <= _STATIONARY * problem.beta
+        after = None if close or idle > _PATIENCE else _step(problem, point)
         if after is None:
             break
         point = after
@@ -175,12 +177,9 @@ def _first_point(problem: Quadratic) -> _Point:
     return _Point(V, t, ones, V, ones, parts)
 
 
-def _is_close(problem: Quadratic, point: _Point, left: float, accuracy: float) -> bool:
-    xp = array_namespace(point.V)
-    if left > accuracy:
-        return False
-    rest = xp.max(xp.abs(_stationarity(problem, point)))
-    return bool(rest <= _STATIONARY * problem.beta)
+def _largest(x: Array) -> float:
+    xp = array_namespace(x)
+    return float(xp.max(xp.abs(x)))
 
 
 def _complementarity(problem: Quadratic, point: _Point) -> float:
@@ -288,21 +287,33 @@ def _factored(problem: Quadratic, point: _Point) -> _System | None:
     )
 
 
-def _solve(problem: Quadratic, system: _System, b: Array) -> Array:
-    """Return u with ``H u + (+-) G (u_+ - u_-) = b``."""
+def _solve(problem: Quadratic, system: _System, b: Array, c: Array) -> tuple[Array, Array]:
+    """Return u and g with ``H u + (+-) (G a + F' g) = b`` and ``F a - h g = c``, a = u_+ - u_-."""
+    u, g = 0 * b, 0 * c
+    rest_b, rest_c = b, c
+    for _ in range(_REFINEMENTS if c.shape[0] == 0 else _MORE_REFINEMENTS):
+        du = _eliminated(
+            system, rest_b + _both(_pulled_by_kinks(problem, rest_c / system.resistance))
+        )
+        u = u + du
+        g = g + (_seen_by_kinks(problem, du) - rest_c) / system.resistance
+        force = _times(problem.gram, u[0, ...] - u[1, ...]) + _pulled_by_kinks(problem, g)
+        rest_b = b - curvature(system.scaling, u) - _both(force)
+        rest_b = rest_b - pulled_by(problem.rows, system.ratio * _responses(problem, u))
+        rest_c = c - _seen_by_kinks(problem, u) + system.resistance * g
+    return u, g
+
+
+def _eliminated(system: _System, b: Array) -> Array:
+    """Return u with ``H u + (+-) (G + F' F / h) (u_+ - u_-) = b``, as well as the factors allow."""
     xp = array_namespace(b)
-    u, rest = 0 * b, b
-    for _ in range(_REFINEMENTS):
-        half = xp.matmul(system.inverses, rest[..., None])
-        seen = xp.concat([half[0, ...], -half[1, ...]], axis=1)
-        rhs = xp.reshape(xp.matmul(system.basis.mT, seen), (-1, 1))
-        x = xp.reshape(cholesky_solve(system.factor, rhs), (*b.shape[1:], 1))
-        force = _times(system.gram, xp.matmul(system.roots.mT, x)[..., 0])
-        half = xp.matmul(system.inverses, (rest - _both(force))[..., None])
-        u = u + xp.matmul(system.inverses.mT, half)[..., 0]
-        rest = b - curvature(system.scaling, u) - _both(_times(system.gram, u[0, ...] - u[1, ...]))
-        rest = rest - pulled_by(problem.rows, system.ratio * _responses(problem, u))
-    return u
+    half = xp.matmul(system.inverses, b[..., None])
+    seen = xp.concat([half[0, ...], -half[1, ...]], axis=1)
+    rhs = xp.reshape(xp.matmul(system.basis.mT, seen), (-1, 1))
+    x = xp.reshape(cholesky_solve(system.factor, rhs), (*b.shape[1:], 1))
+    force = _times(system.gram, xp.matmul(system.roots.mT, x)[..., 0])
+    half = xp.matmul(system.inverses, (b - _both(force))[..., None])
+    return xp.matmul(system.inverses.mT, half)[..., 0]
 
 
 def _direction(
@@ -326,9 +337,7 @@ def _direction(
     seen = None if affine is None else (affine.parts, _seen_by_kinks(problem, affine.V))
     offset = term.offset(z, point.parts, target, seen)
     b = push - system.stationarity + pulled_by(problem.rows, from_slacks)
-    b = b + _both(_pulled_by_kinks(problem, offset / system.resistance))
-    V = _solve(problem, system, b)
-    g = (_seen_by_kinks(problem, V) - offset) / system.resistance
+    V, g = _solve(problem, system, b, offset)
     S = _responses(problem, V) + system.gap_in_slacks
     mu = (products - point.mu * S) / point.S
     xp = array_namespace(V)

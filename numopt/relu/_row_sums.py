@@ -20,6 +20,8 @@ from ._problem import group_norms, with_bias
 
 # Entries of what is made of some rows at a time: 16 MB.
 _ENTRIES = 1 << 21
+# The share of theta whose dual value is formed, too: in between the dual is above its chord.
+NEARLY = 0.999
 # Slacks within so many rounding errors of zero count as violated.
 _MARGIN = 4.0
 
@@ -83,11 +85,15 @@ class Survey(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Sums at neurons: losses, dual values of theta, and ``X' D theta`` for each pattern (P, d)."""
+    """Sums at neurons: losses, dual values, and ``X' D theta`` for each pattern (P, d).
+
+    `dual` and `nearly` are the dual values of theta and of `NEARLY` times it.
+    """
 
     loss: Array
     smoothed: Array
     dual: Array
+    nearly: Array
     linear: Array
     square: Array
     pull: Array
@@ -394,6 +400,7 @@ def _sums(frame: Frame, part: Rows, z: Array) -> Sums:
         loss.value(z, part.y, part.weights),
         _smoothed(frame, part, z),
         loss.dual_value(theta, part.y, part.safe),
+        loss.dual_value(NEARLY * theta, part.y, part.safe),
         xp.sum(theta * part.y),
         xp.sum(theta * theta / part.safe),
         xp.matmul(part.active * theta, part.X),

@@ -21,6 +21,7 @@ from ._facets import joined, pruned
 from ._problem import group_norms
 from ._quadratic import Kinks, Quadratic, Solution, linear_pull, minimized, pulled_by
 from ._row_sums import (
+    NEARLY,
     Crossings,
     Frame,
     Near,
@@ -45,7 +46,7 @@ _ROOM = 0.1
 # Accuracy of a quadratic program relative to the tolerance, and how it falls where that is too little.
 _ACCURACY, _FINER, _FINEST = 0.05, 0.1, 1e-9
 # Neurons shorter than this share of the longest are zero: their directions are arbitrary.
-_TINY = 1e-7
+_TINY = 1e-9
 # Shares of a step that are tried in the pass that looks for crossings.
 _SHARES = (1.0, 0.7, 0.5, 0.3, 0.15, 0.05)
 # First width of the smoothed kinks of the hinge loss, its factor from step to step, and the last: from
@@ -55,8 +56,9 @@ _FIRST_WIDTH, _NARROWER, _LAST_WIDTH = 0.3, 0.25, 0.01
 _NEAR_SAMPLES, _NEAR_FOR_EACH = 4096, 16
 # A step of a smaller share met what its model does not know.
 _GOOD_SHARE = 0.5
-# Steps without a gap smaller by a tenth after which rounding has the say.
-_PATIENCE = 6
+# Steps after which rounding has the say, if the gap did not shrink by a tenth, nor the upper bound by
+# this share of the tolerance.
+_PATIENCE, _MOVED = 6, 0.1
 
 
 class Passes:
@@ -126,9 +128,13 @@ class Bounds:
         """Take note of a theta by its sums, and of ``C' mu`` (2, P, d) that goes with it."""
         squared = job.frame.loss == "squared"
         scale = dual_scale(squared, sums.pull, push, sums.linear, sums.square, job.beta)
-        value = scale * float(sums.dual)
         if squared:
             value = scale * float(sums.linear) - 0.5 * scale**2 * float(sums.square)
+        elif scale < NEARLY:
+            value = scale / NEARLY * float(sums.nearly)
+        else:
+            share = (scale - NEARLY) / (1 - NEARLY)
+            value = share * float(sums.dual) + (1 - share) * float(sums.nearly)
         if value + self.fixed > self.lower:
             self.lower = value + self.fixed
             self.proof, self.push = proof, push
@@ -163,6 +169,7 @@ class State(NamedTuple):
     near: int
     accuracy: float
     best: float = math.inf
+    least: float = math.inf
     idle: int = 0
     factorizations: int = 0
 
@@ -253,10 +260,11 @@ def _model_with_kinks(job: Job, V: Array, near: int) -> Model:
     z = xp.matmul(features, xp.reshape(V[0, ...] - V[1, ...], (-1,)))
     slopes = xp.where(y * z < 1, weights, xp.zeros_like(weights))
     pull = seen.pull - xp.reshape(xp.matmul(features.T, y * slopes), seen.pull.shape)
-    sums = Sums(seen.loss, seen.loss, seen.weight, seen.weight, seen.weight, seen.pull)
+    weight = seen.weight
+    sums = Sums(seen.loss, seen.loss, weight, NEARLY * weight, weight, weight, seen.pull)
     gram = xp.zeros((patterns * d, patterns * d), dtype=V.dtype, device=device_of(V))
-    weight = float(seen.weight) - float(xp.sum(slopes))
-    return Model(sums, gram, pull, Kinks(features, y, weights / job.mass), index, weight)
+    others = float(weight - xp.sum(slopes))
+    return Model(sums, gram, pull, Kinks(features, y, weights / job.mass), index, others)
 
 
 def _step(job: Job, bounds: Bounds, state: State) -> State:
@@ -278,7 +286,7 @@ def _step(job: Job, bounds: Bounds, state: State) -> State:
     if job.frame.loss == "squared":
         sums = _sums_of(model, inside)
         bounds.see_neurons(inside, float(sums.loss) + job.beta * _norm(inside))
-        return _judged(bounds, state._replace(V=inside), exact=True)
+        return _judged(bounds, state._replace(V=inside), job.tol, exact=True)
     share = _best_share(job, state, target, seen.losses)
     V = state.V + share * (inside - state.V)
     width = _next_width(state.width, share)
@@ -287,7 +295,8 @@ def _step(job: Job, bounds: Bounds, state: State) -> State:
     bounds.see_neurons(V, float(after.sums.loss) + job.beta * _norm(V))
     bounds.see_proof(job, Proof(V, width), after.sums, push)
     exact = job.frame.loss == "hinge" and state.width == 0
-    return _judged(bounds, state._replace(V=V, model=after, width=width, near=near), exact)
+    state = state._replace(V=V, model=after, width=width, near=near)
+    return _judged(bounds, state, job.tol, exact)
 
 
 def _see_solution(job: Job, bounds: Bounds, state: State, found: Solution, push: Array) -> None:
@@ -302,7 +311,7 @@ def _see_solution(job: Job, bounds: Bounds, state: State, found: Solution, push:
             xp.matmul(model.kinks.features.T, theta), model.slope.shape
         )
         dual = model.weight + xp.sum(slopes)
-        sums = Sums(dual, dual, dual, dual, dual, pull)
+        sums = Sums(dual, dual, dual, NEARLY * dual, dual, dual, pull)
         bounds.see_proof(job, Proof(state.V, 0.0, model.index, slopes), sums, push)
 
 
@@ -351,7 +360,7 @@ def _sums_of(model: Model, V: Array) -> Sums:
     loss = sums.loss - first + 0.5 * second
     square = sums.square - 2 * first + second
     linear = sums.linear - first
-    return Sums(loss, loss, linear - 0.5 * square, linear, square, pull)
+    return Sums(loss, loss, loss, loss, linear, square, pull)
 
 
 def _best_share(job: Job, state: State, target: Array, losses: Array) -> float:
@@ -374,12 +383,13 @@ def _next_width(width: float, share: float) -> float:
     return _NARROWER * width if width > _LAST_WIDTH else 0.0
 
 
-def _judged(bounds: Bounds, state: State, exact: bool) -> State:
-    """Return a state that knows for how many steps the gap has stayed where it was.
+def _judged(bounds: Bounds, state: State, tol: float, exact: bool) -> State:
+    """Return a state that knows for how many steps the bounds have stayed where they were.
 
     Where the model gave the bounds itself, a finer minimum of it may be what is missing.
     """
-    if bounds.gap < 0.9 * state.best:
-        return state._replace(best=bounds.gap, idle=0)
+    moved = bounds.upper < state.least * (1 - _MOVED * tol)
+    if bounds.gap < 0.9 * state.best or moved:
+        return state._replace(best=bounds.gap, least=bounds.upper, idle=0)
     accuracy = min(state.accuracy, max(_FINEST, _FINER * state.accuracy if exact else 1.0))
     return state._replace(idle=state.idle + 1, accuracy=accuracy)
