@@ -59,6 +59,7 @@ def warm_up():
     numopt.lstsq([A, A], np.concatenate([A[:, 0], A[:, 0]]), method="sketch", rng=0)
     numopt.lstsq([A, A], np.concatenate([A[:, 0], A[:, 0]]), method="cholqr", rng=0)
     numopt.top_eigenvector(A, rng=0)
+    numopt.convex_relu([A[:200]], A[:200, 0], beta=1.0, n_patterns=2, rng=0)
 
 
 @contextmanager
@@ -213,6 +214,45 @@ def _entries(index, count, shape):
     return rows.astype("int32"), columns.astype("int32"), values
 
 
+def relu(loss, contender, rows):
+    """Return the seconds to a certified gap of 1e-3 of a network, 20 patterns of 10 features."""
+    import numopt
+
+    count = {"two workers": 2, "one worker": 1}[contender]
+    with cluster(count) as client:
+        X = normal(rows, 10)
+        y = abs(X[:, 0]) - 0.5 * X[:, 9] + 0.1 * X[:, 1] * X[:, 2]
+        if loss != "squared":
+            y = 1.0 - 2.0 * (y < 0.3)
+        found, made = timed(
+            client,
+            lambda: numopt.convex_relu(X, y, beta=1e-4 * rows, loss=loss, n_patterns=20, rng=0),
+        )
+        made["deviation"] = found.gap
+        return made
+
+
+def relu_here(contender, rows):
+    """Return the seconds of the same in one process, by blocks of rows and as one array."""
+    import numopt
+
+    X = np.random.default_rng(0).standard_normal((rows, 10))
+    y = abs(X[:, 0]) - 0.5 * X[:, 9] + 0.1 * X[:, 1] * X[:, 2]
+    given = numopt.row_blocks(X) if contender == "by rows" else X
+    numopt.convex_relu(X[:200], y[:200], beta=1.0, n_patterns=2, rng=0)
+    started = time.perf_counter()
+    found = numopt.convex_relu(given, y, beta=1e-4 * rows, n_patterns=20, rng=0)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "MB": _peak_here() / 1e6, "deviation": found.gap}
+
+
+def _peak_here():
+    """Return the largest number of bytes this process has held."""
+    import resource
+
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def barrier(contender, rows):
     """Return the seconds of a pass over so many blocks that does next to nothing."""
     from functools import partial
@@ -287,6 +327,18 @@ def _forgotten(path):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def relu_squared(contender, rows):
+    return relu("squared", contender, rows)
+
+
+def relu_logistic(contender, rows):
+    return relu("logistic", contender, rows)
+
+
+def relu_hinge(contender, rows):
+    return relu("hinge", contender, rows)
+
+
 # Function, rows, ours, theirs, and the least ratio of their time to ours.
 CASES = {
     "tsqr": (tsqr, 800_000, "numopt", "dask tsqr", 8.0),
@@ -294,6 +346,10 @@ CASES = {
     "eigenvector": (eigenvector, 800_000, "numopt", "svd_compressed", 5.0),
     "completion": (completion, 20_000_000, "two workers", "one worker", 1.5),
     "completion-memory": (completion, 20_000_000, "two workers", "in memory", None),
+    "relu-squared": (relu_squared, 1_000_000, "two workers", "one worker", None),
+    "relu-logistic": (relu_logistic, 1_000_000, "two workers", "one worker", None),
+    "relu-hinge": (relu_hinge, 1_000_000, "two workers", "one worker", None),
+    "relu-here": (relu_here, 50_000, "by rows", "in memory", None),
     "barrier-10": (barrier, 0, "10 blocks", None, 0.15),
     "barrier-40": (barrier, 0, "40 blocks", None, 0.15),
     "barrier-160": (barrier, 0, "160 blocks", None, None),
@@ -365,14 +421,20 @@ def main():
         name, contender, rows = options.one
         print(json.dumps(CASES[name][0](contender, int(rows))))
         return
-    unknown = set(options.cases or ()) - set(CASES)
+    wanted = options.cases or CASES
+    unknown = {name for name in wanted if not named(name)}
     if unknown:
         sys.exit(f"unknown case {', '.join(unknown)}; there are {', '.join(CASES)}")
     machine = report.describe_machine(2, PACKAGES)
     print(machine, flush=True)
     scale = 0.01 if options.quick else options.scale
-    rows = rows_of(options.cases or CASES, scale, options.limit)
+    rows = rows_of([case for name in wanted for case in named(name)], scale, options.limit)
     report.publish("distributed", rows, machine, options)
+
+
+def named(name):
+    """Return the cases of a name, or of a family such as "barrier"."""
+    return [case for case in CASES if case == name or case.startswith(f"{name}-")]
 
 
 def parsed_arguments():

@@ -112,8 +112,18 @@ def completion(*_):
     return numopt.matrix_completion(entries, 3, reg=1.0, maxiter=8, rng=0)
 
 
+def network(A, b):
+    import dask.array as da
+
+    import numopt
+
+    labels = da.where(b > 0, 1.0, -1.0)
+    return numopt.convex_relu(A, labels, beta=10.0, loss="logistic", n_patterns=5, rng=0)
+
+
 SOLVERS = {
     "completion": completion,
+    "network": network,
     "eigenvector": eigenvector,
     "sketch": sketch,
     "refined": refined,

@@ -51,6 +51,7 @@ def clean():
         ("scores", 2),
         ("iterative", 6),
         ("eigenvector", 1),
+        ("network", 6),
     ],
 )
 def test_a_killed_worker_changes_nothing(solver, barrier, clean):

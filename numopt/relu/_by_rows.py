@@ -18,9 +18,10 @@ from ._network import network_of
 from ._problem import group_norms
 from ._result import ConvexReLUResult
 from ._row_sums import Frame, Proof, Survey, Verdict, dual_at, patterns_at, theta_at, verdict_at
-from ._sequence import Bounds, Job, Passes, State, dual_scale, solved, surveyed
+from ._sequence import Job, Passes, State, dual_scale, solved, surveyed
 from ._solve import PRECISION, Settings
 
+# Share of a bound by which the other may exceed it through rounding alone.
 _ROUNDING = 1e-12
 
 

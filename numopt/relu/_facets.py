@@ -1,4 +1,4 @@
-"""The rows that bound the cones: a few of them matter, and those next to a vector inside come first.
+"""The rows that bound the cones: a few matter, and those next to a vector inside come first.
 
 The cone of a pattern is cut out by one half space for each sample, but with many samples in a space
 of few dimensions nearly all of these are implied by those next to the gate.
@@ -76,7 +76,7 @@ def joined(rows: Array, found: Facets) -> Array:
 
 
 def pruned(rows: Array, mu: Array, count: int) -> Array:
-    """Return the `count` rows of each pattern (P, m, d) that push most, by multipliers (2, P, m)."""
+    """Return the `count` rows of each pattern (P, m, d) with the largest multipliers (2, P, m)."""
     xp = array_namespace(rows)
     if rows.shape[1] <= count:
         return rows
@@ -85,7 +85,7 @@ def pruned(rows: Array, mu: Array, count: int) -> Array:
 
 
 def _whole(found: Facets) -> Array:
-    """Return rows in order without those that are there for no cone; the first stands for others."""
+    """Return rows in order; where a cone has fewer than another, its first comes again."""
     xp = array_namespace(found.order)
     there = found.order < math.inf
     count = int(xp.max(xp.sum(xp.astype(there, found.rows.dtype), axis=1)))

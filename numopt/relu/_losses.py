@@ -164,7 +164,6 @@ class Hinge:
         return _clipped(theta, y, weights)
 
     def dual(self, theta: Array, y: Array, weights: Array, limit: Array) -> tuple[Array, Array]:
-        xp = array_namespace(theta)
         share = theta * y / weights
         c = _within(share, limit)
         return c, self.dual_value(c[..., None] * theta, y, weights)

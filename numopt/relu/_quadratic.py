@@ -141,9 +141,9 @@ def _turned(problem: Quadratic, frames: Array) -> Quadratic:
 
 
 def _minimized(problem: Quadratic, accuracy: float) -> Solution:
-    point, idle = _first_point(problem), 0
+    point, idle, steps = _first_point(problem), 0, 0
     least = math.inf, math.inf
-    for count in range(_STEPS):
+    while steps < _STEPS:
         left = _complementarity(problem, point), _largest(_stationarity(problem, point))
         fell = any(now < 0.9 * before for now, before in zip(left, least, strict=True))
         least = min(left[0], least[0]), min(left[1], least[1])
@@ -152,8 +152,8 @@ def _minimized(problem: Quadratic, accuracy: float) -> Solution:
         after = None if close or idle > _PATIENCE else _step(problem, point)
         if after is None:
             break
-        point = after
-    return Solution(point.V, point.mu, point.parts[0], count)
+        point, steps = after, steps + 1
+    return Solution(point.V, point.mu, point.parts[0], steps)
 
 
 def linear_pull(gram: Array, slope: Array, V: Array) -> Array:
@@ -367,6 +367,6 @@ def _longest_step(problem: Quadratic, point: _Point, change: _Point) -> float:
 
 
 def _moved(point: _Point, change: _Point, length: float) -> _Point:
-    arrays = [x + length * dx for x, dx in zip(point[:5], change[:5], strict=True)]
+    V, t, S, lam, mu = (x + length * dx for x, dx in zip(point[:5], change[:5], strict=True))
     pairs = zip(point.parts, change.parts, strict=True)
-    return _Point(*arrays, tuple(x + length * dx for x, dx in pairs))
+    return _Point(V, t, S, lam, mu, tuple(x + length * dx for x, dx in pairs))

@@ -39,14 +39,14 @@ class Frame(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """What gives the theta of each row: the slope of the loss at neurons V (2, P, d), but for a few.
+    """What gives the theta of each row: slopes of the loss at neurons V (2, P, d), but for a few.
 
-    `slopes` (k,) are those of the rows with indices `index` (k,), which is sorted, or both None.
+    `slopes` (k,) are those of the rows at the places `rows` (k,) in order, both None for no rows.
     """
 
     V: Array
     width: float = 0.0
-    index: Array | None = None
+    rows: Array | None = None
     slopes: Array | None = None
 
 
@@ -165,8 +165,8 @@ def survey(frame: Frame, count: int, block: Array, rows: slice, y: Array, weight
 
 def surveys_merged(a: Survey, b: Survey) -> Survey:
     """Return what is known of the rows of both."""
-    sums = [x + y for x, y in zip(a[:-1], b[:-1], strict=True)]
-    return Survey(*sums, nearer(a.facets, b.facets))
+    sums: Any = [x + y for x, y in zip(a[:-1], b[:-1], strict=True)]
+    return Survey._make([*sums, nearer(a.facets, b.facets)])
 
 
 def model_at(frame: Frame, V: Array, block: Array, rows: slice, y: Array, weights: Any) -> Any:
@@ -245,8 +245,8 @@ def kinks_at(
 
 def near_merged(a: Near, b: Near) -> Near:
     """Return the sums of both, and the samples of both nearest to their kinks."""
-    sums = [x + y for x, y in zip(a[:-1], b[:-1], strict=True)]
-    return Near(*sums, nearer(a.samples, b.samples))
+    sums: Any = [x + y for x, y in zip(a[:-1], b[:-1], strict=True)]
+    return Near._make([*sums, nearer(a.samples, b.samples)])
 
 
 def verdict_at(
@@ -370,9 +370,9 @@ def _theta(frame: Frame, part: Rows, z: Array) -> Array:
 def _proved(frame: Frame, proof: Proof, part: Rows) -> Array:
     """Return the theta of a proof for some rows."""
     theta = _theta(frame._replace(width=proof.width), part, _prediction(part, proof.V))
-    if proof.index is None or proof.index.shape[0] == 0:
+    if proof.rows is None or proof.rows.shape[0] == 0:
         return theta
-    xp, index = array_namespace(theta), proof.index
+    xp, index = array_namespace(theta), proof.rows
     here = xp.arange(theta.shape[0], dtype=index.dtype, device=device_of(index)) + part.first
     place = xp.clip(xp.searchsorted(index, here), 0, index.shape[0] - 1)
     known = xp.take(index, place) == here
@@ -381,7 +381,8 @@ def _proved(frame: Frame, proof: Proof, part: Rows) -> Array:
 
 def _resistance(frame: Frame, part: Rows, z: Array) -> Array:
     if _loss(frame).smooth:
-        return _loss(frame).resistance(z, part.y, array_namespace(z).ones_like(z))
+        smooth: Any = _loss(frame)
+        return smooth.resistance(z, part.y, array_namespace(z).ones_like(z))
     return smoothed_hinge(1 - part.y * z, frame.width)[2]
 
 
@@ -410,9 +411,8 @@ def _sums(frame: Frame, part: Rows, z: Array) -> Sums:
 def smoothed_hinge(u: Array, width: float) -> tuple[Array, Array, Array]:
     """Return the hinge loss with barriers for its two slacks, its slope, and its resistance.
 
-    ``min xi - w log xi - w log(xi - u)`` over ``xi > max(u, 0)`` for a width w: between u and the
-    next larger slacks its slope runs from 0 to 1, and it is above the loss by a constant and at
-    most ``2 w`` of the duality gap.
+    ``min xi - w log xi - w log(xi - u)`` over ``xi > max(u, 0)`` for a width w: the slope in u runs
+    from 0 to 1 over some widths about the kink, and costs 2 w of the duality gap.
     """
     xp = array_namespace(u)
     size = xp.abs(u)
