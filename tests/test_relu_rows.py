@@ -45,9 +45,9 @@ def by_rows(X, *rest, rows=400, **options):
 @pytest.mark.parametrize("beta", [0.3, 3.0, 60.0])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_optimum_is_that_of_the_samples_in_memory(loss, beta, weighted):
-    X, y, labels = samples()
+    X, y, labels = samples(700)
     t = targets(loss, y, labels)
-    weights = np.random.default_rng(1).random(1500) * (np.arange(1500) % 7 > 0)
+    weights = np.random.default_rng(1).random(700) * (np.arange(700) % 7 > 0)
     options = {"beta": beta, "loss": loss, "n_patterns": 9, "rng": 2, "tol": 1e-4}
     options["sample_weight"] = weights if weighted else None
     whole = numopt.convex_relu(X, t, **options)
@@ -263,7 +263,7 @@ def test_other_bad_input():
     with pytest.raises(ValueError, match=r"`X\[20:30\]` must be finite, got nan at \[5, 1\]"):
         by_rows(X, y, rows=10, beta=1.0)
     with pytest.raises(TypeError, match="re-iterable"):
-        numopt.convex_relu(iter([X]), y, beta=1.0)
+        numopt.convex_relu(numopt.row_blocks(iter([X])), y, beta=1.0)
 
 
 class TestDask:
@@ -284,7 +284,6 @@ class TestDask:
         weights = np.random.default_rng(1).random(1500)
         options = {"beta": 2.0, "loss": loss, "n_patterns": 6, "rng": 3}
         here = numopt.convex_relu(pieces(X, sizes), t, sample_weight=weights, **options)
-        before = self.dask.config.config.copy()
         with self.dask.config.set(scheduler=scheduler):
             result = numopt.convex_relu(
                 self.chunked(X, sizes),
@@ -293,7 +292,6 @@ class TestDask:
                 **options,
             )
             theta, patterns = result.theta.compute(), result.patterns.compute()
-        assert self.dask.config.config == before
         assert type(result.coef_pos) is np.ndarray
         for name in ("coef_pos", "coef_neg", "W1", "w2"):
             assert_array_equal(result[name], here[name])
@@ -329,6 +327,15 @@ class TestDask:
         assert most[1] <= 1.01 * most[0]
         # A tenth of the numbers of the larger matrix; samples near their kinks are more.
         assert most[1] < (96_000 if loss != "hinge" else 600_000)
+
+    def test_nothing_is_configured_or_left_behind(self):
+        distributed = pytest.importorskip("distributed", reason="no cluster of Dask")
+        X, y, _ = samples()
+        before = self.dask.config.config.copy()
+        numopt.convex_relu(self.chunked(X, (500,) * 3), y, beta=1.0, n_patterns=5, rng=0)
+        assert self.dask.config.config == before
+        with pytest.raises(ValueError, match="No global client found"):
+            distributed.get_client()
 
     def test_bad_chunks(self):
         X, y, _ = samples(100, 3)
