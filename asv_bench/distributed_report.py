@@ -434,7 +434,9 @@ def main():
 
 def named(name):
     """Return the cases of a name, or of a family such as "barrier"."""
-    return [case for case in CASES if case == name or case.startswith(f"{name}-")]
+    if name in CASES:
+        return [name]
+    return [case for case in CASES if case.startswith(f"{name}-")]
 
 
 def parsed_arguments():

@@ -57,10 +57,11 @@ def convex_relu(
     ----------
     X : array, shape (n, d)
         Samples, real and finite. Integers become the default float of the library. Features of
-        very different size should be standardized first.
+        very different size should be standardized first. Or a Dask array, a memory map or any
+        other source that `row_blocks` reads, if there are several passes in it.
     y : array, shape (n,) or (n, C)
         Targets, or labels -1 and 1 for logistic and hinge loss. Columns are independent problems
-        that share the patterns.
+        that share the patterns; for samples in blocks there is one. A Dask array beside one.
     beta : float
         Weight decay, positive. The loss is a sum over samples, so it grows with their number.
     loss : {"squared", "logistic", "hinge"}, default "squared"
@@ -152,6 +153,13 @@ def convex_relu(
 
     Runs on NumPy, CuPy, PyTorch and any other Array API library with float64 or float32; the
     certificate is computed in float64 where the device has it.
+
+    Samples in blocks or on a cluster are gone through 6 to 30 times, each time for a sum: the
+    second derivative (P d, P d) of the loss, and the few rows of each cone that bound it next to
+    its gate. A problem of these alone is solved in one place, and the next pass looks for what it
+    left out. A step takes O(n (P d)^2) time, with squared loss only the first, then O(n P d).
+    `eps`, `refine`, `x0`, `rho`, ``stop="network"``, ``polish=False``, boolean `patterns` and
+    methods but "auto" and "interior" raise ValueError there. Neurons come in float64.
 
     References
     ----------
