@@ -349,7 +349,7 @@ CASES = {
     "relu-squared": (relu_squared, 1_000_000, "two workers", "one worker", None),
     "relu-logistic": (relu_logistic, 1_000_000, "two workers", "one worker", None),
     "relu-hinge": (relu_hinge, 1_000_000, "two workers", "one worker", None),
-    "relu-here": (relu_here, 50_000, "by rows", "in memory", None),
+    "relu-here": (relu_here, 20_000, "by rows", "in memory", None),
     "barrier-10": (barrier, 0, "10 blocks", None, 0.15),
     "barrier-40": (barrier, 0, "40 blocks", None, 0.15),
     "barrier-160": (barrier, 0, "160 blocks", None, None),
