@@ -62,6 +62,8 @@ def warm_up():
     objective = numopt.RowSum(A, np.sign(A[:, 0]), loss="logistic")
     objective.value_and_gradient(np.zeros(8)), objective.hessian(np.zeros(8))
 
+    numopt.convex_relu([A[:200]], A[:200, 0], beta=1.0, n_patterns=2, rng=0)
+
 
 @contextmanager
 def cluster(workers, memory=MEMORY):
@@ -264,6 +266,45 @@ def _labeled(index, size, truth):
     return both
 
 
+def relu(loss, contender, rows):
+    """Return the seconds to a certified gap of 1e-3 of a network, 20 patterns of 10 features."""
+    import numopt
+
+    count = {"two workers": 2, "one worker": 1}[contender]
+    with cluster(count) as client:
+        X = normal(rows, 10)
+        y = abs(X[:, 0]) - 0.5 * X[:, 9] + 0.1 * X[:, 1] * X[:, 2]
+        if loss != "squared":
+            y = 1.0 - 2.0 * (y < 0.3)
+        found, made = timed(
+            client,
+            lambda: numopt.convex_relu(X, y, beta=1e-4 * rows, loss=loss, n_patterns=20, rng=0),
+        )
+        made["deviation"] = found.gap
+        return made
+
+
+def relu_here(contender, rows):
+    """Return the seconds of the same in one process, by blocks of rows and as one array."""
+    import numopt
+
+    X = np.random.default_rng(0).standard_normal((rows, 10))
+    y = abs(X[:, 0]) - 0.5 * X[:, 9] + 0.1 * X[:, 1] * X[:, 2]
+    given = numopt.row_blocks(X) if contender == "by rows" else X
+    numopt.convex_relu(X[:200], y[:200], beta=1.0, n_patterns=2, rng=0)
+    started = time.perf_counter()
+    found = numopt.convex_relu(given, y, beta=1e-4 * rows, n_patterns=20, rng=0)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "MB": _peak_here() / 1e6, "deviation": found.gap}
+
+
+def _peak_here():
+    """Return the largest number of bytes this process has held."""
+    import resource
+
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def barrier(contender, rows):
     """Return the seconds of a pass over so many blocks that does next to nothing."""
     from functools import partial
@@ -338,6 +379,18 @@ def _forgotten(path):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def relu_squared(contender, rows):
+    return relu("squared", contender, rows)
+
+
+def relu_logistic(contender, rows):
+    return relu("logistic", contender, rows)
+
+
+def relu_hinge(contender, rows):
+    return relu("hinge", contender, rows)
+
+
 # Function, rows, ours, theirs, and the least ratio of their time to ours.
 CASES = {
     "tsqr": (tsqr, 800_000, "numopt", "dask tsqr", 8.0),
@@ -347,6 +400,10 @@ CASES = {
     "completion-memory": (completion, 20_000_000, "two workers", "in memory", None),
     "constrained": (constrained, 2_000_000, "two workers", "one worker", 1.7),
     "constrained-memory": (constrained, 2_000_000, "two workers", "in memory", None),
+    "relu-squared": (relu_squared, 1_000_000, "two workers", "one worker", None),
+    "relu-logistic": (relu_logistic, 1_000_000, "two workers", "one worker", None),
+    "relu-hinge": (relu_hinge, 1_000_000, "two workers", "one worker", None),
+    "relu-here": (relu_here, 20_000, "by rows", "in memory", None),
     "barrier-10": (barrier, 0, "10 blocks", None, 0.15),
     "barrier-40": (barrier, 0, "40 blocks", None, 0.15),
     "barrier-160": (barrier, 0, "160 blocks", None, None),

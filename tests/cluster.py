@@ -123,9 +123,19 @@ def constrained(A, b):
     return numopt.minimize_equality(f, np.zeros(COLUMNS), constraints=equation)
 
 
+def network(A, b):
+    import dask.array as da
+
+    import numopt
+
+    labels = da.where(b > 0, 1.0, -1.0)
+    return numopt.convex_relu(A, labels, beta=10.0, loss="logistic", n_patterns=5, rng=0)
+
+
 SOLVERS = {
     "completion": completion,
     "constrained": constrained,
+    "network": network,
     "eigenvector": eigenvector,
     "sketch": sketch,
     "refined": refined,

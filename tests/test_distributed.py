@@ -341,7 +341,6 @@ REFUSED = {
     "PointCloudCost.__init__": lambda x: numopt.PointCloudCost(x, x),
     "kron_lstsq": lambda x: numopt.kron_lstsq([x, x], np.ones((40, 40))),
     "minimize_equality": lambda x: numopt.minimize_equality(lambda y: y @ y, x[:, 0]),
-    "convex_relu": lambda x: numopt.convex_relu(x, x[:, 0], beta=0.1),
     "convex_relu_path": lambda x: numopt.convex_relu_path(x, x[:, 0], betas=[0.1]),
     "convex_relu_beta_max": lambda x: numopt.convex_relu_beta_max(x, x[:, 0]),
     "convex_relu_scp": lambda x: numopt.convex_relu_scp(x, x[:, 0], beta=0.1, n_hidden=3),

@@ -52,6 +52,7 @@ def clean():
         ("iterative", 6),
         ("eigenvector", 1),
         ("constrained", 3),
+        ("network", 6),
     ],
 )
 def test_a_killed_worker_changes_nothing(solver, barrier, clean):

@@ -8,7 +8,9 @@ from ._cluster import beside_like as beside_like
 from ._exchange import Exchange as Exchange
 from ._exchange import Held as Held
 from ._matrix import RowBlocks as RowBlocks
+from ._matrix import in_blocks as in_blocks
 from ._passes import Passes as Passes
+from ._passes import add as add
 from ._passes import below as below
 from ._source import RowSource as RowSource
 from ._source import dask_array as dask_array

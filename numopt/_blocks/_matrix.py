@@ -33,11 +33,14 @@ class RowBlocks(Passes):
         Whether that array is a file, which may be larger than memory.
     cluster : Cluster or None
         What goes through the chunks of a Dask array.
+    max_bytes : float
+        The largest array to be gathered, or made of all columns, in one place.
     """
 
     def __init__(self, name: str, source: Any, dtype: Any = None) -> None:
         self._name = name
         self._source = source
+        self.max_bytes = limits_of(source).max_bytes
         self.in_memory = array_api_compat.is_array_api_obj(source) and not is_dask(source)
         if is_stored(source):
             source = self._source = row_blocks(source)
@@ -142,6 +145,15 @@ class RowBlocks(Passes):
         """Return about `size` evenly spaced rows of a matrix in memory."""
         step = max(1, self.shape[0] // size)
         return _validate.as_array(self._name, self._source[::step, :], ndim=2, dtype=self.dtype)
+
+
+def in_blocks(source: Any) -> bool:
+    """Tell whether a matrix is given by its rows, or mapped from a file: not as one array."""
+    if is_dask(source) or is_stored(source) or isinstance(source, (RowSource, np.memmap)):
+        return True
+    if isinstance(source, (list, tuple)):
+        return len(source) > 0 and getattr(source[0], "ndim", None) == 2
+    return callable(source) and not hasattr(source, "shape")
 
 
 def _shape(x: Any) -> tuple[int, int]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _validate
+from .._blocks import in_blocks
 from .._iterate import Callback, closing
 from .._namespace import Array
+from ._by_rows import refuse_options, trained_by_rows
 from ._inputs import chosen_patterns, data_of, effective, perturbation, settings_of
 from ._report import Start, Task, pull_of_zero, start_of, trained
 from ._result import ConvexReLUResult
@@ -55,10 +57,11 @@ def convex_relu(
     ----------
     X : array, shape (n, d)
         Samples, real and finite. Integers become the default float of the library. Features of
-        very different size should be standardized first.
+        very different size should be standardized first. Or a Dask array, a memory map or any
+        other source that `row_blocks` reads, if there are several passes in it.
     y : array, shape (n,) or (n, C)
         Targets, or labels -1 and 1 for logistic and hinge loss. Columns are independent problems
-        that share the patterns.
+        that share the patterns; for samples in blocks there is one. A Dask array beside one.
     beta : float
         Weight decay, positive. The loss is a sum over samples, so it grows with their number.
     loss : {"squared", "logistic", "hinge"}, default "squared"
@@ -151,6 +154,13 @@ def convex_relu(
     Runs on NumPy, CuPy, PyTorch and any other Array API library with float64 or float32; the
     certificate is computed in float64 where the device has it.
 
+    Samples in blocks or on a cluster are gone through 6 to 30 times, each time for a sum: the
+    second derivative (P d, P d) of the loss, and the few rows of each cone that bound it next to
+    its gate. A problem of these alone is solved in one place, and the next pass looks for what it
+    left out. A step takes O(n (P d)^2) time, with squared loss only the first, then O(n P d).
+    `eps`, `refine`, `x0`, `rho`, ``stop="network"``, ``polish=False``, boolean `patterns` and
+    methods but "auto" and "interior" raise ValueError there. Neurons come in float64.
+
     References
     ----------
     .. [1] Y. Bai, T. Gautam, S. Sojoudi, "Efficient Global Optimization of Two-layer ReLU
@@ -182,6 +192,22 @@ def convex_relu(
         callback=callback,
         rng=rng,
     )
+    if in_blocks(X):
+        refuse_options(
+            eps=eps, method=method, refine=refine, x0=x0, rho=rho, stop=stop, polish=polish
+        )
+        with closing(callback):
+            return trained_by_rows(
+                X,
+                y,
+                beta=beta,
+                loss=loss,
+                n_patterns=n_patterns,
+                patterns=patterns,
+                fit_intercept=fit_intercept,
+                sample_weight=sample_weight,
+                settings=settings,
+            )
     task = _task(
         X,
         y,

@@ -40,6 +40,10 @@ class Loss(Protocol):
         """Return a scaling c in [0, limit] and the dual value ``-l*(-c theta)`` there."""
         ...
 
+    def dual_value(self, theta: Array, y: Array, weights: Array) -> Array:
+        """Return the dual value ``-l*(-theta)`` where it is finite; weights are positive."""
+        ...
+
     def prox(self, z: Array, y: Array, weights: Array, step: Array) -> Array:
         """Return the minimizer u of ``weights l(u, y) + (u - z)^2 / (2 step)``."""
         ...
@@ -75,6 +79,10 @@ class Squared:
         best = xp.where(positive, linear, 0.0) / xp.where(positive, square, 1.0)
         c = xp.clip(xp.minimum(best, limit), 0.0, None)
         return c, c * linear - 0.5 * c * c * square
+
+    def dual_value(self, theta: Array, y: Array, weights: Array) -> Array:
+        xp = array_namespace(theta)
+        return xp.sum(theta * y - 0.5 * theta * theta / weights, axis=-1)
 
     def prox(self, z: Array, y: Array, weights: Array, step: Array) -> Array:
         return (z + step * weights * y) / (1 + step * weights)
@@ -112,8 +120,12 @@ class Logistic:
         xp = array_namespace(theta)
         share = theta * y / weights
         c = _within(share, xp.clip(limit, None, 1.0))
-        p = xp.clip(c[..., None] * share, 0.0, 1.0)
-        return c, xp.sum(weights * (_entropy(p) + _entropy(1 - p)), axis=-1)
+        return c, self.dual_value(c[..., None] * theta, y, weights)
+
+    def dual_value(self, theta: Array, y: Array, weights: Array) -> Array:
+        xp = array_namespace(theta)
+        p = xp.clip(theta * y / weights, 0.0, 1.0)
+        return xp.sum(weights * (_entropy(p) + _entropy(1 - p)), axis=-1)
 
     def prox(self, z: Array, y: Array, weights: Array, step: Array) -> Array:
         """Solve ``p = expit(-y z - s p)`` by Newton's method for ``u + y z + s expit(u) = 0``.
@@ -152,10 +164,13 @@ class Hinge:
         return _clipped(theta, y, weights)
 
     def dual(self, theta: Array, y: Array, weights: Array, limit: Array) -> tuple[Array, Array]:
-        xp = array_namespace(theta)
         share = theta * y / weights
         c = _within(share, limit)
-        return c, xp.sum(weights * xp.clip(c[..., None] * share, 0.0, 1.0), axis=-1)
+        return c, self.dual_value(c[..., None] * theta, y, weights)
+
+    def dual_value(self, theta: Array, y: Array, weights: Array) -> Array:
+        xp = array_namespace(theta)
+        return xp.sum(weights * xp.clip(theta * y / weights, 0.0, 1.0), axis=-1)
 
     def prox(self, z: Array, y: Array, weights: Array, step: Array) -> Array:
         xp = array_namespace(z)

@@ -198,6 +198,9 @@ def _report(
         beta=task.beta,
         loss=task.data.loss.name,
         history=outcome.history,
+        n_passes=0,
+        n_blocks=1,
+        n_retries=0,
     )
     if outcome.mu is not None:
         object.__setattr__(result, "_multipliers", xp.astype(height * outcome.mu, V.dtype))
@@ -331,4 +334,7 @@ def _no_pattern(task: Task, dropped: int) -> ConvexReLUResult:
                 "output": -1,
             }
         ],
+        n_passes=0,
+        n_blocks=1,
+        n_retries=0,
     )

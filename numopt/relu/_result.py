@@ -24,8 +24,9 @@ class ConvexReLUResult(Result):
         Hidden weights of the network, the neurons that are not zero.
     w2 : array, shape (m,) or (m, C)
         Output weights of the network.
-    patterns : array, shape (n, P)
-        Distinct patterns used, true where a sample is on.
+    patterns : array, shape (n, P), or None
+        Distinct patterns used, true where a sample is on. For a Dask array one in its chunks, that
+        is computed when asked for; None for samples read in blocks, where ``X @ gates >= 0``.
     gates : array, shape (d, P)
         A vector inside the cone of each pattern.
     fun : float
@@ -43,7 +44,8 @@ class ConvexReLUResult(Result):
     net_fun : float
         Objective of the network in its own training problem. Equal to `fun` for feasible neurons.
     theta : array, shape (n,) or (n, C)
-        Dual variables of the samples that prove `dual`.
+        Dual variables of the samples that prove `dual`. For a Dask array one in its chunks, which
+        the cluster holds.
     violation : float or None
         After enrichment, the largest value found of ``|theta'(X u)_+| / beta`` over unit vectors:
         1 means that a local search found no neuron that would help. None without enrichment.
@@ -74,6 +76,12 @@ class ConvexReLUResult(Result):
     history : list of dict
         For each check ``nit``, ``error`` (the gap), ``fun``, ``dual``, ``infeas`` and ``output``,
         the index of the output it belongs to, -1 if to all.
+    n_passes : int
+        Passes over samples that are read in blocks, or lie on a cluster; 0 in memory.
+    n_blocks : int
+        Chunks of a Dask array, 1 for any other.
+    n_retries : int
+        How often a pass was repeated after a cluster lost workers.
 
     See Also
     --------

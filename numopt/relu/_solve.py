@@ -51,6 +51,8 @@ _PATIENCE = 5
 # Multiples of beta of the pull on a zero network above which it cannot be the solution; the cones
 # shorten a pull by less than this.
 _CLEARLY_NOT_ZERO = 1e3
+# The same of the pull along a gate; a little more than one, as the zero network may do to `tol`.
+_NOT_NEARLY_ZERO = 1.1
 
 
 class Settings(NamedTuple):
@@ -241,7 +243,9 @@ def zero_multipliers(problem: Problem, theta: Array) -> Array:
     pull = pulled_back(problem, theta)
     mu = xp.zeros((*pull.shape[:-1], n), dtype=pull.dtype, device=pull.device)
     highest = math.sqrt(float(xp.max(xp.sum(pull * pull, axis=-1))))
-    hopeless = highest > _CLEARLY_NOT_ZERO * problem.beta
+    # A gate is in its cone: what pulls along it pulls there.
+    along = float(xp.max(xp.sum(pull * problem.gates, axis=-1)))
+    hopeless = max(highest / _CLEARLY_NOT_ZERO, along / _NOT_NEARLY_ZERO) > problem.beta
     if highest <= problem.beta or hopeless or not affordable(problem, pull.shape[0]):
         return mu
     signs = xp.reshape(xp.broadcast_to(problem.signs, mu.shape), (-1, n))
