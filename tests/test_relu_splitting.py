@@ -49,7 +49,7 @@ def test_weights_of_samples_move_as_defined(loss):
     Q = np.zeros((outputs, *X.shape))
     squares = (X**2).sum(axis=1)
     for _ in range(STEPS):
-        z = np.einsum("nd,cnd->cn", X, Q)
+        z = np.einsum("kd,ckd->ck", X, Q)
         best = problem.loss.prox(z, problem.y, problem.weights, squares / rho_loss)
         q = Q + ((best - z) / squares)[..., None] * X
         norms = np.maximum(np.linalg.norm(W, axis=-1, keepdims=True), 1e-300)
@@ -62,12 +62,12 @@ def test_weights_of_samples_move_as_defined(loss):
         )
         W = W + RELAXATION * (U - V)
         T = T + RELAXATION * (E * (U @ X.T) - np.maximum(T, 0))
-        Q = Q + RELAXATION * (np.einsum("pn,cpd->cnd", D, U[:, 0] - U[:, 1]) - q)
+        Q = Q + RELAXATION * (np.einsum("pk,cpd->ckd", D, U[:, 0] - U[:, 1]) - q)
         state = engine.step(state)
     np.testing.assert_allclose(state.W, W, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(state.T, T, rtol=1e-9, atol=1e-11)
     split = engine.split(penalties)
-    z = np.einsum("nd,cnd->cn", X, Q)
+    z = np.einsum("kd,ckd->ck", X, Q)
     best = problem.loss.prox(z, problem.y, problem.weights, squares / rho_loss)
     theta = rho_loss * (best - z) / squares
     np.testing.assert_allclose(split.theta(state.Q, z), theta, rtol=1e-8, atol=1e-10)
@@ -83,7 +83,7 @@ def test_distance_of_weights_is_that_of_the_matrices(loss):
 
     def matrix(Q):
         A = spectrum.Qp @ Q.A @ spectrum.Qf.T
-        return np.einsum("pn,cpd->cnd", problem.active, A) + Q.along[..., None] * problem.X
+        return np.einsum("pk,cpd->ckd", problem.active, A) + Q.along[..., None] * problem.X
 
     split = engine.split(state.penalties)
     for a, b in pairwise(states):
