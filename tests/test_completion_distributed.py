@@ -324,7 +324,7 @@ def test_nothing_is_configured_or_left_behind(problem):
 def client():
     distributed = pytest.importorskip("distributed", reason="Dask's cluster is not installed")
     with distributed.Client(
-        processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None
+        processes=False, n_workers=2, threads_per_worker=1, dashboard_address=":0"
     ) as made:
         yield made
 

@@ -367,7 +367,7 @@ class TestDask:
         expected = numopt.convex_relu(x, y, **options)
         with (
             distributed.LocalCluster(
-                n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+                n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
             ) as cluster,
             distributed.Client(cluster),
         ):
