@@ -276,7 +276,16 @@ def ceiling(name, rows, columns, limit):
 
 
 def ceiling_of_entries(size, limit):
-    """Return the peak of each worker while they complete a matrix, and the bytes of its entries."""
+    """Return the peak of each worker while they complete a matrix, and the bytes of its entries.
+
+    They do it twice: workers that compile hold some 100 MB more, which Dask takes for a reason to
+    pause a small one for good. The second time they load what the first ones left on the disk.
+    """
+    completed_on_workers(size, 4 * limit)
+    return completed_on_workers(size, limit)
+
+
+def completed_on_workers(size, limit):
     from distributed import Client, LocalCluster
 
     import numopt

@@ -309,6 +309,9 @@ def test_parts_stay_small_and_few(monkeypatch):
             assert size / count <= _spread.LARGEST_PART
             needed = -(-size // _spread.LARGEST_PART)
             assert count * chunks <= max(10**4, 100 * chunks, needed * chunks)
+            assert count <= _spread.parts_of(size, chunks, room=1e6)
+    assert _spread.parts_of(10**6, 1) == 1
+    assert _spread.parts_of(10**6, 1, room=64e5) == 10
 
 
 def test_nothing_is_configured_or_left_behind(problem):

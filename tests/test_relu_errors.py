@@ -39,6 +39,7 @@ BAD = {
     "method": ((X, Y), {"method": "sgd"}, ValueError, "`method` must be one of 'auto'"),
     "rbcd-hinge": ((X, LABELS), {"loss": "hinge", "method": "rbcd"}, ValueError, "smooth losses"),
     "stop": ((X, Y), {"stop": "soon"}, ValueError, "`stop` must be one of"),
+    "stop-rows": ((X, Y), {"stop": "network", "method": "rows"}, ValueError, "splitting"),
     "stop-interior": ((X, Y), {"stop": "network", "method": "interior"}, ValueError, "splitting"),
     "refine": ((X, Y), {"refine": -1}, ValueError, "`refine` must be non-negative"),
     "rho": ((X, Y), {"rho": -1.0}, ValueError, "`rho` must be positive"),

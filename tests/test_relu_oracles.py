@@ -49,7 +49,7 @@ def test_certificate_rebuilt_from_the_returned_arrays(loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("method", ["interior", "cholesky", "sylvester", "rbcd"])
+@pytest.mark.parametrize("method", ["interior", "rows", "cholesky", "sylvester", "rbcd"])
 def test_bounds_enclose_the_optimum_at_every_check(loss, method):
     if method == "rbcd" and loss == "hinge":
         pytest.skip("the published method is for smooth losses")
@@ -58,7 +58,7 @@ def test_bounds_enclose_the_optimum_at_every_check(loss, method):
         X, y, beta=0.3, loss=loss, n_patterns=6, method=method, maxiter=150, tol=1e-9, rng=2
     )
     wanted = oracles.program(oracles.with_ones(X), y, result.patterns, 0.3, loss)
-    assert len(result.history) > 5
+    assert len(result.history) > (1 if method == "rows" else 5)
     for record in result.history:
         assert record["dual"] <= wanted * (1 + 1e-7)
         assert record["fun"] >= wanted * (1 - 1e-7)
@@ -70,7 +70,7 @@ def test_bounds_enclose_the_optimum_at_every_check(loss, method):
 @given(
     seed=st.integers(0, 10**6),
     loss=st.sampled_from(LOSSES),
-    method=st.sampled_from(["interior", "cholesky", "sylvester"]),
+    method=st.sampled_from(["interior", "rows", "cholesky", "sylvester"]),
     beta=st.floats(1e-2, 10),
     n=st.integers(3, 30),
     d=st.integers(1, 6),

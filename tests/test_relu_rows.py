@@ -50,7 +50,7 @@ def test_the_optimum_is_that_of_the_samples_in_memory(loss, beta, weighted):
     weights = np.random.default_rng(1).random(700) * (np.arange(700) % 7 > 0)
     options = {"beta": beta, "loss": loss, "n_patterns": 9, "rng": 2, "tol": 1e-4}
     options["sample_weight"] = weights if weighted else None
-    whole = numopt.convex_relu(X, t, **options)
+    whole = numopt.convex_relu(X, t, method="interior", **options)
     result = by_rows(X, t, **options)
     assert result.success
     assert result.gap <= 1e-4
@@ -60,6 +60,76 @@ def test_the_optimum_is_that_of_the_samples_in_memory(loss, beta, weighted):
     assert_allclose(result.net_fun, result.fun, rtol=1e-9)
     assert result.history[-1]["nit"] == result.nit < 40
     assert (result.n_blocks, result.n_retries, result.patterns) == (1, 0, None)
+
+
+@EVERY_LOSS
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_tall_data_in_memory_go_by_rows(loss, weighted, dtype):
+    X, y, labels = samples(1600)
+    X, t = X.astype(dtype), targets(loss, y, labels).astype(dtype)
+    weights = np.random.default_rng(1).random(1600).astype(dtype) * (np.arange(1600) % 7 > 0)
+    options = {"beta": 3.0, "loss": loss, "n_patterns": 9, "rng": 2, "tol": 1e-4}
+    options["sample_weight"] = weights if weighted else None
+    exact = numopt.convex_relu(X, t, method="interior", **options)
+    result = numopt.convex_relu(X, t, **options)
+    assert (result.method, result.success, result.infeas) == ("rows", True, 0)
+    assert result.dual <= exact.fun * (1 + 1e-12)
+    assert exact.dual <= result.fun * (1 + 1e-12)
+    assert result.coef_pos.dtype == dtype
+    for name in ("gates", "patterns"):
+        assert_array_equal(result[name], exact[name])
+    assert result.history[-1]["nit"] == result.nit < 40
+    assert_allclose([result.history[0]["fun"]], [exact.history[0]["fun"]], rtol=1e-6)
+
+
+def test_samples_close_to_kinks_are_few_before_each_has_its_own_loss(monkeypatch):
+    """Sixty thousand samples, as a model with three hundred kinks: a million with the default."""
+    from numopt.relu import _sequence
+
+    monkeypatch.setattr(_sequence, "_NEAR_SAMPLES", 300)
+    X, _, labels = samples(60_000, 3)
+    result = numopt.convex_relu(X, labels, beta=6.0, loss="hinge", n_patterns=5, rng=0)
+    assert (result.method, result.success) == ("rows", True)
+    assert result.nit < 15
+
+
+def test_bounds_of_tall_data_follow_from_what_is_returned():
+    X, _, labels = samples(900, 3)
+    Y = np.stack([labels, np.sign(X[:, 1])], axis=1)
+    result = numopt.convex_relu(X, Y, beta=2.0, loss="logistic", n_patterns=6, rng=0, tol=1e-6)
+    assert (result.method, result.success) == ("rows", True)
+    assert {record["output"] for record in result.history} == {0, 1}
+    Z = with_ones(X)
+    for c in range(2):
+        alone = numopt.ConvexReLUResult(result)
+        alone["coef_pos"], alone["coef_neg"] = result.coef_pos[..., c], result.coef_neg[..., c]
+        value, slack = primal(Z, Y[:, c], alone, 2.0, "logistic")
+        assert slack >= 0
+        assert_allclose(value, result.output_fun[c], rtol=1e-12)
+        assert_allclose(dual(Y[:, c], result.theta[:, c], "logistic"), result.output_dual[c])
+        assert largest_pull(Z, result.patterns, result.theta[:, c]) <= 2.0 * (1 + 1e-6)
+
+
+def test_tall_data_start_from_an_earlier_result():
+    X, y, _ = samples(900, 3)
+    first = numopt.convex_relu(X, y, beta=2.0, n_patterns=6, rng=0, tol=1e-6)
+    again = numopt.convex_relu(X, y, beta=2.0, x0=first, maxiter=0)
+    assert again.fun <= first.fun * (1 + 1e-12)
+    assert again.dual < first.dual
+    finer = numopt.convex_relu(X, y, beta=2.0, x0=first, refine=1, rng=0)
+    assert finer.success
+    assert finer.fun < first.fun
+    assert finer.patterns.shape[1] > first.patterns.shape[1]
+
+
+def test_what_rounding_stops_goes_on_with_all_constraints():
+    X, y, _ = samples(300)
+    options = {"beta": 3.0, "n_patterns": 5, "rng": 2, "tol": 1e-15}
+    assert numopt.convex_relu(X, y, method="rows", **options).method == "rows"
+    result = numopt.convex_relu(X, y, **options)
+    assert result.method == "interior"
+    assert result.gap < 1e-9
 
 
 def _cosines(gates):
@@ -228,7 +298,7 @@ def test_callback_and_iteration_limit():
 
 REFUSED = {
     "eps": ({"eps": 0.1}, "`eps` must be 0 where the rows of `X` are gone through in blocks"),
-    "method": ({"method": "sylvester"}, "`method` must be 'auto' or 'interior' where"),
+    "method": ({"method": "sylvester"}, "`method` must be 'auto' or 'rows' where"),
     "refine": ({"refine": 1}, "`refine` must be 0 where"),
     "rho": ({"rho": 1.0}, "`rho` must be None where"),
     "stop": ({"stop": "network"}, "`stop` must be 'gap' where"),

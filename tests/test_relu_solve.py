@@ -20,7 +20,7 @@ def case(loss="squared", n=40, d=3, seed=0):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("method", ["interior", "cholesky", "sylvester"])
+@pytest.mark.parametrize("method", ["interior", "rows", "cholesky", "sylvester"])
 def test_libraries_agree(lib, loss, method):
     if not lib.indexing:
         pytest.skip("array_api_strict refuses its own indices on this device")
@@ -28,13 +28,17 @@ def test_libraries_agree(lib, loss, method):
     options = {"beta": 0.5, "loss": loss, "n_patterns": 6, "method": method, "rng": 0}
     # Single precision alone, and a few iterations, show that the arithmetic is the same.
     narrow = lib.widest == "float32"
-    options |= {"maxiter": 10, "tol": 1e-9} if narrow or method != "interior" else {"tol": 1e-5}
+    exact = method in ("interior", "rows") and not narrow
+    options |= {"tol": 1e-5} if exact else {"maxiter": 10, "tol": 1e-9}
     wanted = numopt.convex_relu(X, y, **options)
     found = numopt.convex_relu(lib.asarray(X), lib.asarray(y), **options)
     for name in ("x", "coef_pos", "W1", "w2", "gates", "theta"):
         assert lib.holds(found[name], lib.widest), name
-    assert found.nit == wanted.nit
+    # A method of few steps goes on for as long as the precision allows.
+    assert found.nit == wanted.nit or (narrow and method == "rows")
     rtol = 2e-3 if narrow else 1e-6
+    if narrow and method == "rows":
+        rtol = 5e-3  # neurons keep a distance of some rounding errors from the walls of their cones
     assert found.fun == pytest.approx(wanted.fun, rel=rtol)
     assert found.dual == pytest.approx(wanted.dual, rel=20 * rtol)
     assert found.dual <= found.fun
@@ -72,7 +76,7 @@ def test_network_has_the_value_of_the_program(loss, bias):
     np.testing.assert_allclose(np.linalg.norm(result.W1, axis=0), np.abs(result.w2), rtol=1e-12)
 
 
-@pytest.mark.parametrize("method", ["interior", "cholesky", "sylvester", "rbcd"])
+@pytest.mark.parametrize("method", ["interior", "rows", "cholesky", "sylvester", "rbcd"])
 def test_several_outputs_are_separate_problems(method):
     X, y = case()
     Y = np.stack([y, y**2, -y], axis=1)
@@ -87,7 +91,7 @@ def test_several_outputs_are_separate_problems(method):
     if method != "rbcd":  # draws its blocks one after the other
         single = numopt.convex_relu(X, Y[:, 1], **options)
         assert abs(single.fun / together.output_fun[1] - 1) < (
-            1e-3 if method == "interior" else 0.3
+            1e-3 if method in ("interior", "rows") else 0.3
         )
     active = together.patterns.astype(float)
     Z = oracles.with_ones(X)
@@ -178,7 +182,7 @@ def test_beta_max(loss):
     assert below.fun < zero.fun
 
 
-@pytest.mark.parametrize("method", ["interior", "cholesky"])
+@pytest.mark.parametrize("method", ["interior", "rows", "cholesky"])
 def test_path_has_the_values_of_cold_starts(method):
     X, y = case()
     betas = [0.5, 5.0, 1.5]
@@ -294,7 +298,7 @@ def test_number_of_patterns():
     assert numopt.n_patterns_for(1, psi=1.0, xi=1.0) == 4
 
 
-@pytest.mark.parametrize("method", ["interior", "cholesky", "sylvester"])
+@pytest.mark.parametrize("method", ["interior", "rows", "cholesky", "sylvester"])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_more_features_than_samples(loss, method):
     """The optimum is in the span of the samples: as from a rotation of them to n features."""

@@ -179,12 +179,8 @@ class Cluster:
     def _repeated(
         self, function: Callable[..., Any], nodes: list[Any] | Callable[[], list[Any]]
     ) -> Any:
-        client = active_client()
-        if client is not None and np.isinf(self._memory):
-            # Asked while there are workers: those that are killed are gone when it matters.
-            workers = client.scheduler_info()["workers"].values()
-            limits = [worker["memory_limit"] or np.inf for worker in workers]
-            self._memory = min(limits, default=np.inf)
+        # Asked while there are workers: those that are killed are gone when it matters.
+        self._look_at_workers()
         while True:
             try:
                 made = nodes() if callable(nodes) else nodes
@@ -193,6 +189,14 @@ class Cluster:
             except Exception as error:
                 self._consider(error)
                 self.n_retries += 1
+
+    def _look_at_workers(self) -> None:
+        """Note the memory of the smallest worker, if there are any."""
+        client = active_client()
+        if client is not None and np.isinf(self._memory):
+            workers = client.scheduler_info()["workers"].values()
+            limits = [worker["memory_limit"] or np.inf for worker in workers]
+            self._memory = min(limits, default=np.inf)
 
     def _consider(self, error: Exception) -> None:
         """Raise unless an error is one of the cluster, and there is a cluster to try again on."""

@@ -31,6 +31,12 @@ class Exchange(Cluster):
         # They know the exchange, which is not to keep them alive.
         self._held: WeakSet[Held] = WeakSet()
 
+    @property
+    def room(self) -> float:
+        """Bytes that a task may take with all it makes: a share of the memory of a worker."""
+        self._look_at_workers()
+        return self._memory / ROOM
+
     def hold(self, make: Make) -> Held:
         """Return what tasks make, kept on the cluster from its first use on."""
         held = Held(self, make)

@@ -23,10 +23,10 @@ from ._inputs import (
     is_sparse,
     places,
 )
-from ._spread import Regrouped, joined
+from ._spread import BYTES, Regrouped, joined
 from ._start import EXTRA
 
-# Entries that are read by one task, if chunks are smaller.
+# Entries that are read by one task, if chunks are smaller and workers large enough.
 GROUP = 1 << 21
 
 
@@ -101,7 +101,8 @@ def _vectors(M: tuple[Any, ...], weights: Any) -> ClusterEntries:
     ]
     read = partial(_read_vectors, shape, like.dtype)
     exchange = Exchange("M", arrays["values"], Limits(), len(loads))
-    return ClusterEntries(shape, like, weights is not None, _grouped(read, loads), exchange)
+    nodes = _grouped(read, loads, exchange.room)
+    return ClusterEntries(shape, like, weights is not None, nodes, exchange)
 
 
 def _blocks(M: Any, mask: Any, weights: Any, limits: Limits) -> ClusterEntries:
@@ -134,7 +135,8 @@ def _blocks(M: Any, mask: Any, weights: Any, limits: Limits) -> ClusterEntries:
     ]
     read = partial(_read_block, shape, like.dtype)
     exchange = Exchange("M", M, limits, len(loads))
-    return ClusterEntries(shape, like, weights is not None, _grouped(read, loads), exchange)
+    nodes = _grouped(read, loads, exchange.room)
+    return ClusterEntries(shape, like, weights is not None, nodes, exchange)
 
 
 def _known(name: str, x: Any) -> Any:
@@ -180,19 +182,19 @@ def _spans(sizes: tuple[int, ...]) -> list[tuple[int, int]]:
     return list(pairwise(accumulate(map(int, sizes), initial=0)))
 
 
-def _grouped(read: Any, loads: list[Load]) -> list[Any]:
-    """Return tasks that read neighboring chunks together as long as these are small."""
+def _grouped(read: Any, loads: list[Load], room: float) -> list[Any]:
+    """Return tasks that read neighboring chunks together as long as there is room for them."""
     import dask
 
     groups: list[list[Load]] = []
-    room = 0
+    left: float = 0
     for load in loads:
         size = prod(load.shape)
-        if size > room:
+        if size > left:
             groups.append([])
-            room = GROUP
+            left = min(GROUP, room / BYTES)
         groups[-1].append(load)
-        room -= size
+        left -= size
     task = dask.delayed(_loaded, pure=False, traverse=False)
     return [
         task(read, [load.place for load in group], [list(load.parts) for load in group])

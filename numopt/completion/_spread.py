@@ -13,8 +13,11 @@ from .._namespace import Array, array_namespace, device_of, inner, widest_float
 from ._inputs import Entries, twice
 from ._observations import Side, compressed, index_dtype, merged, residuals, shifted
 
-# Entries of a part, some 30 MB; a part may be larger where that saves tasks, up to a limit.
+# Entries of a part, some 30 MB; a part may be larger where that saves tasks, up to a limit, and is
+# smaller where workers are small.
 PART, LARGEST_PART = 1 << 21, 1 << 24
+# Bytes that a task takes for an entry that it regroups: the entry, its copy, and what is sorted.
+BYTES = 64
 # Pieces that change hands at most, since the scheduler takes a millisecond or more for each.
 PIECES = 10_000
 
@@ -77,6 +80,10 @@ class SpreadRows:
         held = self._exchange.hold(self._nodes)
         return SpreadRows(self._exchange, held.nodes, self._bounds, self.size, self._lengths)
 
+    def begin(self) -> None:
+        """Have the rows made that the cluster keeps."""
+        self._nodes()
+
     def turned(self, bounds: list[int]) -> SpreadRows:
         """Return the rows of the transpose, with parts between some bounds."""
         split = partial(_by_columns, self._bounds, bounds)
@@ -106,7 +113,7 @@ class Regrouped:
         size = int(array_namespace(by_row).sum(by_row))
         if size == 0:
             raise ValueError("`M` must have at least one observed entry, got none.")
-        count = parts_of(size, len(self._loads))
+        count = parts_of(size, len(self._loads), self._exchange.room)
         self._exchange.largest = 24.0 * size / count
         bounds, self._column_bounds = balanced(by_row, count), balanced(by_column, count)
         split = partial(_by_rows, bounds)
@@ -145,11 +152,12 @@ class Regrouped:
     def normalized(self, mu: float, scale: float) -> Spread:
         """Return the entries by rows and by columns, values less `mu` and divided by `scale`."""
         rows = self._rows.changed(partial(_normalized, mu, scale)).kept()
+        rows.begin()
+        self._held.release()
         columns = rows.turned(self._column_bounds).kept()
         places = LazyPlaces(self._exchange, self._loads)
         found = Spread(self._exchange, self.shape, rows, columns, self.like, self.weighted, places)
         found.norm()
-        self._held.release()
         return found
 
 
@@ -231,10 +239,14 @@ class LazyPlaces:
         return xp.sort(xp.unique_values(found))
 
 
-def parts_of(size: int, things: int) -> int:
-    """Return how many parts to make of so many entries, which come in so many things."""
+def parts_of(size: int, things: int, room: float = math.inf) -> int:
+    """Return how many parts to make of so many entries, which come in so many things.
+
+    A task that makes a part of another has `room` bytes.
+    """
     most = max(PIECES // things, math.isqrt(PIECES))
-    return max(1, min(-(-size // PART), most), -(-size // LARGEST_PART))
+    part = min(PART, max(1, room / BYTES))
+    return max(1, min(math.ceil(size / part), most), math.ceil(size / LARGEST_PART))
 
 
 def balanced(counts: Array, parts: int) -> list[int]:
@@ -286,7 +298,9 @@ def _by_rows(bounds: list[int], found: Entries, _number: int) -> list[Entries]:
     if len(bounds) == 2:
         return [found]
     edges = xp.asarray(bounds[1:-1], dtype=found.rows.dtype, device=device_of(found.rows))
-    part = xp.searchsorted(edges, found.rows, side="right")
+    # Short integers are sorted in linear time, and take a quarter of the memory.
+    short = xp.int16 if len(bounds) < 1 << 15 else xp.int64
+    part = xp.astype(xp.searchsorted(edges, found.rows, side="right"), short)
     order = xp.argsort(part, stable=True)
     numbers = xp.arange(len(bounds), dtype=part.dtype, device=device_of(part))
     ends = xp.searchsorted(xp.take(part, order), numbers)

@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _validate
-from .._blocks import in_blocks
+from .._blocks import Limits, in_blocks
 from .._iterate import Callback, closing
 from .._namespace import Array
 from ._by_rows import refuse_options, trained_by_rows
-from ._inputs import chosen_patterns, data_of, effective, perturbation, settings_of
-from ._report import Start, Task, pull_of_zero, start_of, trained
+from ._inputs import (
+    check_sums,
+    chosen_patterns,
+    data_of,
+    effective,
+    perturbation,
+    settings_of,
+)
+from ._report import Task, pull_of_zero, start_of, trained
 from ._result import ConvexReLUResult
-from ._solve import Settings
+from ._verdict import Settings, Start
 
 
 def convex_relu(
@@ -83,10 +90,12 @@ def convex_relu(
         Whether hidden units have a bias, which is regularized like a weight.
     sample_weight : array, shape (n,), optional
         Non-negative weights of the loss of each sample.
-    method : {"auto", "interior", "cholesky", "sylvester", "rbcd"}, default "auto"
-        An interior-point method; ADMM with a cached factor; a splitting whose linear systems are
-        Sylvester equations; ADMM with random block descent, as published, for smooth losses.
-        "auto" takes the first while a step of it is affordable.
+    method : {"auto", "interior", "rows", "cholesky", "sylvester", "rbcd"}, default "auto"
+        An interior-point method; a sequence of small programs made of sums over the samples; ADMM
+        with a cached factor; a splitting whose linear systems are Sylvester equations; ADMM with
+        random block descent, as published, for smooth losses. "auto" takes the second for samples
+        that are many times the entries of a neuron of each pattern, else the first while a step
+        of it is affordable.
     refine : int, default 0
         Rounds of enrichment: patterns of the network itself and of neurons that would help are
         added, the problem is solved again.
@@ -154,12 +163,14 @@ def convex_relu(
     Runs on NumPy, CuPy, PyTorch and any other Array API library with float64 or float32; the
     certificate is computed in float64 where the device has it.
 
-    Samples in blocks or on a cluster are gone through 6 to 30 times, each time for a sum: the
-    second derivative (P d, P d) of the loss, and the few rows of each cone that bound it next to
-    its gate. A problem of these alone is solved in one place, and the next pass looks for what it
+    Method "rows" goes through the samples 6 to 30 times, each time for a sum: the second
+    derivative (P d, P d) of the loss, and the few rows of each cone that bound it next to its
+    gate. A problem of these alone is solved in one place, and the next pass looks for what it
     left out. A step takes O(n (P d)^2) time, with squared loss only the first, then O(n P d).
-    `eps`, `refine`, `x0`, `rho`, ``stop="network"``, ``polish=False``, boolean `patterns` and
-    methods but "auto" and "interior" raise ValueError there. Neurons come in float64.
+
+    For samples in blocks or on a cluster it is the only one: `eps`, `refine`, `x0`, `rho`,
+    ``stop="network"``, ``polish=False``, boolean `patterns` and other methods raise ValueError
+    there. Neurons come in float64.
 
     References
     ----------
@@ -269,9 +280,9 @@ def convex_relu_path(
         Whether hidden units have a bias.
     sample_weight : array, shape (n,), optional
         Non-negative weights of the loss of each sample.
-    method : {"auto", "interior", "cholesky", "sylvester", "rbcd"}, default "auto"
-        As in `convex_relu`. Splitting methods start from the solution before; the interior-point
-        method starts afresh, and only takes the bound of that solution along.
+    method : {"auto", "interior", "rows", "cholesky", "sylvester", "rbcd"}, default "auto"
+        As in `convex_relu`. Splitting methods start from the solution before; the other two start
+        afresh, and only take the bound of that solution along.
     tol : float, default 0.001
         Largest certified relative gap of each result.
     maxiter : int, default 5000
@@ -486,6 +497,8 @@ def _task(
         )
     used = effective(data)
     found = chosen_patterns(data.X.shape[0], used, n_patterns, patterns, settings.rng)
+    if settings.method == "rows":
+        check_sums(found.gates.shape[0], data.X.shape[1], Limits().max_bytes, "take another method")
     return Task(data, used, found, beta, radius, robust)
 
 

@@ -13,13 +13,14 @@ from .._namespace import Array, array_namespace, device_of, widest_float
 from .._random import place
 from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
 from ._facets import Facets, first_rows
+from ._inputs import check_sums
 from ._losses import LOSSES
 from ._network import network_of
 from ._problem import group_norms
 from ._result import ConvexReLUResult
 from ._row_sums import Frame, Proof, Survey, Verdict, dual_at, patterns_at, theta_at, verdict_at
 from ._sequence import Job, Passes, State, dual_scale, solved, surveyed
-from ._solve import PRECISION, Settings
+from ._verdict import PRECISION, Settings
 
 # Share of a bound by which the other may exceed it through rounding alone.
 _ROUNDING = 1e-12
@@ -70,7 +71,7 @@ def refuse_options(
     """Raise where an option is for samples in memory alone."""
     given = {
         "eps": (_validate.real("eps", eps) != 0) if not hasattr(eps, "shape") else True,
-        "method": method not in ("auto", "interior"),
+        "method": method not in ("auto", "rows"),
         "refine": refine != 0,
         "x0": x0 is not None,
         "rho": rho is not None,
@@ -80,7 +81,7 @@ def refuse_options(
     values = {"eps": eps, "method": method, "refine": refine, "rho": rho, "stop": stop}
     wanted = {
         "eps": "0",
-        "method": "'auto' or 'interior'",
+        "method": "'auto' or 'rows'",
         "refine": "0",
         "x0": "None",
         "rho": "None",
@@ -111,13 +112,7 @@ def _gates(
     if patterns is not None:
         gates = _given_gates(blocks, d, patterns)
         count = gates.shape[0]
-    entries = blocks.max_bytes / 8
-    if (count * d) ** 2 > entries:
-        raise ValueError(
-            f"`n_patterns` must be at most {int(math.sqrt(entries) // d)} for {d} columns, so that "
-            f"a matrix of all neurons takes {blocks.max_bytes / 1e9:.3g} GB, got {count}; "
-            "allow more with row_blocks(X, max_bytes=...)."
-        )
+    check_sums(count, d, blocks.max_bytes, "allow more with row_blocks(X, max_bytes=...)")
     if patterns is None:
         xp = array_namespace(blocks.like)
         like = xp.zeros((1,), dtype=blocks.dtype, device=device_of(blocks.like))
@@ -186,6 +181,7 @@ def _job(passes: Passes, frame: Frame, survey: Survey, beta: float, settings: Se
         float(survey.fixed) / height**2,
         settings.tol,
         passes.blocks.max_bytes,
+        height**2,
     )
 
 
@@ -288,7 +284,7 @@ def _reported(found: Found, settings: Settings) -> ConvexReLUResult:
         message=_message(status, nit, certificate.gap, frame.gates.shape[0], settings),
         nit=nit,
         nfac=0 if run is None else run.state.factorizations,
-        method="none" if nit == 0 else "interior",
+        method="none" if nit == 0 else "rows",
         rho=None,
         beta=found.beta,
         loss=frame.loss,

@@ -62,9 +62,14 @@ def objective(problem: Problem, V: Array, XV: Array | None = None) -> Array:
 
 def lower_bound(problem: Problem, theta: Array, mu: Array) -> Lower:
     """Return the lower bound that theta (C, n) and multipliers mu (C, 2, P, n) >= 0 give."""
+    return lower_bound_of(problem, theta, combined(problem, problem.signs * mu))
+
+
+def lower_bound_of(problem: Problem, theta: Array, push: Array) -> Lower:
+    """Return the lower bound of theta (C, n) and ``X' E mu`` (C, 2, P, d) for some ``mu >= 0``."""
     xp = array_namespace(theta)
     theta = problem.loss.admissible(theta, problem.y, problem.weights)
-    pull = group_norms(pulled_back(problem, theta) + combined(problem, problem.signs * mu))
+    pull = group_norms(pulled_back(problem, theta) + push)
     highest = xp.max(xp.reshape(pull, (pull.shape[0], -1)), axis=1)
     positive = highest > 0
     limit = xp.where(positive, problem.beta / xp.where(positive, highest, 1.0), math.inf)

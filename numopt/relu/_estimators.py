@@ -135,7 +135,7 @@ class ConvexReLURegressor(RegressorMixin, _ConvexReLU):  # type: ignore[misc]
         Radius of the perturbations to withstand, in the unit of the features.
     robust : {"pattern", "lipschitz"}, default "pattern"
         How perturbations enter; see `convex_relu`.
-    method : {"auto", "interior", "cholesky", "sylvester", "rbcd"}, default "auto"
+    method : {"auto", "interior", "rows", "cholesky", "sylvester", "rbcd"}, default "auto"
         Solver; see `convex_relu`.
     tol : float, default 0.001
         Largest certified relative gap.
@@ -241,7 +241,7 @@ class ConvexReLUClassifier(ClassifierMixin, _ConvexReLU):  # type: ignore[misc]
         Radius of the perturbations to withstand, in the unit of the features.
     robust : {"pattern", "lipschitz"}, default "pattern"
         How perturbations enter; see `convex_relu`.
-    method : {"auto", "interior", "cholesky", "sylvester", "rbcd"}, default "auto"
+    method : {"auto", "interior", "rows", "cholesky", "sylvester", "rbcd"}, default "auto"
         Solver; see `convex_relu`.
     tol : float, default 0.001
         Largest certified relative gap.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from .. import _validate
@@ -11,7 +12,7 @@ from ._losses import LOSSES, Loss
 from ._network import radii
 from ._patterns import Patterns, drawn_gates, patterns_of_gates, patterns_of_mask
 from ._problem import Problem, normalized, with_bias
-from ._solve import METHODS, STOPS, Settings
+from ._verdict import METHODS, STOPS, Settings
 
 ROBUST = ("pattern", "lipschitz")
 
@@ -95,8 +96,8 @@ def settings_of(
     """Return the options of a solve, validated."""
     method = _validate.choice("method", method, METHODS)
     stop = _validate.choice("stop", stop, STOPS)
-    if method == "interior" and stop == "network":
-        raise ValueError("`stop` = 'network' is for the splitting methods, not for 'interior'.")
+    if method in ("interior", "rows") and stop == "network":
+        raise ValueError(f"`stop` = 'network' is for the splitting methods, not for {method!r}.")
     if rho is not None:
         rho = _validate.positive("rho", rho)
     return Settings(
@@ -133,6 +134,16 @@ def chosen_patterns(given: int, data: Data, n_patterns: Any, patterns: Any, rng:
             f"one for each column of `X` and the bias, got shape {tuple(gates.shape)}."
         )
     return not_empty(patterns_of_gates(data.X, _validate.finite("patterns", gates).T))
+
+
+def check_sums(patterns: int, d: int, max_bytes: float, remedy: str) -> None:
+    """Raise where the second derivative of the loss in all neurons is too large to be formed."""
+    if (patterns * d) ** 2 > max_bytes / 8:
+        most = int(math.sqrt(max_bytes / 8) // d)
+        raise ValueError(
+            f"`n_patterns` must be at most {most} for {d} columns, so that a matrix of all neurons "
+            f"takes {max_bytes / 1e9:.3g} GB, got {patterns}; {remedy}."
+        )
 
 
 def not_empty(patterns: Patterns) -> Patterns:

@@ -43,6 +43,11 @@ class Problem(NamedTuple):
         """Samples, features and patterns."""
         return self.X.shape[0], self.X.shape[1], self.active.shape[0]
 
+    @property
+    def narrowed(self) -> bool:
+        """Whether perturbations narrow the cones of the patterns."""
+        return self.eps is not None and self.robust == "pattern"
+
     def output(self, c: int) -> Problem:
         """Return the problem of one output."""
         return self._replace(y=self.y[c : c + 1, :])
@@ -113,7 +118,7 @@ def predictions(problem: Problem, XV: Array) -> Array:
 def slacks(problem: Problem, V: Array) -> Array:
     """Return by how much neurons (..., 2, P, d) are inside their cones, (..., 2, P, n)."""
     inside = problem.signs * responses(problem, V)
-    if problem.eps is None or problem.robust != "pattern":
+    if not problem.narrowed:
         return inside
     xp = array_namespace(V)
     return inside - xp.sum(problem.eps * xp.abs(V), axis=-1)[..., None]

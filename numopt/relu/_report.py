@@ -21,18 +21,17 @@ from ._projection import affordable, closest_inside, project
 from ._refine import largest_violation, next_patterns
 from ._result import ConvexReLUResult
 from ._robust import certified_share, with_robust_patterns
-from ._solve import (
+from ._solve import price_of_violations, solve
+from ._verdict import (
     NETWORK_SETTLED,
     NO_PATTERN,
     PRECISION,
     UNPROVED,
     Outcome,
     Settings,
-    price_of_violations,
-    solve,
+    Start,
 )
 
-Start = tuple[Array, Array | None] | None
 # Shares of the largest value by which one may exceed the other through rounding alone.
 _ROUNDING = 1e-12
 
@@ -137,10 +136,16 @@ def _returned(original: Problem, V: Array, task: Task) -> Array:
     eps = float(xp.finfo(dtype).eps)
     longest = math.sqrt(float(xp.max(xp.sum(original.X * original.X, axis=1))))
     deeper = closest_inside(original, V, 4 * eps * longest)
-    tried = [xp.astype(rounded, V.dtype)] if deeper is None else [deeper, V]
+    # Of neurons that rounding takes out, these are outside: only such are moved along their gates.
+    along = xp.astype(rounded, V.dtype)
+    tried = [along] if deeper is None else [along, deeper]
     tried = [xp.astype(moved_inside(original, x, eps), dtype) for x in tried]
-    values = [objective(original, xp.astype(x, original.X.dtype)) for x in tried]
-    return min(zip(values, tried, strict=True), key=lambda pair: float(xp.sum(pair[0])))[1]
+
+    def outside_then_value(x: Array) -> tuple[float, float]:
+        wide = xp.astype(x, original.X.dtype)
+        return infeasibility(original, wide), float(xp.sum(objective(original, wide)))
+
+    return min(tried, key=outside_then_value)
 
 
 def _report(
@@ -154,8 +159,7 @@ def _report(
     xp = array_namespace(task.data.X)
     original = _in_users_units(problem, task)
     height = math.sqrt(problem.value_unit)
-    narrowed = task.radius is not None and task.robust == "pattern"
-    beyond = not narrowed and not affordable(problem, outcome.V.shape[0])
+    beyond = not problem.narrowed and not affordable(problem, outcome.V.shape[0])
     polished = outcome.mu is None or (settings.polish and not (beyond and _iterated(outcome)))
     V = problem.unit * (outcome.upper.V if polished else outcome.V)
     V = _returned(original, V, task) if polished else xp.astype(V, task.data.X.dtype)

@@ -22,6 +22,8 @@ from ._problem import group_norms, with_bias
 _ENTRIES = 1 << 21
 # The share of theta whose dual value is formed, too: in between the dual is above its chord.
 NEARLY = 0.999
+# Widths of a smoothed kink on either side within which samples count as close to it.
+_WIDTHS = 5
 # Slacks within so many rounding errors of zero count as violated.
 _MARGIN = 4.0
 
@@ -87,7 +89,8 @@ class Survey(NamedTuple):
 class Sums(NamedTuple):
     """Sums at neurons: losses, dual values, and ``X' D theta`` for each pattern (P, d).
 
-    `dual` and `nearly` are the dual values of theta and of `NEARLY` times it.
+    `dual` and `nearly` are the dual values of theta and of `NEARLY` times it, `close` is how many
+    samples are within some widths of their kinks.
     """
 
     loss: Array
@@ -97,6 +100,7 @@ class Sums(NamedTuple):
     linear: Array
     square: Array
     pull: Array
+    close: Array | float = 0.0
 
 
 class Crossings(NamedTuple):
@@ -405,6 +409,7 @@ def _sums(frame: Frame, part: Rows, z: Array) -> Sums:
         xp.sum(theta * part.y),
         xp.sum(theta * theta / part.safe),
         xp.matmul(part.active * theta, part.X),
+        xp.sum(part.matters * xp.astype(xp.abs(1 - part.y * z) <= _WIDTHS * frame.width, z.dtype)),
     )
 
 

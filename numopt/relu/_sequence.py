@@ -12,6 +12,7 @@ linear.
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from .._blocks import RowBlocks, add
 from .._iterate import Callback, Record, Run, iterate
 from .._linalg import one_blas_thread, quiet
 from .._namespace import Array, array_namespace, device_of
+from .._validate import contiguous
 from ._facets import joined, pruned
 from ._problem import group_norms
 from ._quadratic import Kinks, Quadratic, Solution, linear_pull, minimized, pulled_by
@@ -38,7 +40,7 @@ from ._row_sums import (
     survey,
     surveys_merged,
 )
-from ._solve import PRECISION
+from ._verdict import PRECISION
 
 # Rows kept for each pattern at first, for each column, and those added at a time. With 200 rows for
 # each of twenty patterns of 20000 samples in 11 columns no other was met, with 30 three rounds were
@@ -65,16 +67,20 @@ _PATIENCE, _MOVED = 6, 0.1
 
 
 class Passes:
-    """The rows, what lies beside them, and the passes so far."""
+    """The rows, what lies beside them, and the passes so far.
 
-    def __init__(self, blocks: RowBlocks, y: Any, weights: Any) -> None:
+    `alike` has sums come out as on a cluster, whose workers have one thread of BLAS each.
+    """
+
+    def __init__(self, blocks: RowBlocks, y: Any, weights: Any, alike: bool = True) -> None:
         self.blocks, self.y, self.weights, self.n_passes = blocks, y, weights, 0
+        self._alike = alike
 
     def fold(self, function: Any, *shared: Any, merge: Any = add) -> Any:
         """Return the merge of ``function(*shared, block, rows, y, weights)`` over all blocks."""
         self.n_passes += 1
-        # Sums of BLAS depend on its threads, and a cluster's workers have one.
-        with one_blas_thread(self.blocks.like), quiet():
+        threads = one_blas_thread(self.blocks.like) if self._alike else nullcontext()
+        with threads, quiet():
             return self.blocks.fold(partial(function, *shared), self.y, self.weights, merge=merge)
 
     def rowwise(self, function: Any, *shared: Any) -> Any:
@@ -90,7 +96,8 @@ class Job(NamedTuple):
     """A convex program in normalized units, and the rows it is about.
 
     `rows` (P, m, d) are those next to the gates, `mass` is the sum of the weights, `fixed` the loss
-    that no network changes.
+    that no network changes; `unit` is the value, in the units of the user, of one here, and
+    `output` the number of the targets among several.
     """
 
     passes: Passes
@@ -101,6 +108,8 @@ class Job(NamedTuple):
     fixed: float
     tol: float
     max_bytes: float
+    unit: float
+    output: int = 0
 
 
 class Bounds:
@@ -200,13 +209,12 @@ def solved(job: Job, maxiter: int, callback: Callback | None) -> tuple[Run[State
     bounds = Bounds(job.fixed)
 
     def measure(_: State) -> Record:
-        unit = job.frame.height**2
         return {
             "error": bounds.gap,
-            "fun": unit * bounds.upper,
-            "dual": unit * bounds.lower,
+            "fun": job.unit * bounds.upper,
+            "dual": job.unit * bounds.lower,
             "infeas": 0.0,
-            "output": 0,
+            "output": job.output,
         }
 
     with quiet():
@@ -258,10 +266,11 @@ def _model_with_kinks(job: Job, V: Array, near: int) -> Model:
     """Return the hinge loss at neurons, linear but for the samples nearest to their kinks."""
     xp, (patterns, d) = array_namespace(V), job.frame.gates.shape
     seen: Near = job.passes.fold(kinks_at, job.frame, V, near, merge=near_merged)
-    table = seen.samples.rows[0, ...][seen.samples.order[0, :] < math.inf, :]
+    (found,) = xp.nonzero(seen.samples.order[0, :] < math.inf)
+    table = xp.take(seen.samples.rows[0, ...], found, axis=0)
     table = xp.take(table, xp.argsort(table[:, -1]), axis=0)
     X, active = table[:, :d], table[:, d : d + patterns]
-    y, weights, index = (table[:, k] for k in (-3, -2, -1))
+    y, weights, index = (contiguous(table[:, k]) for k in (-3, -2, -1))
     features = xp.reshape(active[:, :, None] * X[:, None, :], (table.shape[0], patterns * d))
     z = xp.matmul(features, xp.reshape(V[0, ...] - V[1, ...], (-1,)))
     slopes = xp.where(y * z < 1, weights, xp.zeros_like(weights))
@@ -295,7 +304,7 @@ def _step(job: Job, bounds: Bounds, state: State) -> State:
         return _judged(bounds, state._replace(V=inside), job.tol, exact=True)
     share = _best_share(job, state, target, seen.losses)
     V = state.V + share * (inside - state.V)
-    width = _next_width(state.width, share)
+    width = _next_width(state, share)
     near = _at_most(job, 2 * state.near) if share < _GOOD_SHARE and width == 0 else state.near
     after = _model(job, V, width, near)
     bounds.see_neurons(V, float(after.sums.loss) + job.beta * _norm(V))
@@ -381,11 +390,16 @@ def _best_share(job: Job, state: State, target: Array, losses: Array) -> float:
     return next(share for share, value in zip(_SHARES, values, strict=True) if value <= enough)
 
 
-def _next_width(width: float, share: float) -> float:
-    """Return the width of the kink of the hinge loss for the next step, 0 once it is narrow."""
+def _next_width(state: State, share: float) -> float:
+    """Return the width of the kink of the hinge loss for the next step.
+
+    It is 0 once it is narrow, and few enough samples are close to their kinks that each of these
+    can have its own loss.
+    """
     if share < _GOOD_SHARE:
-        return width
-    return _NARROWER * width if width > _LAST_WIDTH else 0.0
+        return state.width
+    few = state.width <= _LAST_WIDTH and float(state.model.sums.close) <= state.near
+    return 0.0 if few else _NARROWER * state.width
 
 
 def _judged(bounds: Bounds, state: State, tol: float, exact: bool) -> State:

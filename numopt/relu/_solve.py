@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
-from .._iterate import Callback, Record, iterate
+from .._iterate import Record, iterate
+from .._linalg import quiet
 from .._namespace import Array, array_namespace
-from .._result import CONVERGED
-from ._certificate import (
-    Lower,
-    Upper,
-    better_lower,
-    better_upper,
-    infeasibility,
-    lower_bound,
-    objective,
-    relative_gap,
-    upper_bound,
-)
+from .._result import CONVERGED, NON_FINITE
+from ._certificate import Lower, Upper, better_lower, objective, relative_gap
 from ._interior import SHORTEST_STEP, Point, first_point, interior_step, theta_of
-from ._network import network_objective, network_of
 from ._problem import (
     Problem,
     per_output,
@@ -28,26 +18,27 @@ from ._problem import (
     pulled_back,
     responses,
     widened,
-    zeros_like_neurons,
 )
-from ._projection import affordable, closest_inside, project
+from ._projection import affordable, project
 from ._rbcd import BlockDescent
 from ._robust_splitting import RobustSplitting
 from ._splitting import Penalties, Splitting
-
-METHODS = ("auto", "interior", "cholesky", "sylvester", "rbcd")
-STOPS = ("gap", "network")
-NETWORK_SETTLED, PRECISION, NO_PATTERN, UNPROVED = 2, 3, 4, 5
+from ._tall import in_sums
+from ._verdict import NETWORK_SETTLED, PRECISION, UNPROVED, Outcome, Settings, Start, Verdict
 
 # An interior-point step that takes more floating-point operations than this, about ten seconds on
 # two cores, is left to the splitting methods.
 _INTERIOR_FLOPS = 5e11
 # Entries of the largest matrix of an interior-point step: 2 GB.
 _INTERIOR_ENTRIES = 2.5e8
+# Samples for each entry of a neuron from which on only sums over them are formed: measured with 5
+# to 40 columns and 10 to 40 patterns.
+_TALL = 10
+# Interior-point steps without a smaller gap after which rounding has the say: more than most
+# problems take at all.
+_STEPS_WITHOUT_PROGRESS = 40
 # Iterations of a splitting method between two checks.
 _CHECK_EVERY = 25
-# Checks without improvement after which a network counts as settled.
-_PATIENCE = 5
 # Multiples of beta of the pull on a zero network above which it cannot be the solution; the cones
 # shorten a pull by less than this.
 _CLEARLY_NOT_ZERO = 1e3
@@ -55,105 +46,30 @@ _CLEARLY_NOT_ZERO = 1e3
 _NOT_NEARLY_ZERO = 1.1
 
 
-class Settings(NamedTuple):
-    """Validated options of a solve."""
-
-    method: str
-    tol: float
-    maxiter: int
-    stop: str
-    polish: bool
-    rho: float | None
-    callback: Callback | None
-    rng: Any
-
-
-class Outcome(NamedTuple):
-    """Both bounds, the neurons behind them and how they were found, in normalized units."""
-
-    upper: Upper
-    lower: Lower
-    V: Array
-    mu: Array | None
-    nit: int
-    factorizations: int
-    status: int
-    method: str
-    rho: tuple[float, ...] | None
-    history: list[Record]
-
-
-class Verdict:
-    """The best bounds seen so far. What it reports is relative to the units of the user."""
-
-    def __init__(self, problem: Problem, output: int = -1) -> None:
-        """Start from the zero network, whose objective bounds the optimum from above."""
-        zero = zeros_like_neurons(problem)
-        self.problem, self.output = problem, output
-        self.upper = Upper(objective(problem, zero), zero)
-        self.lower: Lower | None = None
-        self.settled = 0
-        self.best_network: tuple[float, Array] | None = None
-
-    @property
-    def gap(self) -> float:
-        """The largest relative gap over the outputs."""
-        return math.inf if self.lower is None else relative_gap(self.upper.value, self.lower.value)
-
-    def see_multipliers(self, theta: Array, mu: Array) -> None:
-        """Take note of a point of the dual problem."""
-        self.lower = better_lower(self.lower, lower_bound(self.problem, theta, mu))
-
-    def see_neurons(self, V: Array) -> None:
-        """Take note of neurons in their cones, or so near that their gates take them in."""
-        self.upper = better_upper(self.upper, upper_bound(self.problem, V))
-
-    def project(self, V: Array) -> None:
-        """Take note of the closest neurons in their cones."""
-        points = closest_inside(self.problem, V)
-        if points is not None:
-            self.see_neurons(points)
-
-    def record(self, V: Array) -> Record:
-        """Return what the history keeps of a check."""
-        xp, unit = array_namespace(V), self.problem.value_unit
-        lower = -math.inf if self.lower is None else float(xp.sum(self.lower.value))
-        return {
-            "error": self.gap,
-            "fun": unit * float(xp.sum(self.upper.value)),
-            "dual": unit * lower,
-            "infeas": infeasibility(self.problem, V),
-            "output": self.output,
-        }
-
-    def network_settled(self, V: Array, tol: float) -> bool:
-        """Tell whether the network of neurons has not improved by `tol` for some checks."""
-        p = self.problem
-        value = network_objective(p.X, p.y, p.weights, *network_of(V), p.beta, p.loss)
-        if self.best_network is None or value < self.best_network[0] * (1 - tol):
-            self.best_network, self.settled = (value, V), 0
-        else:
-            self.settled += 1
-        return self.settled >= _PATIENCE
-
-
 def chosen_method(problem: Problem, settings: Settings) -> str:
     """Return the method that "auto" stands for."""
     if settings.method != "auto":
         return settings.method
     n, d, patterns = problem.shape
-    small, large = sorted((n, patterns * d))
-    flops = 4 * patterns * n * d * d + 2 * small * small * large
-    fits = flops <= _INTERIOR_FLOPS and small * large <= _INTERIOR_ENTRIES
-    if fits and settings.stop == "gap" and problem.eps is None:
-        return "interior"
+    small = min(n, patterns * d)
+    if settings.stop == "gap" and problem.eps is None:
+        if n >= _TALL * patterns * d and 2 * n * small * small <= _INTERIOR_FLOPS:
+            return "rows"
+        if _interior_fits(problem):
+            return "interior"
     squared = problem.loss.name == "squared" and problem.eps is None
     return "cholesky" if squared and small <= 5000 else "sylvester"
 
 
-def solve(
-    problem: Problem, settings: Settings, start: tuple[Array, Array | None] | None
-) -> Outcome:
+def _interior_fits(problem: Problem) -> bool:
+    """Tell whether a step of the interior-point method is affordable."""
+    n, d, patterns = problem.shape
+    small, large = sorted((n, patterns * d))
+    flops = 4 * patterns * n * d * d + 2 * small * small * large
+    return flops <= _INTERIOR_FLOPS and small * large <= _INTERIOR_ENTRIES
+
+
+def solve(problem: Problem, settings: Settings, start: Start) -> Outcome:
     """Return the outcome of the method asked for; `start` are neurons and multipliers, or None.
 
     With more features than samples all neurons are in the span of the samples: what is orthogonal
@@ -186,25 +102,17 @@ def _mapped(V: Array, Q: Array) -> Array:
     return xp.reshape(flat, (*V.shape[:-1], Q.shape[1]))
 
 
-def _solved(
-    problem: Problem, settings: Settings, start: tuple[Array, Array | None] | None
-) -> Outcome:
+def _solved(problem: Problem, settings: Settings, start: Start) -> Outcome:
     zero = None if problem.eps is not None else _zero_network(problem, settings)
     if zero is not None:
         return zero
     method = chosen_method(problem, settings)
-    outputs = range(problem.y.shape[0])
-    if method == "interior":
-        parts = [_by_interior_point(problem.output(c), c, settings, start) for c in outputs]
-        return _together(parts)
-    if method == "rbcd":
-        parts = [
-            _by_splitting(
-                one, BlockDescent(one, settings.rng), method, settings, _part(start, c), c
-            )
-            for c, one in ((c, problem.output(c)) for c in outputs)
-        ]
-        return _together(parts)
+    alone = {"interior": _by_interior_point, "rows": _by_rows, "rbcd": _by_block_descent}
+    if method in alone:
+        outputs = range(problem.y.shape[0])
+        return _together(
+            [alone[method](problem.output(c), c, settings, _part(start, c)) for c in outputs]
+        )
     engine: Any
     if problem.eps is not None:
         engine = RobustSplitting(problem, adapt=settings.rho is None)
@@ -213,7 +121,7 @@ def _solved(
     return _by_splitting(problem, engine, method, settings, start, -1)
 
 
-def _part(start: tuple[Array, Array | None] | None, c: int) -> tuple[Array, Array | None] | None:
+def _part(start: Start, c: int) -> Start:
     """Return the start of one output."""
     if start is None:
         return None
@@ -253,30 +161,51 @@ def zero_multipliers(problem: Problem, theta: Array) -> Array:
     return xp.clip(xp.reshape(found, mu.shape), 0.0, None)
 
 
-def _by_interior_point(
-    problem: Problem, output: int, settings: Settings, start: tuple[Array, Array | None] | None
-) -> Outcome:
+def _by_rows(problem: Problem, output: int, settings: Settings, start: Start) -> Outcome:
+    """Return the outcome of sums over the samples; where rounding stops them, of the samples."""
+    found = in_sums(problem, output, settings, start)
+    stuck = found.status in (PRECISION, NON_FINITE)
+    if settings.method == "auto" and stuck and _interior_fits(problem):
+        return _by_interior_point(problem, output, settings, (found.upper.V, None))
+    return found
+
+
+def _by_block_descent(problem: Problem, output: int, settings: Settings, start: Start) -> Outcome:
+    engine = BlockDescent(problem, settings.rng)
+    return _by_splitting(problem, engine, "rbcd", settings, start, output)
+
+
+def _by_interior_point(problem: Problem, output: int, settings: Settings, start: Start) -> Outcome:
     problem = widened(problem)
     verdict = Verdict(problem, output)
     xp = array_namespace(problem.X)
     if start is not None:
-        given = xp.astype(start[0][output : output + 1, ...], problem.X.dtype)
-        verdict.see_neurons(given)
+        verdict.see_neurons(xp.astype(start[0], problem.X.dtype))
+
+    least, idle = math.inf, 0
 
     def measure(point: Point) -> Record:
+        nonlocal least, idle
         verdict.see_multipliers(theta_of(problem, point)[None, :], point.mu[None, ...])
         verdict.see_neurons(point.V[None, ...])
+        idle = 0 if verdict.gap < 0.9 * least else idle + 1
+        least = min(least, verdict.gap)
         return verdict.record(point.V[None, ...])
 
-    run = iterate(
-        first_point(problem),
-        lambda point: interior_step(problem, point),
-        measure,
-        tol=settings.tol,
-        maxiter=settings.maxiter,
-        callback=settings.callback,
-        give_up=lambda point: PRECISION if point.step < SHORTEST_STEP else None,
-    )
+    def give_up(point: Point) -> int | None:
+        stuck = point.step < SHORTEST_STEP or idle >= _STEPS_WITHOUT_PROGRESS
+        return PRECISION if stuck else None
+
+    with quiet():
+        run = iterate(
+            first_point(problem),
+            lambda point: interior_step(problem, point),
+            measure,
+            tol=settings.tol,
+            maxiter=settings.maxiter,
+            callback=settings.callback,
+            give_up=give_up,
+        )
     assert verdict.lower is not None
     upper, lower = verdict.upper, verdict.lower
     mu = run.state.mu[None, ...]
@@ -300,7 +229,7 @@ def _together(parts: list[Outcome]) -> Outcome:
         upper,
         lower,
         joined([p.V for p in parts]),
-        joined([p.mu for p in parts]),
+        joined([p.mu for p in parts]) if all(p.mu is not None for p in parts) else None,
         sum(p.nit for p in parts),
         sum(p.factorizations for p in parts),
         max(p.status for p in parts),
@@ -315,7 +244,7 @@ def _by_splitting(
     engine: Any,
     method: str,
     settings: Settings,
-    start: tuple[Array, Array | None] | None,
+    start: Start,
     output: int,
 ) -> Outcome:
     wide = widened(problem)
@@ -323,8 +252,9 @@ def _by_splitting(
     xp = array_namespace(problem.X)
     # Cones that perturbations narrow are not projected onto. Where neurons are too many to be
     # projected, or are not to be, the estimate is all there is.
-    plain = problem.eps is None or problem.robust == "lipschitz"
-    beyond = plain and not (settings.polish and affordable(problem, problem.y.shape[0]))
+    beyond = not problem.narrowed and not (
+        settings.polish and affordable(problem, problem.y.shape[0])
+    )
     projected_at = math.inf
 
     def measure(state: Any) -> Record:
@@ -334,7 +264,9 @@ def _by_splitting(
         verdict.lower = better_lower(verdict.lower, engine.lower(wide, state))
         if problem.eps is not None:
             verdict.see_neurons(V)
-        guess = estimate(wide, verdict, V, responses(wide, V), mu) if plain else math.inf
+        guess = (
+            estimate(wide, verdict, V, responses(wide, V), mu) if not problem.narrowed else math.inf
+        )
         # A projection costs as much as many iterations: only where it may end the run.
         if not beyond and guess <= settings.tol and guess < 0.7 * projected_at:
             projected_at = guess
@@ -364,7 +296,7 @@ def _by_splitting(
     V = xp.astype(engine.neurons(run.state), wide.X.dtype)
     if verdict.best_network is not None:
         V = verdict.best_network[1]
-    if verdict.gap > settings.tol and plain and not beyond:
+    if verdict.gap > settings.tol and not (problem.narrowed or beyond):
         verdict.project(V)
     assert verdict.lower is not None
     return Outcome(
