@@ -64,7 +64,7 @@ def test_scaling_makes_units_irrelevant():
 def test_not_converging_warns():
     X, y = load_diabetes(return_X_y=True)
     with pytest.warns(ConvergenceWarning, match="raise maxiter"):
-        numopt.ConvexReLURegressor(n_patterns=9, max_iter=3, random_state=0).fit(X, y)
+        numopt.ConvexReLURegressor(method="interior", max_iter=3, random_state=0).fit(X, y)
 
 
 def test_probabilities_need_the_logistic_loss():

@@ -26,7 +26,8 @@ def test_value_is_that_of_a_general_solver(loss, beta, shape):
     result = numopt.convex_relu(X, y, beta=beta, loss=loss, n_patterns=patterns, tol=1e-6, rng=1)
     wanted = oracles.program(oracles.with_ones(X), y, result.patterns, beta, loss)
     assert result.success
-    assert result.method == "interior"
+    # Tall data go by rows; where rounding stops that, all constraints take over.
+    assert result.method in (("rows", "interior") if n == 120 else ("interior",))
     assert result.fun == pytest.approx(wanted, rel=2e-6)
     assert result.dual <= wanted * (1 + 1e-7)
     assert result.fun >= wanted * (1 - 1e-7)

@@ -31,12 +31,13 @@ from ._verdict import NETWORK_SETTLED, PRECISION, UNPROVED, Outcome, Settings, S
 _INTERIOR_FLOPS = 5e11
 # Entries of the largest matrix of an interior-point step: 2 GB.
 _INTERIOR_ENTRIES = 2.5e8
-# Samples for each entry of a neuron from which on only sums over them are formed: measured with 5
-# to 40 columns and 10 to 40 patterns.
-_TALL = 10
-# Interior-point steps without a smaller gap after which rounding has the say: more than most
-# problems take at all.
-_STEPS_WITHOUT_PROGRESS = 40
+# Samples for each entry of the neurons of all patterns from which on only sums over them are formed:
+# with 10 patterns of 5 columns to 20 of 20 that took a quarter of the time or less; with as many
+# samples as entries it took longer.
+_TALL = 3
+# Interior-point steps without a smaller gap after which rounding has the say, once the gap is as
+# small as this: before, some problems make no progress that shows for a hundred steps.
+_STEPS_WITHOUT_PROGRESS, _SMALL_GAP = 40, 1e-6
 # Iterations of a splitting method between two checks.
 _CHECK_EVERY = 25
 # Multiples of beta of the pull on a zero network above which it cannot be the solution; the cones
@@ -193,8 +194,8 @@ def _by_interior_point(problem: Problem, output: int, settings: Settings, start:
         return verdict.record(point.V[None, ...])
 
     def give_up(point: Point) -> int | None:
-        stuck = point.step < SHORTEST_STEP or idle >= _STEPS_WITHOUT_PROGRESS
-        return PRECISION if stuck else None
+        settled = idle >= _STEPS_WITHOUT_PROGRESS and least <= _SMALL_GAP
+        return PRECISION if settled or point.step < SHORTEST_STEP else None
 
     with quiet():
         run = iterate(
