@@ -31,9 +31,9 @@ from ._verdict import NETWORK_SETTLED, PRECISION, UNPROVED, Outcome, Settings, S
 _INTERIOR_FLOPS = 5e11
 # Entries of the largest matrix of an interior-point step: 2 GB.
 _INTERIOR_ENTRIES = 2.5e8
-# Samples for each entry of the neurons of all patterns from which on only sums over them are formed:
-# with 10 patterns of 5 columns to 20 of 20 that took a quarter of the time or less; with as many
-# samples as entries it took longer.
+# Samples for each entry of the neurons of all patterns from which on only sums over them are
+# formed: with 10 patterns of 5 columns to 20 of 20 that took half of the time or less, mostly a
+# tenth; with as many samples as entries it took longer.
 _TALL = 3
 # Interior-point steps without a smaller gap after which rounding has the say, once the gap is as
 # small as this: before, some problems make no progress that shows for a hundred steps.
