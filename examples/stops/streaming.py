@@ -65,5 +65,6 @@ def draw_patches(path, drawn):
         axes[2].semilogy(np.arange(1, 13), values[:12], "o-", color=color, markersize=4)
         axes[2].axhspan(*result.lambda1_bounds, color=color, alpha=0.3)
     axes[2].set(xlabel="eigenvalue", title="eigenvalues, and bounds of the first")
+    axes[2].xaxis.get_major_locator().set_params(integer=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
