@@ -308,7 +308,7 @@ def barrier(contender, rows):
     """Return the seconds of a pass over so many blocks that does next to nothing."""
     from functools import partial
 
-    from numopt._blocks import RowBlocks
+    from numopt._rows import RowBlocks
 
     count = int(contender.split()[0])
     with cluster(2) as client:

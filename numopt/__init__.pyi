@@ -1,9 +1,11 @@
 from . import plotting as plotting
 from . import recovery as recovery
 from . import sketching as sketching
-from ._blocks import RowSource as RowSource
-from ._blocks import row_blocks as row_blocks
-from ._result import Result as Result
+from ._core.outcome import Check as Check
+from ._core.outcome import Result as Result
+from ._core.outcome import Status as Status
+from ._rows import RowSource as RowSource
+from ._rows import row_blocks as row_blocks
 from ._version import __version__ as __version__
 from .completion import MatrixCompletionResult as MatrixCompletionResult
 from .completion import RankPathResult as RankPathResult
@@ -50,8 +52,10 @@ from .transport import TransportBatch as TransportBatch
 from .transport import TransportResult as TransportResult
 from .transport import entropic_transport as entropic_transport
 from .transport import sinkhorn_divergence as sinkhorn_divergence
+from .verify import verify as verify
 
 __all__ = [
+    "Check",
     "ConvexReLUClassifier",
     "ConvexReLURegressor",
     "ConvexReLUResult",
@@ -74,6 +78,7 @@ __all__ = [
     "RowSum",
     "SampledReLUResult",
     "ScoresResult",
+    "Status",
     "StreamingCoreset",
     "StreamingEigenvector",
     "TransportBatch",
@@ -104,4 +109,5 @@ __all__ = [
     "sketching",
     "top_eigenvector",
     "total_sensitivity",
+    "verify",
 ]

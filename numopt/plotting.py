@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat
 import numpy as np
 
-from ._namespace import Array
-from ._result import Result
+from ._core.namespace import Array
+from ._core.outcome import Result
 from .transport import DivergenceResult, TransportBatch, TransportResult
 
 if TYPE_CHECKING:

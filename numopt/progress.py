@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ._result import Result
+from ._core.outcome import Result
 
 
 class ProgressBar:

@@ -153,7 +153,7 @@ def killing(client, barrier):
 
 def during(barrier, function, *arguments):
     """Call a function in the midst of a barrier; return a list that grows with each."""
-    from numopt._blocks._cluster import Cluster
+    from numopt._rows.cluster import Cluster
 
     seen, compute = [], Cluster.compute
 

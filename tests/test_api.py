@@ -7,7 +7,7 @@ import tomllib
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from libraries import ROOT
 from structure import tree
 
 import numopt

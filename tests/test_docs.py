@@ -8,13 +8,13 @@ import textwrap
 import numba
 import numpy as np
 import pytest
-from conftest import ROOT
+from libraries import ROOT
 from scipy_doctest import DTChecker, DTConfig, DTFinder, DTParser, DTRunner
 
 import numba_kernels._jit
 import numopt
-from numopt._dispatch import kernel
-from numopt._namespace import array_namespace
+from numopt._core.dispatch import kernel
+from numopt._core.namespace import array_namespace
 
 CODE = re.compile(r"^( *)```python\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 

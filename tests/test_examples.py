@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from libraries import ROOT
 from scipy.special import rel_entr
 
 import numopt

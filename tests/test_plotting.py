@@ -6,7 +6,7 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
-from conftest import to_numpy
+from libraries import to_numpy
 
 import numopt
 from numopt import plotting

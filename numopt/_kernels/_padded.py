@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .._namespace import Array, array_namespace, device_of
+from .._core.namespace import Array, array_namespace, device_of
 
 # Entries of the largest block that is gathered at once, unless a single row is longer.
 BLOCK_ENTRIES = 1 << 20

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .._dispatch import kernel
-from .._namespace import Array, array_namespace, device_of
+from .._core.dispatch import kernel
+from .._core.namespace import Array, array_namespace, device_of
 from ._padded import BLOCK_ENTRIES, Block, gathered, in_order, padded_blocks
 
 # The power of eps that, times its trace, goes on the diagonal of a Gram matrix. A row with fewer

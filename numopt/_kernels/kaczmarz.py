@@ -6,9 +6,9 @@ which ``S' K d = S' b`` holds (Gower and Richtarik 2015).
 
 from __future__ import annotations
 
-from .._dispatch import kernel
+from .._core.dispatch import kernel
+from .._core.namespace import Array, array_namespace, device_of
 from .._linalg import cholesky_solve
-from .._namespace import Array, array_namespace, device_of
 
 
 @kernel(min_size=1)

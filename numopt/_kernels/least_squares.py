@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .._dispatch import kernel
-from .._namespace import Array, array_namespace, device_of
+from .._core.dispatch import kernel
+from .._core.namespace import Array, array_namespace, device_of
 
 BLOCK_ENTRIES = 1 << 18
 

@@ -12,8 +12,8 @@ has the shape of the values, or (0, 0) where all weights are one.
 
 from __future__ import annotations
 
-from .._dispatch import kernel
-from .._namespace import Array, array_namespace, device_of
+from .._core.dispatch import kernel
+from .._core.namespace import Array, array_namespace, device_of
 
 # Numbers in a temporary of the references, which cut rows into blocks of about this size.
 BLOCK_ENTRIES = 1 << 21

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from .._dispatch import kernel
-from .._namespace import Array, array_namespace
+from .._core.dispatch import kernel
+from .._core.namespace import Array, array_namespace
 
 # Bisection steps that use up the digits of a double.
 _STEPS = 52

@@ -17,12 +17,14 @@ where t is `threshold`, which the others do not look at.
 
 from __future__ import annotations
 
-from .._dispatch import kernel
-from .._namespace import Array, array_namespace, device_of
+from .._core.dispatch import kernel
+from .._core.namespace import Array, array_namespace, device_of
+from .._losses.pointwise import Huber, Logistic, Poisson, Smooth, Squared
 from .least_squares import row_ranges
 
 LOSSES = ("squared", "logistic", "poisson", "huber")
 SQUARED, LOGISTIC, POISSON, HUBER = range(4)
+_SMOOTH: tuple[Smooth, ...] = (Squared(), Logistic(), Poisson())
 # Rows of a sparse matrix that are made dense at a time.
 SPARSE_ROWS = 256
 
@@ -86,40 +88,19 @@ def csr_weighted_gram(data: Array, indices: Array, indptr: Array, weights: Array
 
 def loss_values(margins: Array, b: Array, loss: int, threshold: float) -> Array:
     """Return ``phi(m, y)`` (n,)."""
-    xp = array_namespace(margins)
-    if loss == LOGISTIC:
-        agreement = b * margins
-        return xp.log1p(xp.exp(-xp.abs(agreement))) - xp.minimum(agreement, 0 * agreement)
-    if loss == POISSON:
-        return xp.exp(margins) - b * margins
-    residual = margins - b
-    if loss == HUBER:
-        inside = xp.clip(residual, -threshold, threshold)
-        return inside * (residual - inside / 2)
-    return residual * residual / 2
+    return pointwise(loss, threshold).values(margins, b)
 
 
 def loss_slopes(margins: Array, b: Array, loss: int, threshold: float) -> Array:
     """Return the derivative (n,) of phi in m."""
-    xp = array_namespace(margins)
-    if loss == LOGISTIC:
-        agreement = b * margins
-        decay = xp.exp(-xp.abs(agreement))
-        return -b * xp.where(agreement >= 0, decay, xp.ones_like(decay)) / (1 + decay)
-    if loss == POISSON:
-        return xp.exp(margins) - b
-    residual = margins - b
-    return xp.clip(residual, -threshold, threshold) if loss == HUBER else residual
+    return pointwise(loss, threshold).slopes(margins, b)
 
 
 def loss_curvatures(margins: Array, b: Array, loss: int, threshold: float) -> Array:
     """Return the second derivative (n,) of phi in m."""
-    xp = array_namespace(margins)
-    if loss == LOGISTIC:
-        decay = xp.exp(-xp.abs(margins))
-        return decay / (1 + decay) ** 2
-    if loss == POISSON:
-        return xp.exp(margins)
-    if loss == HUBER:
-        return xp.astype(xp.abs(margins - b) <= threshold, margins.dtype)
-    return xp.ones_like(margins)
+    return pointwise(loss, threshold).curvatures(margins, b)
+
+
+def pointwise(loss: int, threshold: float) -> Smooth:
+    """Return the loss of a code."""
+    return Huber(threshold) if loss == HUBER else _SMOOTH[loss]

@@ -6,8 +6,8 @@ so that nothing of the size of A is ever stored beside it.
 
 from __future__ import annotations
 
-from .._dispatch import kernel
-from .._namespace import Array, array_namespace, device_of
+from .._core.dispatch import kernel
+from .._core.namespace import Array, array_namespace, device_of
 from .least_squares import row_ranges
 
 # Entries of a block, whose weighted copy stays in the cache. Measured for d from 10 to 64.

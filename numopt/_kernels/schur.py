@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .._dispatch import kernel
-from .._namespace import Array, array_namespace, device_of, widest_float
+from .._core.dispatch import kernel
+from .._core.namespace import Array, array_namespace, device_of, widest_float
 
 # Conjugate gradient steps between two looks at the residual, each of which waits for the device.
 _CHECK_EVERY = 8

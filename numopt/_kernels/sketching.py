@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import array_api_extra as xpx
 
-from .._dispatch import kernel
-from .._namespace import Array, array_namespace, device_of
+from .._core.dispatch import kernel
+from .._core.namespace import Array, array_namespace, device_of
 from .least_squares import row_ranges
 from .schur import segment_sums
 

@@ -5,8 +5,8 @@ X is (b, d): rows of a matrix A that is never held. A pass reads them once and r
 
 from __future__ import annotations
 
-from .._dispatch import kernel
-from .._namespace import Array, array_namespace, device_of
+from .._core.dispatch import kernel
+from .._core.namespace import Array, array_namespace, device_of
 
 
 @kernel(min_size=1 << 12)

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .._dispatch import kernel, size_of
-from .._namespace import Array, array_namespace, device_of, widest_float
+from .._core.dispatch import kernel, size_of
+from .._core.namespace import Array, array_namespace, device_of, widest_float
 
 CHUNK_ENTRIES = 8_000_000
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _validate
-from .._iterate import Callback, Record, closing
+from .._core import validate
+from .._core.iterate import Callback, Record, closing
+from .._core.namespace import Array
+from .._core.outcome import ITERATION_LIMIT
 from .._linalg import one_blas_thread
-from .._namespace import Array
-from .._result import ITERATION_LIMIT
 from ._chunks import refuse
 from ._fit import Task, fit, start
 from ._inputs import ascending
@@ -242,8 +242,8 @@ def matrix_completion(
             callback=callback,
         ),
     )
-    certify = certifiable(task, _validate.flag("certify", certify))
-    by_parts = splittable(task, _validate.flag("sample_splitting", sample_splitting))
+    certify = certifiable(task, validate.flag("certify", certify))
+    by_parts = splittable(task, validate.flag("sample_splitting", sample_splitting))
     with closing(callback), one_blas_thread(task.problem.seen.like):
         return completed(task, certify, by_parts)
 
@@ -396,7 +396,7 @@ def rank_path(
     refuse(M, {"`rank_path`": (validation is None, "`validation`")})
     chosen = ascending(ranks)
     task = task_of(M, chosen[-1], None, options)
-    share = _validate.fraction("holdout", holdout)
+    share = validate.fraction("holdout", holdout)
     history: list[Record] = []
     with closing(callback), one_blas_thread(task.problem.seen.like):
         trials = tried(task, chosen, share, history)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from .._namespace import Array, array_namespace, device_of, inner, widest_float
-from .._random import place
+from .._core.namespace import Array, array_namespace, device_of, inner, widest_float
+from .._core.random import place
 from ._fit import Task
 from ._observations import Side
 from ._seen import Seen, times

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from .. import _validate
-from .._blocks import Exchange, Limits, dask_array, is_dask, limits_of
-from .._namespace import Array, array_namespace
+from .._core import validate
+from .._core.namespace import Array, array_namespace
+from .._rows import Exchange, Limits, dask_array, is_dask, limits_of
 from ._inputs import (
     Entries,
     _from_dense,
@@ -88,7 +88,7 @@ def _vectors(M: tuple[Any, ...], weights: Any) -> ClusterEntries:
     for name, x in arrays.items():
         if x.ndim != 1:
             raise ValueError(f"`{name}` must be a vector, got chunks {x.chunks}.")
-        _validate.same_shape(name, x, arrays["values"].shape, "values")
+        validate.same_shape(name, x, arrays["values"].shape, "values")
     for name in ("rows", "columns"):
         _integers(name, arrays[name])
     like = _like(values=arrays["values"], weights=arrays.get("weights"))
@@ -114,7 +114,7 @@ def _blocks(M: Any, mask: Any, weights: Any, limits: Limits) -> ClusterEntries:
     for name, x in (("mask", mask), ("weights", weights)):
         if x is not None:
             arrays[name] = _known(name, x)
-            _validate.same_shape(name, arrays[name], shape, "M")
+            validate.same_shape(name, arrays[name], shape, "M")
     if mask is not None and arrays["mask"].dtype.kind != "b":
         raise TypeError(f"`mask` must hold booleans, got dtype {arrays['mask'].dtype}.")
     like = _like(M=M, weights=arrays.get("weights"))
@@ -144,7 +144,7 @@ def _known(name: str, x: Any) -> Any:
     if not is_dask(x):
         import dask.array as da
 
-        _validate.common_namespace(**{name: x})
+        validate.common_namespace(**{name: x})
         return da.from_array(x)
     if any(size != size for sizes in x.chunks for size in sizes):
         raise ValueError(
@@ -161,7 +161,7 @@ def _integers(name: str, x: Any) -> None:
 def _like(**arrays: Any) -> Array:
     """Return an array without entries of the library and dtype that the values will have."""
     metas = {name: _meta(x) for name, x in arrays.items() if x is not None}
-    dtype = _validate.common_float(**metas)
+    dtype = validate.common_float(**metas)
     first = next(iter(metas.values()))
     return array_namespace(first).astype(first, dtype)
 
@@ -219,11 +219,11 @@ def _read_vectors(
     """Return the entries of a chunk of each vector, checked."""
     span = f"[{start}:{start + values.shape[0]}]"
     xp = array_namespace(values)
-    values = _validate.finite(f"values{span}", xp.astype(values, dtype, copy=False))
+    values = validate.finite(f"values{span}", xp.astype(values, dtype, copy=False))
     rows = places(f"rows{span}", rows, values, shape[0])
     columns = places(f"columns{span}", columns, values, shape[1])
     if weights is not None:
-        weights = _validate.non_negative(f"weights{span}", xp.astype(weights, dtype, copy=False))
+        weights = validate.non_negative(f"weights{span}", xp.astype(weights, dtype, copy=False))
     return _narrow(Entries(rows, columns, values, weights, shape))
 
 
@@ -245,9 +245,9 @@ def _read_block(
         found = _from_dense(block, mask, weights)
     values = array_namespace(found.values).astype(found.values, dtype, copy=False)
     found = Entries(found.rows + row, found.columns + column, values, found.weights, shape)
-    _validate.finite(f"M{span}", found.values)
+    validate.finite(f"M{span}", found.values)
     if found.weights is not None:
-        _validate.non_negative(f"weights{span}", found.weights)
+        validate.non_negative(f"weights{span}", found.weights)
     return _narrow(found)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .._iterate import Record
+from .._core.iterate import Record
+from .._core.namespace import Array, array_namespace, inner
+from .._core.outcome import CONVERGED, ITERATION_LIMIT
+from .._core.random import place
 from .._kernels import completion as kernels
-from .._namespace import Array, array_namespace, inner
-from .._random import place
-from .._result import CONVERGED, ITERATION_LIMIT
 from ._observations import Observations
 from ._seen import Seen
 from ._solve import EARLY, Alternation, Settings, State

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from .. import _validate
-from .._namespace import Array, array_namespace
+from .._core import validate
+from .._core.namespace import Array, array_namespace
 from ._observations import Observations, index_dtype, merged, observations
 
 DUPLICATES = ("raise", "mean")
@@ -48,7 +48,7 @@ def entries(M: Any, mask: Any, weights: Any) -> Entries:
         found = _from_coordinates(M, weights)
     else:
         found = _from_dense(M, mask, weights)
-    _validate.finite("M", found.values)
+    validate.finite("M", found.values)
     if found.weights is not None:
         found = _weighted(found)
     if found.values.shape[0] == 0:
@@ -64,7 +64,7 @@ def _no_mask(mask: Any, kind: str) -> None:
 def _weighted(found: Entries) -> Entries:
     """Return the entries of positive weight, which are those that were seen."""
     xp = array_namespace(found.values)
-    seen = _validate.non_negative("weights", found.weights) > 0
+    seen = validate.non_negative("weights", found.weights) > 0
     if bool(xp.all(seen)):
         return found
     kept = xp.nonzero(seen)[0]
@@ -105,7 +105,7 @@ def _from_coordinates(M: tuple[Any, ...], weights: Any) -> Entries:
     if len(M) != 4:
         raise ValueError(f"`M` must be (rows, columns, values, shape), got {len(M)} items.")
     rows, columns, values, shape = M
-    _validate.common_namespace(values=values, rows=rows, columns=columns)
+    validate.common_namespace(values=values, rows=rows, columns=columns)
     dtype = _common_float(values, weights)
     shape = _shape(*shape)
     values = _vector("values", values, None, dtype)
@@ -115,13 +115,13 @@ def _from_coordinates(M: tuple[Any, ...], weights: Any) -> Entries:
 
 
 def _from_dense(M: Any, mask: Any, weights: Any) -> Entries:
-    xp = _validate.common_namespace(M=M, mask=mask, weights=weights)
+    xp = validate.common_namespace(M=M, mask=mask, weights=weights)
     dtype = _common_float(M, weights)
-    M = _validate.as_array("M", M, ndim=2, dtype=dtype)
+    M = validate.as_array("M", M, ndim=2, dtype=dtype)
     shape = _shape(*M.shape)
     seen = ~xp.isnan(M)
     if mask is not None:
-        _validate.same_shape("mask", mask, shape, "M")
+        validate.same_shape("mask", mask, shape, "M")
         if not xp.isdtype(mask.dtype, "bool"):
             raise TypeError(f"`mask` must hold booleans, got dtype {mask.dtype}.")
         seen = seen & mask
@@ -130,7 +130,7 @@ def _from_dense(M: Any, mask: Any, weights: Any) -> Entries:
     flat = rows * shape[1] + columns
     values = xp.take(xp.reshape(M, (-1,)), flat)
     if weights is not None:
-        _validate.same_shape("weights", weights, shape, "M")
+        validate.same_shape("weights", weights, shape, "M")
         weights = xp.take(xp.reshape(xp.astype(weights, dtype, copy=False), (-1,)), flat)
     return Entries(rows, columns, values, weights, shape)
 
@@ -138,15 +138,15 @@ def _from_dense(M: Any, mask: Any, weights: Any) -> Entries:
 def _shape(*shape: Any) -> tuple[int, int]:
     if len(shape) != 2:
         raise ValueError(f"`M` must be a matrix, got shape {shape}.")
-    m, n = (_validate.count("shape", int(size)) for size in shape)
+    m, n = (validate.count("shape", int(size)) for size in shape)
     if m * n == 0:
         raise ValueError(f"`M` must not be empty, got shape {(m, n)}.")
     return m, n
 
 
 def _common_float(values: Any, weights: Any) -> Any:
-    _validate.common_namespace(M=values, weights=weights)
-    return _validate.common_float(M=values, weights=weights)
+    validate.common_namespace(M=values, weights=weights)
+    return validate.common_float(M=values, weights=weights)
 
 
 def _entry_weights(weights: Any, values: Array) -> Array | None:
@@ -160,8 +160,8 @@ def _vector(name: str, x: Array, size: int | None, dtype: Any) -> Array:
     if x.ndim != 1:
         raise ValueError(f"`{name}` must be a vector, got shape {tuple(x.shape)}.")
     if size is not None:
-        _validate.same_shape(name, x, (size,), "the entries of M")
-    return _validate.contiguous(array_namespace(x).astype(x, dtype, copy=False))
+        validate.same_shape(name, x, (size,), "the entries of M")
+    return validate.contiguous(array_namespace(x).astype(x, dtype, copy=False))
 
 
 def places(name: str, index: Array, values: Array, size: int) -> Array:
@@ -206,9 +206,9 @@ def held_out(validation: Any, like: Array, shape: tuple[int, int]) -> tuple[Arra
     if not isinstance(validation, tuple) or len(validation) != 3:
         raise TypeError("`validation` must be a tuple (rows, columns, values).")
     rows, columns, values = validation
-    _validate.common_namespace(M=like, rows=rows, columns=columns, values=values)
-    _validate.common_float(values=values)
-    values = _validate.finite("values", _vector("values", values, None, like.dtype))
+    validate.common_namespace(M=like, rows=rows, columns=columns, values=values)
+    validate.common_float(values=values)
+    values = validate.finite("values", _vector("values", values, None, like.dtype))
     if values.shape[0] == 0:
         raise ValueError("`validation` must not be empty.")
     return (
@@ -229,7 +229,7 @@ def regularization(reg: Any) -> tuple[float, bool]:
 
 def nonnegative(name: str, value: Any) -> float:
     """Return a finite number of at least zero as a float."""
-    number = _validate.real(name, value)
+    number = validate.real(name, value)
     if not (number >= 0 and math.isfinite(number)):
         raise ValueError(f"`{name}` must be non-negative and finite, got {value!r}.")
     return number
@@ -238,13 +238,13 @@ def nonnegative(name: str, value: Any) -> float:
 def chosen_rank(rank: Any, max_rank: Any, shape: tuple[int, int]) -> tuple[int | None, int]:
     """Return the rank, None if it is to be found, and the largest it may have."""
     largest = min(shape)
-    if max_rank is not None and _validate.at_least_one("max_rank", max_rank) > largest:
+    if max_rank is not None and validate.at_least_one("max_rank", max_rank) > largest:
         raise ValueError(f"`max_rank` must be at most {largest} for `M`, got {max_rank}.")
     limit = min(50, largest) if max_rank is None else int(max_rank)
     if isinstance(rank, str):
-        _validate.choice("rank", rank, ("auto",))
+        validate.choice("rank", rank, ("auto",))
         return None, limit
-    if _validate.at_least_one("rank", rank) > largest:
+    if validate.at_least_one("rank", rank) > largest:
         raise ValueError(f"`rank` must be at most {largest} for `M`, got {rank}.")
     return int(rank), limit
 
@@ -254,15 +254,15 @@ def factors(init: Any, like: Array, shape: tuple[int, int]) -> tuple[Array, Arra
     if len(init) != 2:
         raise ValueError("`init` must be 'spectral', 'random', a result or a pair (X0, Y0).")
     X, Y = init
-    _validate.common_namespace(M=like, X0=X, Y0=Y)
-    _validate.common_float(X0=X, Y0=Y)
+    validate.common_namespace(M=like, X0=X, Y0=Y)
+    validate.common_float(X0=X, Y0=Y)
     X, Y = (
-        _validate.finite(name, _validate.as_array(name, F, ndim=2, dtype=like.dtype))
+        validate.finite(name, validate.as_array(name, F, ndim=2, dtype=like.dtype))
         for name, F in (("X0", X), ("Y0", Y))
     )
     k = int(X.shape[1])
-    _validate.same_shape("X0", X, (shape[0], k), "M")
-    _validate.same_shape("Y0", Y, (shape[1], k), "X0")
+    validate.same_shape("X0", X, (shape[0], k), "M")
+    validate.same_shape("Y0", Y, (shape[1], k), "X0")
     return X, Y
 
 
@@ -270,7 +270,7 @@ def ascending(ranks: Any) -> list[int]:
     """Return ranks, of which there is at least one, each larger than the one before."""
     if isinstance(ranks, str) or not isinstance(ranks, Iterable):
         raise TypeError(f"`ranks` must be a sequence of integers, got {type(ranks).__name__}.")
-    chosen = [_validate.at_least_one("ranks", int(k) if hasattr(k, "dtype") else k) for k in ranks]
+    chosen = [validate.at_least_one("ranks", int(k) if hasattr(k, "dtype") else k) for k in ranks]
     if not chosen or any(a >= b for a, b in pairwise(chosen)):
         raise ValueError(f"`ranks` must be ascending and not empty, got {ranks!r}.")
     return chosen

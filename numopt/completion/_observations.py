@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
+from .._core.namespace import Array, array_namespace, device_of, inner
 from .._kernels import completion as kernels
-from .._namespace import Array, array_namespace, device_of, inner
 
 
 class Side(NamedTuple):

@@ -12,9 +12,9 @@ import math
 import time
 from typing import NamedTuple
 
-from .._iterate import Record, iterate
+from .._core.iterate import Record, iterate
+from .._core.namespace import Array, array_namespace, device_of, inner
 from .._kernels import completion as kernels
-from .._namespace import Array, array_namespace, device_of, inner
 from ._fit import Fit, Task, certified
 from ._observations import Observations, Side, in_memory
 from ._solve import Alternation, oversampling

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._iterate import Record
-from .._result import CONVERGED, STOPPED_BY_CALLBACK
+from .._core.iterate import Record
+from .._core.outcome import CONVERGED, STOPPED_BY_CALLBACK
 from ._fit import Fit, Task, fit, split, start, with_biases, with_rank
 from ._observations import in_memory
 from ._solve import Alternation, State

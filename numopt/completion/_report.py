@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .._iterate import Record
-from .._namespace import Array, array_namespace, device_of
-from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
+from .._core.iterate import Record
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.outcome import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
 from ._certificate import convex_certificate
 from ._fit import Fit, Task, with_biases
 from ._rank import Trials

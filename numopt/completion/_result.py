@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _validate
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.outcome import Result
 from .._kernels import completion as kernels
-from .._namespace import Array, array_namespace, device_of
-from .._result import Result
 from ._fit import predicted
 from ._inputs import entries, places, sorted_observations
 from ._seen import Places
@@ -106,7 +106,7 @@ class MatrixCompletionResult(Result):
 
         `rows` and `cols` (N,) are integers. The matrix is never formed.
         """
-        _validate.common_namespace(X=self.X, rows=rows, cols=cols)
+        validate.common_namespace(X=self.X, rows=rows, cols=cols)
         rows = places("rows", rows, rows, self.X.shape[0])
         cols = places("cols", cols, rows, self.Y.shape[0])
         return self.mu + predicted(self._model(), rows, cols)
@@ -130,7 +130,7 @@ class MatrixCompletionResult(Result):
         ``mu + offsets[:, None] + col_bias + factors @ Y.T``.
         """
         found = entries(new_rows, mask, weights)
-        _validate.common_namespace(X=self.X, new_rows=found.values)
+        validate.common_namespace(X=self.X, new_rows=found.values)
         if found.shape[1] != self.Y.shape[0]:
             raise ValueError(
                 f"`new_rows` must have {self.Y.shape[0]} columns, got {found.shape[1]}."
@@ -162,7 +162,7 @@ class MatrixCompletionResult(Result):
         `row` is a row number. With `exclude_seen`, columns whose entry was given are left out;
         there are fewer than `n` if nothing else is left.
         """
-        row, wanted = _validate.count("row", row), _validate.count("n", n)
+        row, wanted = validate.count("row", row), validate.count("n", n)
         if row >= self.X.shape[0]:
             raise ValueError(f"`row` must be in [0, {self.X.shape[0]}), got {row}.")
         xp = array_namespace(self.X)

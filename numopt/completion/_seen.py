@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from .._namespace import Array
+from .._core.namespace import Array
 from ._observations import Side
 
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .._iterate import Callback, Record, Run, iterate
-from .._namespace import array_namespace
+from .._core.iterate import Callback, Record, Run, iterate
+from .._core.namespace import array_namespace
 from ._sweep import (
     Model,
     Problem,

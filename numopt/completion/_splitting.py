@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
-from .._iterate import Record
-from .._random import place
+from .._core.iterate import Record
+from .._core.random import place
 from ._fit import Fit, Task, fit, start
 from ._observations import Observations, in_memory
 from ._solve import Alternation, State

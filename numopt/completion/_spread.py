@@ -8,8 +8,8 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from .._blocks import Exchange
-from .._namespace import Array, array_namespace, device_of, inner, widest_float
+from .._core.namespace import Array, array_namespace, device_of, inner, widest_float
+from .._rows import Exchange
 from ._inputs import Entries, twice
 from ._observations import Side, compressed, index_dtype, merged, residuals, shifted
 

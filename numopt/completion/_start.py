@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .._namespace import Array, array_namespace
-from .._random import place
+from .._core.namespace import Array, array_namespace
+from .._core.random import place
 from ._seen import Seen, times
 from ._sweep import Model, inner_all
 

@@ -6,9 +6,9 @@ import math
 from functools import partial
 from typing import NamedTuple
 
+from .._core.namespace import Array, array_namespace, inner
 from .._kernels import completion as kernels
 from .._linalg import upper_factor
-from .._namespace import Array, array_namespace, inner
 from ._observations import Side
 from ._seen import Rows, Seen
 

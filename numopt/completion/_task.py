@@ -6,8 +6,8 @@ import math
 import warnings
 from typing import Any, NamedTuple
 
-from .. import _random, _validate
-from .._namespace import Array, array_namespace
+from .._core import random, validate
+from .._core.namespace import Array, array_namespace
 from . import _inputs
 from ._chunks import cluster_entries, on_cluster
 from ._fit import Task
@@ -49,13 +49,13 @@ def task_of(M: Any, rank: Any, max_rank: Any, options: Options) -> Task:
     """Return the task, having checked everything before any work."""
     reg, by_count = _inputs.regularization(options.reg)
     bias_reg = bias_regularization(options.bias, reg)
-    nonneg = _validate.flag("nonneg", options.nonneg)
+    nonneg = validate.flag("nonneg", options.nonneg)
     if nonneg and bias_reg is not None:
         raise ValueError("`nonneg` and `bias` exclude one another: offsets may be negative.")
     settings = settings_of(options)
-    duplicates = _validate.choice("duplicates", options.duplicates, _inputs.DUPLICATES)
+    duplicates = validate.choice("duplicates", options.duplicates, _inputs.DUPLICATES)
     if options.polish is not None:
-        _validate.choice("polish", options.polish, POLISHES)
+        validate.choice("polish", options.polish, POLISHES)
     if options.polish == "gauss-newton" and (reg > 0 or nonneg or bias_reg is not None):
         raise ValueError("`polish` = 'gauss-newton' is for reg = 0, without `nonneg` and `bias`.")
     if options.validation is None and settings.early_stopping is not None:
@@ -98,15 +98,15 @@ def settings_of(options: Options) -> Settings:
     patience = options.early_stopping
     return Settings(
         tol=math.nan,
-        maxiter=_validate.count("maxiter", options.maxiter),
-        continuation=_validate.flag("continuation", options.continuation),
-        path_factor=None if factor is None else _validate.fraction("path_factor", factor),
+        maxiter=validate.count("maxiter", options.maxiter),
+        continuation=validate.flag("continuation", options.continuation),
+        path_factor=None if factor is None else validate.fraction("path_factor", factor),
         momentum=momentum_of(options.momentum),
         early_stopping=None
         if patience is None
-        else _validate.at_least_one("early_stopping", patience),
-        callback=_validate.optional_callable("callback", options.callback),
-        rng=_random.generator(options.rng),
+        else validate.at_least_one("early_stopping", patience),
+        callback=validate.optional_callable("callback", options.callback),
+        rng=random.generator(options.rng),
         validate=None,
     )
 
@@ -122,7 +122,7 @@ def momentum_of(value: Any) -> float:
 def tolerance(tol: Any, like: Array) -> float:
     """Return the tolerance, by default one for each precision."""
     if tol is not None:
-        return _validate.positive("tol", tol)
+        return validate.positive("tol", tol)
     return _TOL["float64" if like.dtype == array_namespace(like).float64 else "float32"]
 
 
@@ -130,7 +130,7 @@ def bias_regularization(bias: Any, reg: float) -> float | None:
     """Return the regularization of offsets; None if there are none."""
     if isinstance(bias, bool):
         return reg if bias else None
-    number = _validate.positive("bias", bias)
+    number = validate.positive("bias", bias)
     if reg == 0:
         raise ValueError("`bias` must be True or False where `reg` is 0, got a number.")
     return number
@@ -143,13 +143,13 @@ def unit_of(largest: float) -> float:
 
 def inner_of(options: Options, like: Array, shape: tuple[int, int], rng: Any) -> Inner:
     """Return how rows are solved."""
-    method = _validate.choice("inner", options.inner, INNERS)
-    steps = _validate.at_least_one("inner_maxiter", options.inner_maxiter)
+    method = validate.choice("inner", options.inner, INNERS)
+    steps = validate.at_least_one("inner_maxiter", options.inner_maxiter)
     rtol = _inputs.nonnegative("inner_tol", options.inner_tol)
     signs = None
     if method == "sketch":
         signs = tuple(
-            _random.place(rng.choice([-1.0, 1.0], size=size), like) for size in reversed(shape)
+            random.place(rng.choice([-1.0, 1.0], size=size), like) for size in reversed(shape)
         )
     return Inner(method, steps, rtol, signs)
 
@@ -157,7 +157,7 @@ def inner_of(options: Options, like: Array, shape: tuple[int, int], rng: Any) ->
 def start_of(init: Any, like: Array, shape: tuple[int, int]) -> str | Model:
     """Return the name of a start, or a model."""
     if isinstance(init, str):
-        return _validate.choice("init", init, INITS)
+        return validate.choice("init", init, INITS)
     biases = None, None
     if isinstance(init, MatrixCompletionResult):
         biases = init.row_bias, init.col_bias

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from .. import _validate
-from .._iterate import Callback, closing
-from .._namespace import Array, array_namespace
+from .._core import validate
+from .._core.iterate import Callback, closing
+from .._core.namespace import Array, array_namespace
 from ._constraints import read_constraints
 from ._curvature import Given, check_hess, with_rows
 from ._problem import Objective, Problem
@@ -244,9 +244,9 @@ def _start(x0: Any) -> Array:
     """Return the start as a vector of floats."""
     if isinstance(x0, list | tuple | int | float):
         raise TypeError(f"`x0` must be an array, got {type(x0).__name__}.")
-    _validate.common_namespace(x0=x0)
-    dtype = _validate.common_float(x0=x0)
-    x0 = _validate.finite("x0", _validate.as_array("x0", x0, ndim=1, dtype=dtype))
+    validate.common_namespace(x0=x0)
+    dtype = validate.common_float(x0=x0)
+    x0 = validate.finite("x0", validate.as_array("x0", x0, ndim=1, dtype=dtype))
     return array_namespace(x0).asarray(x0, copy=True)
 
 
@@ -255,7 +255,7 @@ def _check_alone(rows: RowSum, x0: Array, **others: Any) -> None:
     for name, value in others.items():
         if value is not None and value != ():
             raise ValueError(f"`{name}` must not be given with a RowSum, which has its own.")
-    _validate.same_shape("x0", x0, rows.shape[1:], "A")
+    validate.same_shape("x0", x0, rows.shape[1:], "A")
 
 
 def _second_derivatives(
@@ -266,6 +266,6 @@ def _second_derivatives(
     taken = [name for name, value in named.items() if value is not None]
     if len(taken) > 1:
         raise ValueError(f"`{taken[0]}` and `{taken[1]}` exclude one another; give one of them.")
-    _validate.optional_callable("hessp", hessp)
-    _validate.optional_callable("lagrangian_hess", lagrangian_hess)
+    validate.optional_callable("hessp", hessp)
+    validate.optional_callable("lagrangian_hess", lagrangian_hess)
     return Given(check_hess(hess), hessp, lagrangian_hess, args, rel_step)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from .. import _validate
-from .._namespace import Array, array_namespace, device_of
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of
 from ._differences import SCHEMES, Differences
 from ._matrices import as_matrix, as_vector, is_operator, is_sparse
 
@@ -114,7 +114,7 @@ def _nonlinear(
         return Block(
             value, lambda x: as_matrix(f"{name}: jac", jac(x), x), _hess(hess), False, True
         )
-    scheme = _validate.choice(f"{name}: jac", jac, SCHEMES)
+    scheme = validate.choice(f"{name}: jac", jac, SCHEMES)
     rule = Differences(scheme, *differences)
 
     def raw(x: Array) -> Array:

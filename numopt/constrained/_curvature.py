@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from .. import _validate
-from .._namespace import Array, array_namespace, device_of, inner
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of, inner
 from ._constraints import Block
 from ._differences import SCHEMES, Differences
 from ._matrices import added, as_hessian, as_vector, is_sparse, operator
@@ -121,7 +121,7 @@ def check_hess(hess: Any) -> Any:
     """Return the `hess` argument, having checked that it is one of the things it may be."""
     if hess is None or callable(hess) or _mode_of_strategy(hess):
         return hess
-    return _validate.choice("hess", hess, (*SCHEMES, *UPDATES))
+    return validate.choice("hess", hess, (*SCHEMES, *UPDATES))
 
 
 def _mode_of_strategy(hess: Any) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .._namespace import Array, inner
+from .._core.namespace import Array, inner
 from ._factor import Factor
 
 # Sizes and growth of the shift of the Hessian, as in Waechter and Biegler (2006, algorithm IC).

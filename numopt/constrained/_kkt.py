@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from .._namespace import Array, array_namespace, device_of
+from .._core.namespace import Array, array_namespace, device_of
 from ._curvature import LowRank, as_kkt_block
 from ._differences import columns_of_entries
 from ._factor import Factor, sparse_factor, symmetric_factor

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .._namespace import Array, array_namespace, inner
+from .._core.namespace import Array, array_namespace, inner
 from ._factor import sparse_factor, symmetric_factor
 from ._inertia import CURVATURE, LARGEST_W, Shifts, larger
 from ._kkt import Blocks, build_kkt, identity_like

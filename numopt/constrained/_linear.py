@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from .._namespace import Array
+from .._core.namespace import Array
 from ._inertia import Regularized, Shifts, regularize
 from ._kkt import build_kkt
 from ._matrices import is_operator

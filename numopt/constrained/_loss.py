@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .. import _validate
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of
 from .._kernels import row_sums as kernels
 from .._kernels.least_squares import row_ranges
 from .._linalg import quiet
-from .._namespace import Array, array_namespace, device_of
 
 Elementwise = Callable[[Array, Array | None], Array]
 
@@ -40,12 +40,12 @@ class Named(NamedTuple):
     def check(self, name: str, b: Array) -> None:
         """Raise unless the targets are those of the loss."""
         xp = array_namespace(b)
-        _validate.finite(name, b)
+        validate.finite(name, b)
         if self.code == kernels.LOGISTIC and not bool(xp.all(xp.abs(b) == 1)):
             other = float(b[xp.abs(b) != 1][0])
             raise ValueError(f"`{name}` must be -1 or 1 for loss='logistic', got {other:g}.")
         if self.code == kernels.POISSON:
-            _validate.non_negative(name, b)
+            validate.non_negative(name, b)
 
 
 class Custom(NamedTuple):
@@ -103,9 +103,9 @@ Loss = Named | Custom
 
 def read_loss(loss: Any, threshold: Any) -> Loss:
     """Return the loss that a name or three functions stand for."""
-    threshold = _validate.positive("threshold", threshold)
+    threshold = validate.positive("threshold", threshold)
     if isinstance(loss, str):
-        name = _validate.choice("loss", loss, kernels.LOSSES)
+        name = validate.choice("loss", loss, kernels.LOSSES)
         return Named(kernels.LOSSES.index(name), threshold)
     if not isinstance(loss, tuple | list) or len(loss) != 3 or not all(map(callable, loss)):
         raise TypeError(
@@ -145,7 +145,7 @@ def block_sums(
         if want.gradient:
             found = loss.gradient(block, b, weights, x)
             if not all(bool(xp.all(xp.isfinite(sums))) for sums in found):
-                _validate.finite(f"A{place}", block)
+                validate.finite(f"A{place}", block)
         if want.sketch is not None:
             scale = roots(weighted(loss.curvatures(block @ x, b), weights))
             found = (*found, want.sketch.partial(block, block[:, :0], scale, rows.start))
@@ -159,9 +159,9 @@ def check_beside(loss: Loss, b: Array | None, weights: Array | None, *, place: s
     if isinstance(loss, Named) and b is not None:
         loss.check(f"b{place}", b)
     elif b is not None:
-        _validate.finite(f"b{place}", b)
+        validate.finite(f"b{place}", b)
     if weights is not None:
-        _validate.non_negative(f"weights{place}", weights)
+        validate.non_negative(f"weights{place}", weights)
 
 
 def sparse_sums(

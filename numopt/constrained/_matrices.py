@@ -10,7 +10,7 @@ from typing import Any
 
 from array_api_compat import is_numpy_array
 
-from .._namespace import Array, array_namespace, device_of
+from .._core.namespace import Array, array_namespace, device_of
 
 # A Hessian whose halves differ by more, relative to its largest entry, is not a matter of rounding.
 _ASYMMETRY = 1e-6

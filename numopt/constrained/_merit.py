@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .._namespace import Array, inner
+from .._core.namespace import Array, inner
 from ._problem import Point
 
 LARGEST_ETA1 = 1e10

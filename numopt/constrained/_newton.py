@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .. import _random
-from .._iterate import Record
-from .._namespace import Array, array_namespace, inner
+from .._core import random
+from .._core.iterate import Record
+from .._core.namespace import Array, array_namespace, inner
 from ._curvature import Curvature
 from ._inertia import Shifts
 from ._kkt import build_kkt, identity_like
@@ -336,7 +336,7 @@ class Newton:
         moves = [-point.g / size] if size > 0 else []
         spread = 1e-3 * (1 + math.sqrt(inner(point.x, point.x)))
         moves += [
-            spread * _random.place(self.settings.rng.standard_normal(self.problem.n), point.x)
+            spread * random.place(self.settings.rng.standard_normal(self.problem.n), point.x)
             for _ in range(3)
         ]
         for move in moves:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .. import _validate
-from .._namespace import Array, array_namespace, device_of
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of
 from ._constraints import Block
 from ._differences import SCHEMES, Differences
 from ._matrices import (
@@ -51,7 +51,7 @@ class Objective:
         elif jac is None or isinstance(jac, bool):
             self._jac = None
         else:
-            _validate.choice("jac", jac, SCHEMES)
+            validate.choice("jac", jac, SCHEMES)
             self._jac = None
         scheme = jac if isinstance(jac, str) else "3-point"
         self._rule = Differences(scheme, rel_step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._namespace import Array, array_namespace, inner
+from .._core.namespace import Array, array_namespace, inner
 from ._kkt import build_kkt, identity_like
 from ._matrices import is_operator, largest
 from ._problem import Point, Problem

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _validate
-from .._namespace import Array, array_namespace
-from .._result import Result
+from .._core import validate
+from .._core.namespace import Array, array_namespace
+from .._core.outcome import Result
 from ._inertia import Shifts, regularize
 from ._kkt import build_kkt
 from ._matrices import is_operator
@@ -119,9 +119,9 @@ class EqualityResult(Result):
                 "it comes from another process or its start was not finite."
             )
         problem, point, lam, curvature = self._solution
-        _validate.common_namespace(x=self.x, rx=rx, rc=rc)
+        validate.common_namespace(x=self.x, rx=rx, rc=rc)
         for name, vector, size in (("rx", rx, problem.n), ("rc", rc, problem.m)):
-            _validate.finite(name, _validate.same_shape(name, vector, (size,), "x"))
+            validate.finite(name, validate.same_shape(name, vector, (size,), "x"))
         H = curvature.hessian(point, lam)
         if is_operator(H) or is_operator(point.G):
             raise TypeError("`kkt_solve` needs derivatives with entries, but operators were given.")

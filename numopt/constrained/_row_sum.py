@@ -6,9 +6,9 @@ from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
-from .. import _random, _validate
-from .._blocks import RowBlocks, is_dask
-from .._namespace import Array, array_namespace, device_of, inner
+from .._core import random, validate
+from .._core.namespace import Array, array_namespace, device_of, inner
+from .._rows import RowBlocks, is_dask
 from ..sketching import SparseSign
 from ._loss import Named, Want, block_sums, check_beside, read_loss, sparse_sums
 from ._matrices import is_sparse
@@ -154,18 +154,18 @@ class RowSum:
             raise ValueError(f"`b` must be given for loss={loss!r}.")
         self._b = self._beside("b", b)
         self._weights = self._beside("weights", weights)
-        self._own = _validate.common_float(A=self._rows.like, b=_like(b), weights=_like(weights))
+        self._own = validate.common_float(A=self._rows.like, b=_like(b), weights=_like(weights))
         here = (None if is_dask(v) else v for v in (self._b, self._weights))
         check_beside(self._loss, *here, place="")
         self._check = is_dask(self._b) or is_dask(self._weights)
-        self._ridge = _validate.real("ridge", ridge)
+        self._ridge = validate.real("ridge", ridge)
         if not 0 <= self._ridge < float("inf"):
             raise ValueError(f"`ridge` must be non-negative and finite, got {ridge!r}.")
-        self._scale = 1 / n if _validate.flag("mean", mean) else 1.0
+        self._scale = 1 / n if validate.flag("mean", mean) else 1.0
         if sketch_size is not None:
-            sketch_size = _validate.at_least(d + 1, "sketch_size", sketch_size)
+            sketch_size = validate.at_least(d + 1, "sketch_size", sketch_size)
         self.sketch_size = sketch_size
-        self._rng = _random.generator(rng)
+        self._rng = random.generator(rng)
         self._known: _Known | None = None
         # Whether a Hessian that comes with the value is likely to be asked for.
         self._ahead = self._rows.mapped or not self._rows.in_memory
@@ -176,13 +176,13 @@ class RowSum:
         if v is None:
             return None
         if is_dask(v) and self._rows.cluster is not None:
-            v = self._rows.cluster.beside(name, v, _validate.common_float(**{name: v._meta}))
+            v = self._rows.cluster.beside(name, v, validate.common_float(**{name: v._meta}))
             if v.ndim != 1:
                 raise ValueError(f"`{name}` must be a vector, got chunks {v.chunks}.")
             return v
-        _validate.common_namespace(**{"A": self._rows.like, name: v})
-        v = _validate.as_array(name, v, ndim=1, dtype=_validate.common_float(**{name: v}))
-        return _validate.same_shape(name, v, self.shape[:1], "A")
+        validate.common_namespace(**{"A": self._rows.like, name: v})
+        v = validate.as_array(name, v, ndim=1, dtype=validate.common_float(**{name: v}))
+        return validate.same_shape(name, v, self.shape[:1], "A")
 
     @property
     def n_blocks(self) -> int:
@@ -229,10 +229,10 @@ class RowSum:
         return exact
 
     def _point(self, x: Array) -> Array:
-        _validate.common_namespace(A=self._rows.like, x=x)
-        dtype = _validate.common_float(x=x)
-        x = _validate.as_array("x", x, ndim=1, dtype=dtype)
-        return _validate.same_shape("x", x, self.shape[1:], "A")
+        validate.common_namespace(A=self._rows.like, x=x)
+        dtype = validate.common_float(x=x)
+        x = validate.as_array("x", x, ndim=1, dtype=dtype)
+        return validate.same_shape("x", x, self.shape[1:], "A")
 
     def _at(self, x: Array) -> _Known | None:
         """Return what is known at x, None if nothing is."""
@@ -302,8 +302,8 @@ class _SparseRows:
         if 0 in self.shape:
             raise ValueError(f"`A` must not be empty, got shape {self.shape}.")
         self.like = self._matrix.data
-        self.dtype = _validate.common_float(A=self.like)
-        _validate.finite("A.data", self.like)
+        self.dtype = validate.common_float(A=self.like)
+        validate.finite("A.data", self.like)
 
     def fold(self, work: Any, b: Array | None, weights: Array | None) -> tuple[Array, ...]:
         """Return the sums over all rows."""

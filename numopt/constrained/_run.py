@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from .._iterate import Run, iterate
-from .._namespace import Array, array_namespace
-from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK, Result
+from .._core.iterate import Run, iterate
+from .._core.namespace import Array, array_namespace
+from .._core.outcome import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK, Result
 from ._curvature import Curvature, Given, choose_curvature, exact_rule
 from ._inertia import Shifts
 from ._krylov import Auto, Krylov

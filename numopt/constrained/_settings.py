@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .. import _random, _validate
-from .._iterate import Callback
-from .._namespace import Array
+from .._core import random, validate
+from .._core.iterate import Callback
+from .._core.namespace import Array
 from ._linear import SOLVERS
 from ._merit import Penalties
 from ._result import EqualityResult
@@ -49,7 +49,7 @@ class Settings(NamedTuple):
 
 def read_settings(x0: Array, begin: float, options: dict[str, Any]) -> Settings:
     """Return the options of a solve that began at some time, validated."""
-    accuracy = _validate.choice("accuracy", options["accuracy"], tuple(_BETA))
+    accuracy = validate.choice("accuracy", options["accuracy"], tuple(_BETA))
     tol = options["tol"]
     if tol is None:
         by_dtype = _TOL["float32" if "32" in str(x0.dtype) else "float64"]
@@ -72,7 +72,7 @@ def _as_it_is(_: str, value: Any) -> Any:
 def _fallback(name: str, value: Any) -> bool:
     """Tell whether a factorization may finish what an iterative solver did not."""
     if value is not None:
-        _validate.choice(name, value, ("direct",))
+        validate.choice(name, value, ("direct",))
     return value is not None
 
 
@@ -89,34 +89,34 @@ def _warm(name: str, value: Any) -> Any:
 def _penalty(name: str, value: Any) -> Penalties:
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise ValueError(f"`{name}` must be a pair (eta1, eta2), got {value!r}.")
-    return Penalties(*(_validate.positive(name, number) for number in value))
+    return Penalties(*(validate.positive(name, number) for number in value))
 
 
 def _beta(name: str, value: Any) -> float:
-    if _validate.between(name, value, 0.0, 0.5) == 0.5:
+    if validate.between(name, value, 0.0, 0.5) == 0.5:
         raise ValueError(f"`{name}` must be less than 0.5, got 0.5.")
     return float(value)
 
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "linear_solver": lambda name, value: _validate.choice(name, value, SOLVERS),
+    "linear_solver": lambda name, value: validate.choice(name, value, SOLVERS),
     "linear_solver_fallback": _fallback,
-    "sketch_size": _optional(_validate.at_least_one),
+    "sketch_size": _optional(validate.at_least_one),
     "accuracy": _as_it_is,  # looked at first: defaults depend on it
-    "superlinear": _validate.flag,
+    "superlinear": validate.flag,
     "lam0": _as_it_is,  # its size is known at the first point
     "warm": _warm,
-    "tol": _validate.positive,
-    "feas_tol": _validate.positive,
-    "maxiter": _validate.count,
-    "max_inner": _optional(_validate.at_least_one),
-    "time_limit": _optional(_validate.positive),
-    "scale": _validate.flag,
+    "tol": validate.positive,
+    "feas_tol": validate.positive,
+    "maxiter": validate.count,
+    "max_inner": _optional(validate.at_least_one),
+    "time_limit": _optional(validate.positive),
+    "scale": validate.flag,
     "penalty": _penalty,
     "beta": _beta,
-    "nu": lambda name, value: _validate.greater_than(name, value, 1.0),
-    "allow_overdetermined": _validate.flag,
-    "rng": lambda _, value: _random.generator(value),
-    "callback": _validate.optional_callable,
+    "nu": lambda name, value: validate.greater_than(name, value, 1.0),
+    "allow_overdetermined": validate.flag,
+    "rng": lambda _, value: random.generator(value),
+    "callback": validate.optional_callable,
     "begin": _as_it_is,
 }

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import _random
+from .._core import random
+from .._core.namespace import Array, array_namespace, inner
 from .._kernels.kaczmarz import block_project, gaussian_sketch_step, kaczmarz_sweep
 from .._linalg import cholesky
-from .._namespace import Array, array_namespace, inner
 from ._inertia import Shifts, regularize
 from ._kkt import DenseKkt
 from ._linear import Counts, need_entries
@@ -37,7 +37,7 @@ class Sketcher:
         """Return d after as many projections as there are rows, and their number."""
         N = self.K.shape[0]
         if self.name == "gaussian":
-            S = _random.place(self.rng.standard_normal((N, N)), self.K)
+            S = random.place(self.rng.standard_normal((N, N)), self.K)
             return gaussian_sketch_step(self.K, b, d, S), N
         if self.name == "block-kaczmarz":
             return self._block_sweep(b, d)
@@ -47,7 +47,7 @@ class Sketcher:
     def _placed(self, index: Any) -> Array:
         xp = array_namespace(self.K)
         integers = xp.__array_namespace_info__().default_dtypes()["indexing"]
-        return _random.place(index, self.K, integers)
+        return random.place(index, self.K, integers)
 
     def _block_sweep(self, b: Array, d: Array) -> tuple[Array, int]:
         """Project onto blocks of a fixed partition in random order; their factors are kept."""

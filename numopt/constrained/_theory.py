@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .._iterate import Record
-from .._namespace import Array, array_namespace, device_of, inner
+from .._core.iterate import Record
+from .._core.namespace import Array, array_namespace, device_of, inner
 from ._factor import symmetric_factor
 from ._kkt import kkt_assemble
 from ._linear import Counts

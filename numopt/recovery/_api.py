@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._iterate import Callback, closing
+from .._core.iterate import Callback, closing
+from .._core.namespace import Array
 from .._linalg import one_blas_thread, quiet
-from .._namespace import Array
 from ._inputs import problem_of, settings_of, warm_factors, zero_factors
 from ._operators import SensingOperator
 from ._problem import Problem, Settings

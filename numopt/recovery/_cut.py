@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .._namespace import Array, array_namespace, device_of
+from .._core.namespace import Array, array_namespace, device_of
 
 # Power steps towards the cut, and the square of the second singular value that they must reach: it
 # is 1 for a graph of two pieces, and far below where entries are spread at random.

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.recovery import order_statistics
-from .._namespace import Array, array_namespace, device_of
-from ._factors import Factors
+from .._linalg.lowrank import Factors
 from ._problem import Problem, Settings, magnitudes, objective, places_of
 from ._scale import to_deviation
 from ._start import Start, offset_of

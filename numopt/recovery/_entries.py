@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.recovery import entry_products, entry_residuals
-from .._namespace import Array, array_namespace, device_of
-from ._factors import Factors
+from .._linalg.lowrank import Factors
 from ._operators import SensingOperator
 
 
@@ -73,7 +73,7 @@ def _no_weights(like: Array) -> Array:
 
 
 def _transposed(x: Array) -> Array:
-    from .._validate import contiguous
+    from .._core.validate import contiguous
 
     return contiguous(array_namespace(x).asarray(x.T, copy=True))
 

@@ -6,8 +6,8 @@ import math
 from functools import partial
 from typing import NamedTuple
 
-from .._namespace import Array, array_namespace, device_of
-from ._factors import (
+from .._core.namespace import Array, array_namespace, device_of
+from .._linalg.lowrank import (
     Factors,
     Frame,
     degrees_of_freedom,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from .. import _validate
-from .._namespace import Array, array_namespace, device_of
-from .._random import generator
-from ._factors import Factors, degrees_of_freedom
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.random import generator
+from .._linalg.lowrank import Factors, degrees_of_freedom
 from ._operators import DenseSensing, SensingOperator
 from ._problem import Problem, Settings, objective
 from ._result import RecoveryResult
@@ -21,20 +21,20 @@ def problem_of(
     A: Any, y: Any, *, shape: Any, symmetric: Any, weights: Any, fit_intercept: Any
 ) -> Problem:
     """Return the validated problem."""
-    _validate.flag("symmetric", symmetric)
-    _validate.flag("fit_intercept", fit_intercept)
-    _validate.common_namespace(y=y, weights=weights)
+    validate.flag("symmetric", symmetric)
+    validate.flag("fit_intercept", fit_intercept)
+    validate.common_namespace(y=y, weights=weights)
     operator = operator_of(A, y, shape, symmetric)
     dtype = operator.like.dtype
-    _validate.common_namespace(y=y, A=operator.like)
-    if _validate.common_float(y=y) != dtype and y.dtype != dtype:
+    validate.common_namespace(y=y, A=operator.like)
+    if validate.common_float(y=y) != dtype and y.dtype != dtype:
         _same_dtype(y, operator)
-    y = _validate.as_array("y", y, ndim=1, dtype=dtype)
+    y = validate.as_array("y", y, ndim=1, dtype=dtype)
     if y.shape[0] != operator.m:
         raise ValueError(
             f"`y` must have {operator.m} entries to match `A`, got shape {tuple(y.shape)}."
         )
-    _validate.finite("y", y)
+    validate.finite("y", y)
     weights = y * 0 + 1 if weights is None else weights_of(weights, y, "y")
     count = int(array_namespace(y).count_nonzero(y))
     return Problem(operator, y, weights, symmetric, fit_intercept, count)
@@ -42,10 +42,10 @@ def problem_of(
 
 def weights_of(weights: Any, values: Array, of: str) -> Array:
     """Return validated weights of some values."""
-    _validate.common_float(weights=weights)
-    weights = _validate.as_array("weights", weights, ndim=values.ndim, dtype=values.dtype)
-    weights = _validate.same_shape("weights", weights, tuple(values.shape), of)
-    return _validate.non_negative("weights", weights)
+    validate.common_float(weights=weights)
+    weights = validate.as_array("weights", weights, ndim=values.ndim, dtype=values.dtype)
+    weights = validate.same_shape("weights", weights, tuple(values.shape), of)
+    return validate.non_negative("weights", weights)
 
 
 def _same_dtype(y: Array, operator: SensingOperator) -> None:
@@ -95,7 +95,7 @@ def _of_linear_operator(
         raise ValueError(
             f"`A` must take {shape[0] * shape[1]} numbers for `shape` {shape}, got {A.shape}."
         )
-    dtype = _validate.common_float(y=y)
+    dtype = validate.common_float(y=y)
     return MatrixFreeSensing(
         lambda X: A.matvec(X.reshape(-1)),
         lambda s: A.rmatvec(s).reshape(shape),
@@ -107,8 +107,8 @@ def _of_linear_operator(
 
 
 def _dense(A: Any, y: Array, shape: Any, symmetric: bool) -> SensingOperator:
-    xp = _validate.common_namespace(A=A, y=y)
-    dtype = _validate.common_float(A=A, y=y)
+    xp = validate.common_namespace(A=A, y=y)
+    dtype = validate.common_float(A=A, y=y)
     if A.ndim == 2:
         d1, d2 = _given(shape, symmetric, A)
         if A.shape[1] != d1 * d2:
@@ -128,7 +128,7 @@ def rank_of(problem: Problem, rank: Any) -> int:
     if rank is None:
         unknowns = 4 * d1 if problem.symmetric else 2 * (d1 + d2)
         return max(1, min(smallest, m // unknowns))
-    largest: int = _validate.count("rank", rank)
+    largest: int = validate.count("rank", rank)
     if not 1 <= largest <= smallest:
         raise ValueError(f"`rank` must be between 1 and {smallest}, got {rank}.")
     if m < degrees_of_freedom(problem.operator.shape, 1, problem.symmetric):
@@ -143,7 +143,7 @@ def rank_of(problem: Problem, rank: Any) -> int:
 def tolerance_of(y: Array, tol: Any) -> float:
     """Return the tolerance: as given, or the default of the dtype."""
     if tol is not None:
-        return _validate.positive("tol", tol)
+        return validate.positive("tol", tol)
     return DEFAULT_TOL["float32" if y.dtype == array_namespace(y).float32 else "float64"]
 
 
@@ -152,24 +152,24 @@ def settings_of(problem: Problem, rank: Any, tol: Any, rng: Any, **options: Any)
     if options["scaling"] not in ("auto", True, False):
         raise ValueError(f"`scaling` must be 'auto', True or False, got {options['scaling']!r}.")
     for name in ("prune", "polish", "noise"):
-        _validate.flag(name, options[name])
+        validate.flag(name, options[name])
     eta, decay = options.pop("eta"), options.pop("decay")
-    step = _validate.choice("step", options.pop("step"), ("quantile", "geometric", "polyak"))
+    step = validate.choice("step", options.pop("step"), ("quantile", "geometric", "polyak"))
     if decay is not None and step != "geometric":
         raise ValueError("`decay` is an option of step 'geometric' only.")
     return Settings(
         rank=rank_of(problem, rank),
-        init=_validate.choice("init", options.pop("init"), ("spectral", "random")),
-        alpha=_validate.positive("alpha", options.pop("alpha")),
+        init=validate.choice("init", options.pop("init"), ("spectral", "random")),
+        alpha=validate.positive("alpha", options.pop("alpha")),
         step=step,
-        q=_validate.fraction("q", options.pop("q")),
-        eta=None if eta is None else _validate.positive("eta", eta),
-        decay=None if decay is None else _validate.fraction("decay", decay),
+        q=validate.fraction("q", options.pop("q")),
+        eta=None if eta is None else validate.positive("eta", eta),
+        decay=None if decay is None else validate.fraction("decay", decay),
         fun_star=_optimal_value(problem, step, options.pop("fun_star")),
         tol=tolerance_of(problem.y, tol),
-        maxiter=_validate.count("maxiter", options.pop("maxiter")),
+        maxiter=validate.count("maxiter", options.pop("maxiter")),
         generator=generator(rng),
-        callback=_validate.optional_callable("callback", options.pop("callback")),
+        callback=validate.optional_callable("callback", options.pop("callback")),
         **options,
     )
 
@@ -181,7 +181,7 @@ def _optimal_value(problem: Problem, step: str, fun_star: Any) -> float | None:
     if fun_star is None:
         return None
     at_zero = float(objective(problem, problem.y))
-    if not 0 <= _validate.real("fun_star", fun_star) <= at_zero:
+    if not 0 <= validate.real("fun_star", fun_star) <= at_zero:
         raise ValueError(
             "`fun_star` must be between 0 and the mean of the weighted magnitudes of `y`, "
             f"{at_zero:.6g}, got {fun_star!r}."
@@ -207,13 +207,13 @@ def warm_factors(problem: Problem, x0: Any) -> Factors | None:
 
 
 def _factor(name: str, x: Any, problem: Problem, side: int) -> Array:
-    _validate.common_namespace(y=problem.y, **{name: x})
-    _validate.common_float(**{name: x})
-    x = _validate.as_array(name, x, ndim=2, dtype=problem.y.dtype)
+    validate.common_namespace(y=problem.y, **{name: x})
+    validate.common_float(**{name: x})
+    x = validate.as_array(name, x, ndim=2, dtype=problem.y.dtype)
     d = problem.operator.shape[side]
     if x.shape[0] != d:
         raise ValueError(f"`{name}` must have {d} rows, got shape {tuple(x.shape)}.")
-    return _validate.finite(name, x)
+    return validate.finite(name, x)
 
 
 def zero_factors(problem: Problem) -> Factors:

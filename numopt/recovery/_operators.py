@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .. import _validate
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.random import place
 from .._kernels.recovery import l1_sense_fused
-from .._namespace import Array, array_namespace, device_of
-from .._random import place
 
 
 class Direction:
@@ -252,8 +252,8 @@ class DenseSensing(BlockSensing):
     """
 
     def __init__(self, A: Array, symmetric: bool = True) -> None:
-        dtype = _validate.common_float(A=_array("A", A))
-        A = _validate.finite("A", _validate.as_array("A", A, ndim=3, dtype=dtype))
+        dtype = validate.common_float(A=_array("A", A))
+        A = validate.finite("A", validate.as_array("A", A, ndim=3, dtype=dtype))
         m, d1, d2 = A.shape
         if symmetric and d1 != d2:
             raise ValueError(f"`A` must hold square matrices if symmetric=True, got {d1} by {d2}.")
@@ -338,14 +338,14 @@ class SeededGaussianSensing(BlockSensing):
         symmetric: bool = True,
         chunk: Any = None,
     ) -> None:
-        m, d, self.seed = (_validate.count(*item) for item in (("m", m), ("d", d), ("seed", seed)))
+        m, d, self.seed = (validate.count(*item) for item in (("m", m), ("d", d), ("seed", seed)))
         if m == 0 or d == 0:
             raise ValueError(f"`m` and `d` must be positive, got {m} and {d}.")
-        _validate.common_float(like=_array("like", like))
+        validate.common_float(like=_array("like", like))
         super().__init__((d, d), m, symmetric, like)
         self._width = d * (d + 1) // 2 if symmetric else d * d
         default = max(1, BLOCK_ENTRIES // self._width)
-        self.chunk = min(m, default if chunk is None else max(1, _validate.count("chunk", chunk)))
+        self.chunk = min(m, default if chunk is None else max(1, validate.count("chunk", chunk)))
         itemsize = 8 if like.dtype == array_namespace(like).float64 else 4
         self.nbytes = self.chunk * self._width * itemsize
 
@@ -397,7 +397,7 @@ def _fits(nbytes: int) -> None:
 
 def _array(name: str, x: Any) -> Array:
     """Return `x`, having checked that it is an array."""
-    _validate.common_namespace(**{name: x})
+    validate.common_namespace(**{name: x})
     return x
 
 

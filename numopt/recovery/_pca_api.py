@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .. import _validate
-from .._iterate import Callback, closing
+from .._core import validate
+from .._core.iterate import Callback, closing
+from .._core.namespace import Array, array_namespace
+from .._core.random import generator
 from .._linalg import one_blas_thread, quiet
-from .._namespace import Array, array_namespace
-from .._random import generator
+from .._linalg.lowrank import Factors
 from ._entries import Entries, full_entries, listed_entries, masked_entries, there_of
-from ._factors import Factors
 from ._inputs import tolerance_of, weights_of
 from ._pca_report import PcaInput, judged, pca_report
 from ._pca_result import RobustPCAResult
@@ -191,12 +191,12 @@ def _data_of(M: Any, mask: Any, weights: Any) -> PcaInput:
     """Return the validated data."""
     if hasattr(M, "tocoo"):
         return _sparse_data(M, mask, weights)
-    xp = _validate.common_namespace(M=M, mask=mask, weights=weights)
-    M = _validate.as_array("M", M, ndim=2, dtype=_validate.common_float(M=M))
+    xp = validate.common_namespace(M=M, mask=mask, weights=weights)
+    M = validate.as_array("M", M, ndim=2, dtype=validate.common_float(M=M))
     if mask is None and weights is None:
-        return PcaInput(full_entries(_validate.finite("M", M)), M, None)
+        return PcaInput(full_entries(validate.finite("M", M)), M, None)
     if mask is not None:
-        _validate.same_shape("mask", mask, tuple(M.shape), "M")
+        validate.same_shape("mask", mask, tuple(M.shape), "M")
         if not xp.isdtype(mask.dtype, "bool"):
             raise TypeError(f"`mask` must hold bools, got dtype {mask.dtype}.")
         if not bool(xp.any(mask)):
@@ -206,7 +206,7 @@ def _data_of(M: Any, mask: Any, weights: Any) -> PcaInput:
         mask = weights > 0 if mask is None else mask & (weights > 0)
         if not bool(xp.any(mask)):
             raise ValueError("`weights` must be positive where an entry is observed.")
-    M = _validate.finite("M", xp.where(mask, M, xp.zeros_like(M)))
+    M = validate.finite("M", xp.where(mask, M, xp.zeros_like(M)))
     return PcaInput(masked_entries(M, mask, weights), M, mask)
 
 
@@ -216,15 +216,15 @@ def _sparse_data(M: Any, mask: Any, weights: Any) -> PcaInput:
     M = M.tocoo()
     if M.nnz == 0:
         raise ValueError("`M` must have entries.")
-    values = M.data.astype(_validate.common_float(M=M.data))
+    values = M.data.astype(validate.common_float(M=M.data))
     if weights is not None:
-        _validate.common_namespace(M=values, weights=weights)
+        validate.common_namespace(M=values, weights=weights)
         weights = weights_of(weights, values, "M.data")
         kept = weights > 0
         M, values, weights = _kept(M, kept), values[kept], weights[kept]
         if M.nnz == 0:
             raise ValueError("`weights` must be positive where an entry is observed.")
-    _validate.finite("M", values)
+    validate.finite("M", values)
     n, d = M.shape
     xp = array_namespace(values)
     flat = xp.astype(M.row, xp.int64) * d + M.col
@@ -239,21 +239,21 @@ def _kept(M: Any, kept: Array) -> Any:
 
 
 def _settings_of(entries: Entries, rank: Any, **options: Any) -> PcaSettings:
-    method = _validate.choice("method", options["method"], METHODS)
+    method = validate.choice("method", options["method"], METHODS)
     for name in ("prune", "noise"):
-        _validate.flag(name, options[name])
-    q = DEFAULT_Q[method] if options["q"] is None else _validate.fraction("q", options["q"])
+        validate.flag(name, options[name])
+    q = DEFAULT_Q[method] if options["q"] is None else validate.fraction("q", options["q"])
     values = entries.rows.values
     return PcaSettings(
         rank=_rank(entries, rank),
-        rule=Rule(method, q, WIDTH, _validate.positive("eta", options["eta"])),
+        rule=Rule(method, q, WIDTH, validate.positive("eta", options["eta"])),
         prune=options["prune"],
         noise=options["noise"],
         tol=tolerance_of(values, options["tol"]),
         floor=FLOOR_EPS * float(array_namespace(values).finfo(values.dtype).eps),
-        maxiter=_validate.count("maxiter", options["maxiter"]),
+        maxiter=validate.count("maxiter", options["maxiter"]),
         generator=generator(options["rng"]),
-        callback=_validate.optional_callable("callback", options["callback"]),
+        callback=validate.optional_callable("callback", options["callback"]),
     )
 
 
@@ -262,7 +262,7 @@ def _rank(entries: Entries, rank: Any) -> int:
     if rank is None:
         by_count = entries.total // (4 * (n + d))
         return max(1, min(by_count, min(n, d) // 4, LARGEST_DEFAULT_RANK))
-    largest: int = _validate.count("rank", rank)
+    largest: int = validate.count("rank", rank)
     if not 1 <= largest <= min(n, d):
         raise ValueError(f"`rank` must be between 1 and {min(n, d)}, got {rank}.")
     return largest
@@ -280,8 +280,8 @@ def _warm(entries: Entries, x0: Any) -> Factors | None:
     factors = []
     for side, x in enumerate(x0):
         name = f"x0[{side}]"
-        _validate.common_namespace(M=like, **{name: x})
-        x = _validate.finite(name, _validate.as_array(name, x, ndim=2, dtype=like.dtype))
+        validate.common_namespace(M=like, **{name: x})
+        x = validate.finite(name, validate.as_array(name, x, ndim=2, dtype=like.dtype))
         if x.shape[0] != entries.shape[side]:
             raise ValueError(
                 f"`{name}` must have {entries.shape[side]} rows, got shape {tuple(x.shape)}."
@@ -308,12 +308,12 @@ def recover_entries(
     """Return the recovery from single entries, for `robust_low_rank_recovery`."""
     if symmetric:
         raise ValueError("`A` measures rectangular matrices: use symmetric=False.")
-    _validate.common_namespace(A=A.like, y=y, weights=weights)
-    _validate.common_float(y=y)
-    y = _validate.as_array("y", y, ndim=1, dtype=A.like.dtype)
+    validate.common_namespace(A=A.like, y=y, weights=weights)
+    validate.common_float(y=y)
+    y = validate.as_array("y", y, ndim=1, dtype=A.like.dtype)
     if y.shape[0] != A.m:
         raise ValueError(f"`y` must have {A.m} entries to match `A`, got shape {tuple(y.shape)}.")
-    _validate.finite("y", y)
+    validate.finite("y", y)
     weights = y * 0 + 1 if weights is None else weights_of(weights, y, "y")
     entries = _measured(A, y, weights)
     options = options | {"method": "reweighted", "eta": 1.0, "q": max(_q(q), 0.3)}
@@ -349,4 +349,4 @@ def _measured(A: EntrySensing | FullEntrySensing, y: Array, weights: Array) -> E
 
 
 def _q(q: Any) -> float:
-    return _validate.fraction("q", q)
+    return validate.fraction("q", q)

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from .._namespace import Array, array_namespace
-from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
+from .._core.namespace import Array, array_namespace
+from .._core.outcome import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
+from .._linalg.lowrank import Factors, Frame, degrees_of_freedom, factors_of, frame_of
 from ._entries import Entries, there_of, weighted
-from ._factors import Factors, Frame, degrees_of_freedom, factors_of, frame_of
 from ._pca_result import RobustPCAResult
 from ._pca_search import NOISE_FLOOR, PcaOutcome, PcaSettings, Verdict, verdict_of
 from ._result import RecoveryResult

@@ -8,12 +8,12 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from .._iterate import Callback, Record, Run, iterate
-from .._namespace import Array, array_namespace
-from .._result import CONVERGED, NON_FINITE, STOPPED_BY_CALLBACK
+from .._core.iterate import Callback, Record, Run, iterate
+from .._core.namespace import Array, array_namespace
+from .._core.outcome import CONVERGED, NON_FINITE, STOPPED_BY_CALLBACK
+from .._linalg.lowrank import Factors, degrees_of_freedom, frame_of
 from ._cut import Graph, falls_apart
 from ._entries import Entries, Layout, LayoutSensing, there_of, weighted
-from ._factors import Factors, degrees_of_freedom, frame_of
 from ._problem import Problem
 from ._refine import gauss_newton
 from ._scale import CONSENSUS

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .._iterate import Callback
+from .._core.iterate import Callback
+from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.recovery import order_statistics
-from .._namespace import Array, array_namespace, device_of
-from ._factors import Factors
+from .._linalg.lowrank import Factors
 from ._operators import SensingOperator
 from ._scale import Spread, needed_for, to_deviation
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from .._core.namespace import Array, array_namespace, device_of
 from .._linalg import cholesky, cholesky_solve
-from .._namespace import Array, array_namespace, device_of
-from ._factors import Factors, Frame, frame_of, moved
+from .._linalg.lowrank import Factors, Frame, frame_of, moved
 from ._problem import Problem, objective, residual_of, spread_of
 
 # Residuals beyond this many robust deviations count as outliers in a redescending weight. Tuned on

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .._namespace import Array, array_namespace
-from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
-from ._factors import Factors, degrees_of_freedom, factors_of, frame_of
+from .._core.namespace import Array, array_namespace
+from .._core.outcome import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
+from .._linalg.lowrank import Factors, degrees_of_freedom, factors_of, frame_of
 from ._problem import Problem, Settings, magnitudes, middle, objective
 from ._result import RecoveryResult
 from ._scale import CONSENSUS, deviation

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .._namespace import Array, array_namespace
-from .._result import Result
+from .._core.namespace import Array, array_namespace
+from .._core.outcome import Result
 
 
 class RecoveryResult(Result):

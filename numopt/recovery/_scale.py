@@ -6,9 +6,9 @@ import math
 from statistics import NormalDist
 from typing import NamedTuple
 
+from .._core.namespace import Array, array_namespace
 from .._kernels.recovery import order_statistics
-from .._namespace import Array, array_namespace
-from ._factors import degrees_of_freedom
+from .._linalg.lowrank import degrees_of_freedom
 
 # Measurements that agree exactly, over the unknowns, from which on agreement is no coincidence.
 CONSENSUS = 1.5

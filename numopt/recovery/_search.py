@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 
-from .._iterate import Record, Run, iterate
-from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE
+from .._core.iterate import Record, Run, iterate
+from .._core.outcome import CONVERGED, ITERATION_LIMIT, NON_FINITE
+from .._linalg.lowrank import Factors
 from ._descent import DEFAULT_ETA, DIVERGENCE, State, measure, sensed, step_for
-from ._factors import Factors
 from ._finish import Finish, attempt, grow, noisy_fit, pruned
 from ._problem import Problem, Settings
 from ._start import Start

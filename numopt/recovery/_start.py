@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .._namespace import Array, array_namespace
-from .._random import place
-from ._factors import Factors
+from .._core.namespace import Array, array_namespace
+from .._core.random import place
+from .._linalg.lowrank import Factors
 from ._problem import Problem, Settings, middle
 from ._scale import deviation
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import _validate
-from .._namespace import Array, array_namespace, device_of
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of
 from ._operators import FormedSensing, SensingOperator
 
 
@@ -51,13 +51,13 @@ class RankOneSensing(SensingOperator):
     """
 
     def __init__(self, a: Array, b: Array | None = None) -> None:
-        xp = _validate.common_namespace(a=a, b=b)
-        dtype = _validate.common_float(a=a, b=b)
-        self.a = _validate.finite("a", _validate.as_array("a", a, ndim=2, dtype=dtype))
+        xp = validate.common_namespace(a=a, b=b)
+        dtype = validate.common_float(a=a, b=b)
+        self.a = validate.finite("a", validate.as_array("a", a, ndim=2, dtype=dtype))
         self.b = self.a
         if b is not None:
-            self.b = _validate.finite("b", _validate.as_array("b", b, ndim=2, dtype=dtype))
-            _validate.same_shape("b", self.b, (self.a.shape[0], self.b.shape[1]), "a")
+            self.b = validate.finite("b", validate.as_array("b", b, ndim=2, dtype=dtype))
+            validate.same_shape("b", self.b, (self.a.shape[0], self.b.shape[1]), "a")
         self.shape = (self.a.shape[1], self.b.shape[1])
         self.m, self.symmetric, self.like = self.a.shape[0], b is None, self.a[:0, 0]
         self.centered = b is not None
@@ -159,12 +159,12 @@ class MatrixFreeSensing(FormedSensing):
         like: Array,
         symmetric: bool = False,
     ) -> None:
-        _validate.common_namespace(like=like)
-        _validate.common_float(like=like)
+        validate.common_namespace(like=like)
+        validate.common_float(like=like)
         self.shape = _shape(shape)
         if symmetric and self.shape[0] != self.shape[1]:
             raise ValueError(f"`shape` must be square if symmetric=True, got {self.shape}.")
-        self.m, self.symmetric, self.like = _validate.count("m", m), symmetric, like
+        self.m, self.symmetric, self.like = validate.count("m", m), symmetric, like
         self._forward = _callable("forward", forward)
         self._adjoint = _callable("adjoint", adjoint)
 
@@ -225,8 +225,8 @@ class SparseSensing(MatrixFreeSensing):
             raise ValueError(
                 f"`A` must have {shape[0] * shape[1]} columns for `shape` {shape}, got {A.shape}."
             )
-        dtype = _validate.common_float(A=A.data)
-        _validate.finite("A", A.data)
+        dtype = validate.common_float(A=A.data)
+        validate.finite("A", A.data)
         A = A.astype(dtype)
         self.nbytes = A.data.nbytes
         super().__init__(
@@ -284,13 +284,13 @@ class EntrySensing(FormedSensing):
     """
 
     def __init__(self, rows: Array, columns: Array, shape: tuple[int, int], *, like: Array) -> None:
-        _validate.common_namespace(like=like, rows=rows, columns=columns)
-        _validate.common_float(like=like)
+        validate.common_namespace(like=like, rows=rows, columns=columns)
+        validate.common_float(like=like)
         self.shape, self.like, self.symmetric = _shape(shape), like, False
         self.rows = _places("rows", rows, self.shape[0])
         self.columns = _places("columns", columns, self.shape[1])
         self.m = rows.shape[0]
-        _validate.same_shape("columns", self.columns, (self.m,), "rows")
+        validate.same_shape("columns", self.columns, (self.m,), "rows")
         xp = array_namespace(like)
         flat = self.rows * self.shape[1] + self.columns
         if xp.unique_values(flat).shape[0] != self.m:
@@ -351,8 +351,8 @@ class FullEntrySensing(FormedSensing):
     """
 
     def __init__(self, shape: tuple[int, int], *, like: Array) -> None:
-        _validate.common_namespace(like=like)
-        _validate.common_float(like=like)
+        validate.common_namespace(like=like)
+        validate.common_float(like=like)
         self.shape, self.like, self.symmetric = _shape(shape), like, False
         self.m = self.shape[0] * self.shape[1]
 
@@ -369,7 +369,7 @@ class FullEntrySensing(FormedSensing):
 def _shape(shape: Any) -> tuple[int, int]:
     if not isinstance(shape, tuple) or len(shape) != 2:
         raise ValueError(f"`shape` must be a pair of integers, got {shape!r}.")
-    d1, d2 = (_validate.count("shape", d) for d in shape)
+    d1, d2 = (validate.count("shape", d) for d in shape)
     if d1 == 0 or d2 == 0:
         raise ValueError(f"`shape` must be positive, got {shape!r}.")
     return d1, d2

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.random import place
 from .._kernels.recovery import entry_reweighted_step, entry_sign_step, order_statistics
-from .._namespace import Array, array_namespace, device_of
-from .._random import place
+from .._linalg.lowrank import Factors, Frame, factors_of, frame_of
 from ._entries import Entries, Layout, products, there_of, weight_of_rows, weighted
-from ._factors import Factors, Frame, factors_of, frame_of
 from ._scale import to_deviation
 
 # Clipping of the start, in medians of the magnitudes.

@@ -7,11 +7,11 @@ from typing import Any
 import array_api_compat
 import array_api_compat.numpy as host
 
-from .. import _validate
-from .._blocks import RowBlocks, beside_like
-from .._iterate import Callback, closing
-from .._namespace import Array, array_namespace, device_of, widest_float
-from .._random import generator
+from .._core import validate
+from .._core.iterate import Callback, closing
+from .._core.namespace import Array, array_namespace, device_of, widest_float
+from .._core.random import generator
+from .._rows import RowBlocks, beside_like
 from ._design import Design, Products, Rows
 from ._factor import METHODS, SKETCHES, Factor, Options, factorize, solve
 from ._inputs import checked_weights, right_hand_sides
@@ -194,7 +194,7 @@ def lstsq(
     True
     """
     options = _options(method, sketch, sketch_size, eps, delta, rcond, rng, check_finite)
-    callback = _validate.optional_callable("callback", callback)
+    callback = validate.optional_callable("callback", callback)
     design, out = _design(A, b, weights, ridge, precision)
     options = _checked_against(options, design)
     columns = right_hand_sides("b", b, design.shape[0], design)
@@ -267,7 +267,7 @@ class LstsqFactor:
         callback: Callback | None = None,
     ) -> LstsqResult:
         """Return the `LstsqResult` for right-hand sides `b` (n,) or (n, k): two or three passes."""
-        callback = _validate.optional_callable("callback", callback)
+        callback = validate.optional_callable("callback", callback)
         design = self._design
         columns = right_hand_sides("b", b, design.shape[0], design)
         start = None if x0 is None else right_hand_sides("x0", x0, design.shape[1], design, like=b)
@@ -375,17 +375,17 @@ def _options(
     check_finite: bool,
 ) -> Options:
     """Return the validated options of a factorization."""
-    eps = None if eps is None else _validate.fraction("eps", eps)
-    delta = _validate.fraction("delta", delta)
+    eps = None if eps is None else validate.fraction("eps", eps)
+    delta = validate.fraction("delta", delta)
     if sketch_size is not None and eps is not None:
         raise ValueError("`sketch_size` and `eps` exclude one another.")
     return Options(
-        method=_validate.choice("method", method, METHODS),
-        sketch=_validate.choice("sketch", sketch, tuple(SKETCHES)),
-        sketch_size=None if sketch_size is None else _validate.count("sketch_size", sketch_size),
+        method=validate.choice("method", method, METHODS),
+        sketch=validate.choice("sketch", sketch, tuple(SKETCHES)),
+        sketch_size=None if sketch_size is None else validate.count("sketch_size", sketch_size),
         eps=eps,
         delta=delta,
-        rcond=-1.0 if rcond is None else _validate.between("rcond", rcond, 0.0, 1.0),
+        rcond=-1.0 if rcond is None else validate.between("rcond", rcond, 0.0, 1.0),
         rng=generator(rng),
         check_finite=bool(check_finite),
     )
@@ -415,16 +415,16 @@ def _design(
     A: Any, b: Array | None, weights: Array | None, ridge: Any, precision: Any
 ) -> tuple[Design, Any]:
     """Return the design of validated inputs, and the dtype of the result."""
-    ridge = _validate.real("ridge", ridge)
+    ridge = validate.real("ridge", ridge)
     if not 0 <= ridge < float("inf"):
         raise ValueError(f"`ridge` must be non-negative and finite, got {ridge!r}.")
-    precision = _validate.choice("precision", precision, PRECISIONS)
+    precision = validate.choice("precision", precision, PRECISIONS)
     blocks = None if _is_operator(A) else RowBlocks("A", A)
     like = _operator_like(A, b, weights) if blocks is None else blocks.like
     cluster = None if blocks is None else blocks.cluster
     arrays = {"A": like, "b": beside_like(cluster, b), "weights": beside_like(cluster, weights)}
-    _validate.common_namespace(**arrays)
-    out = _validate.common_float(**arrays)
+    validate.common_namespace(**arrays)
+    out = validate.common_float(**arrays)
     n = int(A.shape[0]) if blocks is None else blocks.shape[0]
     if weights is not None:
         weights = checked_weights(weights, n, widest_float(like), cluster)
@@ -477,8 +477,8 @@ def _request(
 ) -> Request:
     eps = float(array_namespace(design.like).finfo(out).eps)
     return Request(
-        tol=eps if tol is None else _validate.positive("tol", tol),
-        maxiter=_validate.count("maxiter", maxiter),
+        tol=eps if tol is None else validate.positive("tol", tol),
+        maxiter=validate.count("maxiter", maxiter),
         delta=options.delta,
         settle=_extended(precision, design),
         dtype=out,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Protocol
 
-from .. import _validate
-from .._blocks import Cluster, RowBlocks, below, is_dask
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of, widest_float
 from .._kernels import least_squares as kernels
 from .._linalg import upper_factor
-from .._namespace import Array, array_namespace, device_of, widest_float
+from .._rows import Cluster, RowBlocks, below, is_dask
 from ..sketching import Sketch, SparseSign
 
 # Entries of a matrix from which a triangle is made at a time, unless 8 rows a column are more.
@@ -156,7 +156,7 @@ def _largest(n: int, block: Array, rows: slice) -> float:
     """Return the largest absolute entry of a block of A, having checked that all are finite."""
     xp = array_namespace(block)
     name = "A" if block.shape[0] == n else f"A[{rows.start}:{rows.stop}]"
-    return float(xp.max(xp.abs(_validate.finite(name, block))))
+    return float(xp.max(xp.abs(validate.finite(name, block))))
 
 
 def weighted_rows(A: Array, _rows: slice, b: Array, weights: Array | None) -> Array:
@@ -219,7 +219,7 @@ class Products:
         identity = xp.eye(m, dtype=self.dtype, device=device_of(self.like))
         parts = []
         for columns in kernels.row_ranges(m, n):
-            image = S.adjoint(_validate.contiguous(identity[:, columns]))
+            image = S.adjoint(validate.contiguous(identity[:, columns]))
             parts.append((self._adjoint @ (image if scale is None else image * scale)).T)
         return xp.concat(parts, axis=0)
 
@@ -240,7 +240,7 @@ class Products:
         """Return the largest absolute entry of A; raise ValueError if one is not finite."""
         xp = array_namespace(self.like)
         entries = self._A.data if hasattr(self._A, "tocsr") else self._dense()
-        return float(xp.max(xp.abs(_validate.finite("A", entries)))) if entries.size else 0.0
+        return float(xp.max(xp.abs(validate.finite("A", entries)))) if entries.size else 0.0
 
 
 def weighted_norms(b: Array, weights: Array | None) -> Array:

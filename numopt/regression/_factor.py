@@ -7,9 +7,9 @@ import time
 import warnings
 from typing import Any, NamedTuple
 
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.random import generator
 from .._linalg import one_blas_thread, quiet
-from .._namespace import Array, array_namespace, device_of
-from .._random import generator
 from ..sketching import SRHT, CountSketch, Gaussian, Sketch, SparseSign
 from . import _precondition as precondition
 from ._design import Design

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _validate
-from .._blocks import Cluster, is_dask
+from .._core import validate
+from .._core.namespace import Array, array_namespace
 from .._linalg import quiet
-from .._namespace import Array, array_namespace
+from .._rows import Cluster, is_dask
 from ._design import Design
 from ._factor import smallest_norm
 
@@ -20,8 +20,8 @@ def checked_weights(weights: Array, n: int, dtype: Any, cluster: Cluster | None)
         if low < 0:
             raise ValueError(f"`weights` must be non-negative, got {low}.")
     else:
-        weights = _validate.as_array("weights", weights, ndim=1, dtype=dtype)
-        _validate.same_shape("weights", _validate.non_negative("weights", weights), (n,), "A")
+        weights = validate.as_array("weights", weights, ndim=1, dtype=dtype)
+        validate.same_shape("weights", validate.non_negative("weights", weights), (n,), "A")
         high = float(array_namespace(weights).max(weights))
     if high == 0:
         raise ValueError("`weights` must not be zero everywhere.")
@@ -32,14 +32,14 @@ def right_hand_sides(name: str, b: Array, rows: int, design: Design, like: Any =
     """Return b (n,) or (n, k), or a start shaped like it, as columns in the dtype of the work."""
     if like is None and design.cluster is not None and is_dask(b):
         return _chunked_right_hand_sides(b, design, design.cluster)
-    _validate.common_namespace(**{"A": design.like, name: b})
-    _validate.common_float(**{name: b})
-    b_array = _validate.as_array(name, b, ndim=(1, 2), dtype=design.dtype)
+    validate.common_namespace(**{"A": design.like, name: b})
+    validate.common_float(**{name: b})
+    b_array = validate.as_array(name, b, ndim=(1, 2), dtype=design.dtype)
     if b_array.shape[0] != rows or (like is not None and b_array.shape[1:] != like.shape[1:]):
         tail = () if like is None else tuple(like.shape[1:])
         wanted = (rows, *tail) if like is not None else f"({rows},) or ({rows}, k)"
         raise ValueError(f"`{name}` must have shape {wanted} to match `A`, got {tuple(b.shape)}.")
-    _validate.finite(name, b_array)
+    validate.finite(name, b_array)
     columns = b_array if b_array.ndim == 2 else b_array[:, None]
     if like is None:
         _check_size(columns)
@@ -48,7 +48,7 @@ def right_hand_sides(name: str, b: Array, rows: int, design: Design, like: Any =
 
 def _chunked_right_hand_sides(b: Any, design: Design, cluster: Cluster) -> Any:
     """Return a Dask array (n,) or (n, k) as columns in chunks that match the rows of A."""
-    _validate.common_float(b=b._meta)
+    validate.common_float(b=b._meta)
     b = cluster.beside("b", b, design.dtype)
     columns = b if b.ndim == 2 else b[:, None]
     low, high = cluster.extremes("b", columns)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
-from .. import _linalg, _validate
-from .._namespace import Array, array_namespace, widest_float
-from .._result import CONVERGED, ITERATION_LIMIT
+from .. import _linalg
+from .._core import validate
+from .._core.namespace import Array, array_namespace, widest_float
+from .._core.outcome import CONVERGED, ITERATION_LIMIT
 from ..sketching import TensorSRHT
 from ._factor import sketch_size_for
 from ._precondition import default_rcond, numerical_rank
@@ -107,13 +108,13 @@ def kron_lstsq(
     >>> bool(np.allclose(result.x.ravel(), expected))
     True
     """
-    method = _validate.choice("method", method, METHODS)
-    eps = None if eps is None else _validate.fraction("eps", eps)
-    delta = _validate.fraction("delta", delta)
+    method = validate.choice("method", method, METHODS)
+    eps = None if eps is None else validate.fraction("eps", eps)
+    delta = validate.fraction("delta", delta)
     matrices, tensor, out = _validated(factors, b)
     xp = array_namespace(tensor)
     machine = float(xp.finfo(out).eps)
-    tol = 16 * machine * len(matrices) if tol is None else _validate.positive("tol", tol)
+    tol = 16 * machine * len(matrices) if tol is None else validate.positive("tol", tol)
     work_eps = float(xp.finfo(tensor.dtype).eps)
     decompositions = [_decomposed(A, _rcond(rcond, A, work_eps)) for A in matrices]
     if method == "exact":
@@ -130,12 +131,12 @@ def _validated(factors: Any, b: Any) -> tuple[list[Array], Array, Any]:
     if not isinstance(factors, (list, tuple)) or not factors:
         raise TypeError(f"`factors` must be a sequence of matrices, got {type(factors).__name__}.")
     named = {f"factors[{j}]": A for j, A in enumerate(factors)}
-    _validate.common_namespace(**named, b=b)
-    out = _validate.common_float(**named, b=b)
+    validate.common_namespace(**named, b=b)
+    out = validate.common_float(**named, b=b)
     xp = array_namespace(b)
     dtype = widest_float(xp.astype(b, out, copy=False))
     matrices = [
-        _validate.finite(name, _validate.as_array(name, A, ndim=2, dtype=dtype))
+        validate.finite(name, validate.as_array(name, A, ndim=2, dtype=dtype))
         for name, A in named.items()
     ]
     dims = tuple(int(A.shape[0]) for A in matrices)
@@ -145,13 +146,13 @@ def _validated(factors: Any, b: Any) -> tuple[list[Array], Array, Any]:
             f"{tuple(b.shape)}."
         )
     tensor = xp.reshape(xp.astype(b, dtype, copy=False), dims)
-    return matrices, _validate.finite("b", tensor), out
+    return matrices, validate.finite("b", tensor), out
 
 
 def _rcond(rcond: Any, A: Array, eps: float) -> float:
     if rcond is None:
         return default_rcond(A.shape[1], eps)
-    return _validate.between("rcond", rcond, 0.0, 1.0)
+    return validate.between("rcond", rcond, 0.0, 1.0)
 
 
 def _decomposed(A: Array, rcond: float) -> _Decomposition:
@@ -197,7 +198,7 @@ def _size(
         return sketch_size_for(d, 0.5 if eps is None else eps, delta)
     if eps is not None:
         raise ValueError("`sketch_size` and `eps` exclude one another.")
-    size = _validate.count("sketch_size", sketch_size)
+    size = validate.count("sketch_size", sketch_size)
     if size < 2 * d:
         raise ValueError(f"`sketch_size` must be at least {2 * d}, twice the columns, got {size}.")
     return size

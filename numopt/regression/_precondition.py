@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from .. import _linalg
-from .._namespace import Array, array_namespace, device_of
+from .._core.namespace import Array, array_namespace, device_of
 from ..sketching import Sketch
 from ._design import Design, Rows
 

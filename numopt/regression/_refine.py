@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .. import _linalg
-from .._iterate import Callback, Run, iterate
-from .._namespace import Array, array_namespace, device_of
+from .._core.iterate import Callback, Run, iterate
+from .._core.namespace import Array, array_namespace, device_of
 from ._design import Design
 from ._precondition import Preconditioner
 

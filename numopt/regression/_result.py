@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import _validate
-from .._iterate import Callback, Run
-from .._namespace import Array, array_namespace
-from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK, Result
+from .._core import validate
+from .._core.iterate import Callback, Run
+from .._core.namespace import Array, array_namespace
+from .._core.outcome import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK, Result
 from ._design import Design
 from ._precondition import reorthonormalized
 from ._refine import STAGNATED, State
@@ -150,7 +150,7 @@ class LstsqResult(Result):
         """
         if self.method != "sketch":
             raise TypeError(f"`sketch_interval` needs method 'sketch', but it was {self.method!r}.")
-        confidence = _validate.between("confidence", confidence, 0.0, 1.0)
+        confidence = validate.between("confidence", confidence, 0.0, 1.0)
         from scipy.special import ndtri
 
         width = float(ndtri(0.5 + confidence / 2))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _validate
-from .._blocks import Limits, in_blocks
-from .._iterate import Callback, closing
-from .._namespace import Array
+from .._core import validate
+from .._core.iterate import Callback, closing
+from .._core.namespace import Array
+from .._rows import Limits, in_blocks
 from ._by_rows import refuse_options, trained_by_rows
 from ._inputs import (
     check_sums,
@@ -234,7 +234,7 @@ def convex_relu(
         settings,
     )
     with closing(callback):
-        return trained(task, settings, _validate.count("refine", refine), start_of(x0, task))
+        return trained(task, settings, validate.count("refine", refine), start_of(x0, task))
 
 
 def convex_relu_path(
@@ -480,7 +480,7 @@ def _task(
     settings: Settings,
 ) -> Task:
     """Return what is to be solved, validated."""
-    beta = _validate.positive("beta", beta)
+    beta = validate.positive("beta", beta)
     data = data_of(X, y, loss=loss, fit_intercept=fit_intercept, sample_weight=sample_weight)
     if x0 is not None and not isinstance(x0, ConvexReLUResult):
         raise TypeError(f"`x0` must be a ConvexReLUResult, got {type(x0).__name__}.")
@@ -510,4 +510,4 @@ def _betas(betas: Any) -> list[float]:
         raise TypeError(f"`betas` must be a sequence of numbers, got {betas!r}.") from None
     if not values:
         raise ValueError("`betas` must not be empty.")
-    return [_validate.positive("betas", value) for value in values]
+    return [validate.positive("betas", value) for value in values]

@@ -6,15 +6,15 @@ import math
 from functools import partial
 from typing import Any, NamedTuple
 
-from .. import _validate
-from .._blocks import Cluster, RowBlocks, beside_like, is_dask
-from .._iterate import Run
-from .._namespace import Array, array_namespace, device_of, widest_float
-from .._random import place
-from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
+from .._core import validate
+from .._core.iterate import Run
+from .._core.namespace import Array, array_namespace, device_of, widest_float
+from .._core.outcome import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
+from .._core.random import place
+from .._losses.pointwise import LOSSES
+from .._rows import Cluster, RowBlocks, beside_like, is_dask
 from ._facets import Facets, first_rows
 from ._inputs import check_sums
-from ._losses import LOSSES
 from ._network import network_of
 from ._problem import group_norms
 from ._result import ConvexReLUResult
@@ -51,9 +51,9 @@ def trained_by_rows(
     settings: Settings,
 ) -> ConvexReLUResult:
     """Return the result of training on rows that are gone through in blocks."""
-    beta = _validate.positive("beta", beta)
-    loss = _validate.choice("loss", loss, tuple(LOSSES))
-    bias = _validate.flag("fit_intercept", fit_intercept)
+    beta = validate.positive("beta", beta)
+    loss = validate.choice("loss", loss, tuple(LOSSES))
+    bias = validate.flag("fit_intercept", fit_intercept)
     blocks = _rows_of(X)
     gates = _gates(blocks, bias, n_patterns, patterns, settings)
     targets = _beside(blocks, "y", y)
@@ -70,7 +70,7 @@ def refuse_options(
 ) -> None:
     """Raise where an option is for samples in memory alone."""
     given = {
-        "eps": (_validate.real("eps", eps) != 0) if not hasattr(eps, "shape") else True,
+        "eps": (validate.real("eps", eps) != 0) if not hasattr(eps, "shape") else True,
         "method": method not in ("auto", "rows"),
         "refine": refine != 0,
         "x0": x0 is not None,
@@ -108,7 +108,7 @@ def _gates(
     blocks: RowBlocks, bias: bool, n_patterns: Any, patterns: Any, settings: Settings
 ) -> Array:
     """Return gates (P, d), drawn or given, having checked that their sums fit one memory."""
-    count, d = _validate.at_least_one("n_patterns", n_patterns), blocks.shape[1] + bias
+    count, d = validate.at_least_one("n_patterns", n_patterns), blocks.shape[1] + bias
     if patterns is not None:
         gates = _given_gates(blocks, d, patterns)
         count = gates.shape[0]
@@ -126,22 +126,22 @@ def _given_gates(blocks: RowBlocks, d: int, patterns: Any) -> Array:
             f"`patterns` must be gates of shape ({d}, P) where the rows of `X` are gone through in "
             f"blocks, got an array of {patterns.dtype} of shape {tuple(patterns.shape)}."
         )
-    _validate.common_namespace(X=blocks.like, patterns=patterns)
-    gates = _validate.as_array("patterns", patterns, ndim=2, dtype=blocks.dtype)
+    validate.common_namespace(X=blocks.like, patterns=patterns)
+    gates = validate.as_array("patterns", patterns, ndim=2, dtype=blocks.dtype)
     if gates.shape[0] != d:
         raise ValueError(
             f"`patterns` must be gates with {d} rows, one for each column of `X` and the bias, got "
             f"shape {tuple(gates.shape)}."
         )
-    return _validate.contiguous(_validate.finite("patterns", gates).T)
+    return validate.contiguous(validate.finite("patterns", gates).T)
 
 
 def _beside(blocks: RowBlocks, name: str, x: Any) -> Any:
     """Return numbers (n,) that lie beside the rows, in their dtype and in their chunks."""
     cluster: Cluster | None = blocks.cluster
     like = beside_like(cluster, x)
-    _validate.common_namespace(**{"X": blocks.like, name: like})
-    _validate.common_float(**{name: like})
+    validate.common_namespace(**{"X": blocks.like, name: like})
+    validate.common_float(**{name: like})
     n = blocks.shape[0]
     if tuple(x.shape) != (n,):
         raise ValueError(
@@ -149,7 +149,7 @@ def _beside(blocks: RowBlocks, name: str, x: Any) -> Any:
         )
     if cluster is not None and is_dask(x):
         return cluster.beside(name, x, blocks.dtype)
-    return _validate.as_array(name, x, ndim=1, dtype=blocks.dtype)
+    return validate.as_array(name, x, ndim=1, dtype=blocks.dtype)
 
 
 def _job(passes: Passes, frame: Frame, survey: Survey, beta: float, settings: Settings) -> Job:

@@ -16,8 +16,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._losses.pointwise import expit
 from ._api import convex_relu
-from ._losses import expit
 from ._network import outputs_of
 from ._problem import with_bias
 

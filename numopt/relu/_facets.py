@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import array_api_extra as xpx
 
-from .._namespace import Array, array_namespace, device_of
+from .._core.namespace import Array, array_namespace, device_of
 from ._problem import group_norms
 
 

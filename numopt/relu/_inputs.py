@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .. import _validate
-from .._namespace import Array, array_namespace, device_of
-from .._random import generator
-from ._losses import LOSSES, Loss
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.random import generator
+from .._losses.pointwise import LOSSES, Loss
 from ._network import radii
 from ._patterns import Patterns, drawn_gates, patterns_of_gates, patterns_of_mask
 from ._problem import Problem, normalized, with_bias
@@ -31,22 +31,22 @@ class Data(NamedTuple):
 
 def data_of(X: Any, y: Any, *, loss: Any, fit_intercept: Any, sample_weight: Any = None) -> Data:
     """Return validated training data."""
-    loss = LOSSES[_validate.choice("loss", loss, tuple(LOSSES))]
-    _validate.flag("fit_intercept", fit_intercept)
+    loss = LOSSES[validate.choice("loss", loss, tuple(LOSSES))]
+    validate.flag("fit_intercept", fit_intercept)
     _dense("X", X)
-    xp = _validate.common_namespace(X=X, y=y, sample_weight=sample_weight)
-    dtype = _validate.common_float(X=X, y=y, sample_weight=sample_weight)
-    X = _validate.finite("X", _validate.as_array("X", X, ndim=2, dtype=dtype))
-    y = _validate.finite("y", _validate.as_array("y", y, ndim=(1, 2), dtype=dtype))
-    _validate.same_shape("y", y, (X.shape[0], *y.shape[1:]), "X")
+    xp = validate.common_namespace(X=X, y=y, sample_weight=sample_weight)
+    dtype = validate.common_float(X=X, y=y, sample_weight=sample_weight)
+    X = validate.finite("X", validate.as_array("X", X, ndim=2, dtype=dtype))
+    y = validate.finite("y", validate.as_array("y", y, ndim=(1, 2), dtype=dtype))
+    validate.same_shape("y", y, (X.shape[0], *y.shape[1:]), "X")
     if not loss.scales and not bool(xp.all(xp.abs(y) == 1)):
         raise ValueError(f"`y` must hold labels -1 and 1 for {loss.name} loss.")
     if sample_weight is None:
         weights = xp.ones((X.shape[0],), dtype=dtype, device=device_of(X))
     else:
-        weights = _validate.as_array("sample_weight", sample_weight, ndim=1, dtype=dtype)
-        _validate.same_shape("sample_weight", weights, (X.shape[0],), "X")
-        weights = _validate.non_negative("sample_weight", weights)
+        weights = validate.as_array("sample_weight", sample_weight, ndim=1, dtype=dtype)
+        validate.same_shape("sample_weight", weights, (X.shape[0],), "X")
+        weights = validate.non_negative("sample_weight", weights)
         if not bool(xp.any(weights > 0)):
             raise ValueError("`sample_weight` must have a positive entry.")
     single = y.ndim == 1
@@ -94,30 +94,30 @@ def settings_of(
     rng: Any,
 ) -> Settings:
     """Return the options of a solve, validated."""
-    method = _validate.choice("method", method, METHODS)
-    stop = _validate.choice("stop", stop, STOPS)
+    method = validate.choice("method", method, METHODS)
+    stop = validate.choice("stop", stop, STOPS)
     if method in ("interior", "rows") and stop == "network":
         raise ValueError(f"`stop` = 'network' is for the splitting methods, not for {method!r}.")
     if rho is not None:
-        rho = _validate.positive("rho", rho)
+        rho = validate.positive("rho", rho)
     return Settings(
         method,
-        _validate.positive("tol", tol),
-        _validate.count("maxiter", maxiter),
+        validate.positive("tol", tol),
+        validate.count("maxiter", maxiter),
         stop,
-        _validate.flag("polish", polish),
+        validate.flag("polish", polish),
         rho,
-        _validate.optional_callable("callback", callback),
+        validate.optional_callable("callback", callback),
         generator(rng),
     )
 
 
 def chosen_patterns(given: int, data: Data, n_patterns: Any, patterns: Any, rng: Any) -> Patterns:
     """Return the patterns that were given, for `given` samples, or those of random gates."""
-    count = _validate.at_least_one("n_patterns", n_patterns)
+    count = validate.at_least_one("n_patterns", n_patterns)
     if patterns is None:
         return not_empty(patterns_of_gates(data.X, drawn_gates(data.X, count, rng)))
-    xp = _validate.common_namespace(X=data.X, patterns=patterns)
+    xp = validate.common_namespace(X=data.X, patterns=patterns)
     d = data.X.shape[1]
     if patterns.dtype == xp.bool:
         if patterns.ndim != 2 or patterns.shape[0] != given or 0 in patterns.shape:
@@ -127,13 +127,13 @@ def chosen_patterns(given: int, data: Data, n_patterns: Any, patterns: Any, rng:
         if data.rows is not None:
             patterns = xp.take(patterns, data.rows, axis=0)
         return not_empty(patterns_of_mask(data.X, patterns.T))
-    gates = _validate.as_array("patterns", patterns, ndim=2, dtype=data.X.dtype)
+    gates = validate.as_array("patterns", patterns, ndim=2, dtype=data.X.dtype)
     if gates.shape[0] != d:
         raise ValueError(
             f"`patterns` must be boolean with {given} rows or gates with {d} rows, "
             f"one for each column of `X` and the bias, got shape {tuple(gates.shape)}."
         )
-    return not_empty(patterns_of_gates(data.X, _validate.finite("patterns", gates).T))
+    return not_empty(patterns_of_gates(data.X, validate.finite("patterns", gates).T))
 
 
 def check_sums(patterns: int, d: int, max_bytes: float, remedy: str) -> None:
@@ -155,7 +155,7 @@ def not_empty(patterns: Patterns) -> Patterns:
 
 def perturbation(eps: Any, robust: Any, data: Data) -> tuple[Array | None, str]:
     """Return radii of each column of the samples with their bias, None if all are zero."""
-    robust = _validate.choice("robust", robust, ROBUST)
+    robust = validate.choice("robust", robust, ROBUST)
     xp = array_namespace(data.X)
     columns = data.X[:, :-1] if data.bias else data.X
     radius = radii(eps, columns)

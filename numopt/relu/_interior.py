@@ -16,8 +16,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from .._core.namespace import Array, array_namespace, device_of
 from .._linalg import cholesky, cholesky_solve
-from .._namespace import Array, array_namespace, device_of
 from ._cones import (
     Scaling,
     cone_ratio,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import _validate
-from .._namespace import Array, array_namespace, device_of
-from .._random import generator, place
-from ._losses import LOSSES, Loss
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.random import generator, place
+from .._losses.pointwise import LOSSES, Loss
 from ._problem import group_norms
 
 ATTACKS = ("fgsm", "pgd")
@@ -129,23 +129,23 @@ def network_attack(
     array([[ 0.4],
            [-1.9]])
     """
-    _validate.choice("kind", kind, ATTACKS)
-    _validate.choice("loss", loss, tuple(LOSSES))
-    _validate.common_namespace(X=X, W1=W1, w2=w2, y=y)
-    dtype = _validate.common_float(X=X, W1=W1, w2=w2, y=y)
-    X = _validate.finite("X", _validate.as_array("X", X, ndim=2, dtype=dtype))
-    W1 = _validate.finite("W1", _validate.as_array("W1", W1, ndim=2, dtype=dtype))
-    w2 = _validate.finite("w2", _validate.as_array("w2", w2, ndim=1, dtype=dtype))
-    y = _validate.finite("y", _validate.as_array("y", y, ndim=1, dtype=dtype))
-    _validate.same_shape("y", y, (X.shape[0],), "X")
-    _validate.same_shape("w2", w2, (W1.shape[1],), "W1")
+    validate.choice("kind", kind, ATTACKS)
+    validate.choice("loss", loss, tuple(LOSSES))
+    validate.common_namespace(X=X, W1=W1, w2=w2, y=y)
+    dtype = validate.common_float(X=X, W1=W1, w2=w2, y=y)
+    X = validate.finite("X", validate.as_array("X", X, ndim=2, dtype=dtype))
+    W1 = validate.finite("W1", validate.as_array("W1", W1, ndim=2, dtype=dtype))
+    w2 = validate.finite("w2", validate.as_array("w2", w2, ndim=1, dtype=dtype))
+    y = validate.finite("y", validate.as_array("y", y, ndim=1, dtype=dtype))
+    validate.same_shape("y", y, (X.shape[0],), "X")
+    validate.same_shape("w2", w2, (W1.shape[1],), "W1")
     if W1.shape[0] - X.shape[1] not in (0, 1):
         raise ValueError(
             f"`W1` must have {X.shape[1]} rows, or one more for a bias, to match `X`, "
             f"got {W1.shape[0]}."
         )
     radius = radii(eps, X)
-    steps, restarts = _validate.count("steps", steps), _validate.count("restarts", restarts)
+    steps, restarts = validate.count("steps", steps), validate.count("restarts", restarts)
     network = W1[: X.shape[1], :], W1[X.shape[1] :, :], w2
     if kind == "fgsm":
         return _climbed(network, X, X, y, radius, radius, 1, loss)
@@ -165,10 +165,10 @@ def radii(eps: Any, X: Array) -> Array:
     """Return validated radii of a perturbation for each feature of X, (d,)."""
     xp = array_namespace(X)
     if hasattr(eps, "shape") and eps.shape != ():
-        _validate.common_namespace(X=X, eps=eps)
-        eps = _validate.as_array("eps", eps, ndim=1, dtype=X.dtype)
-        return _validate.non_negative("eps", _validate.same_shape("eps", eps, (X.shape[1],), "X"))
-    value = _validate.real("eps", eps)
+        validate.common_namespace(X=X, eps=eps)
+        eps = validate.as_array("eps", eps, ndim=1, dtype=X.dtype)
+        return validate.non_negative("eps", validate.same_shape("eps", eps, (X.shape[1],), "X"))
+    value = validate.real("eps", eps)
     if not 0 <= value < math.inf:
         raise ValueError(f"`eps` must be non-negative and finite, got {eps!r}.")
     return xp.full((X.shape[1],), value, dtype=X.dtype, device=device_of(X))

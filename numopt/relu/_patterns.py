@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .. import _validate
-from .._namespace import Array, array_namespace, device_of
-from .._random import place
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.random import place
 from ._projection import hard_margin_gates
 
 
@@ -74,9 +74,9 @@ def n_patterns_for(n: int, *, psi: float, xi: float) -> int:
     >>> numopt.n_patterns_for(100, psi=0.1, xi=0.01)
     2113
     """
-    n = _validate.at_least_one("n", n)
-    psi = _validate.between("psi", psi, 0.0, 1.0)
-    xi = _validate.between("xi", xi, 0.0, 1.0)
+    n = validate.at_least_one("n", n)
+    psi = validate.between("psi", psi, 0.0, 1.0)
+    xi = validate.between("xi", xi, 0.0, 1.0)
     return math.ceil(2 / psi * (n + 1 + math.log(1 / xi)))
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._namespace import Array, array_namespace, device_of, widest_float
-from ._losses import Loss
+from .._core.namespace import Array, array_namespace, device_of, widest_float
+from .._losses.pointwise import Loss
 
 
 class Problem(NamedTuple):

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from .._core.namespace import Array, array_namespace, device_of
 from .._linalg import cholesky
-from .._namespace import Array, array_namespace, device_of
 from ._problem import Problem, group_norms
 
 # A projection of all neurons that takes more operations a step is not done.

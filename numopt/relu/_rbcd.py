@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._namespace import Array, array_namespace
-from .._random import generator
+from .._core.namespace import Array, array_namespace
+from .._core.random import generator
 from ._certificate import Lower, lower_bound
 from ._problem import (
     Problem,

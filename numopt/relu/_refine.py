@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._namespace import Array, array_namespace
-from .._random import place
+from .._core.namespace import Array, array_namespace
+from .._core.random import place
 from ._patterns import Patterns, distinct
 from ._problem import Problem, group_norms, widened
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._namespace import Array, array_namespace, filled
-from .._result import (
+from .._core.namespace import Array, array_namespace, filled
+from .._core.outcome import (
     CONVERGED,
     ITERATION_LIMIT,
     NON_FINITE,

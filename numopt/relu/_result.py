@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .. import _validate
-from .._namespace import Array
-from .._result import Result
+from .._core import validate
+from .._core.namespace import Array
+from .._core.outcome import Result
 from ._network import outputs_of
 from ._problem import with_bias
 
@@ -103,8 +103,8 @@ class ConvexReLUResult(Result):
         For logistic and hinge loss its sign is the predicted label.
         """
         W1, w2 = self.W1, self.w2
-        _validate.common_namespace(W1=W1, X=X)
-        X = _validate.as_array("X", X, ndim=2, dtype=W1.dtype)
+        validate.common_namespace(W1=W1, X=X)
+        X = validate.as_array("X", X, ndim=2, dtype=W1.dtype)
         bias = self.coef_pos.shape[0] - X.shape[1]
         if bias not in (0, 1):
             raise ValueError(

@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.relu import project_robust_cone, soft
 from .._linalg import cholesky, cholesky_solve
-from .._namespace import Array, array_namespace, device_of
 from ._certificate import Lower, worst_case_shift
 from ._patterns import Patterns
 from ._problem import Problem, combined, group_norms, predictions, responses

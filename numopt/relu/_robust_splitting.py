@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.relu import project_robust_cone, prox_robust_margin, prox_robust_square
-from .._namespace import Array, array_namespace, device_of
 from ._certificate import Lower
 from ._problem import Problem, combined, responses, zeros_like_neurons
 from ._robust import robust_lower

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from functools import reduce
 from typing import Any, NamedTuple
 
-from .. import _validate
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.least_squares import row_ranges
-from .._namespace import Array, array_namespace, device_of
+from .._losses.pointwise import LOSSES, Loss
 from ._facets import Facets, nearer, nearest, smallest_rows
-from ._losses import LOSSES, Loss
 from ._problem import group_norms, with_bias
 
 # Entries of what is made of some rows at a time: 16 MB.
@@ -328,12 +328,12 @@ def _checked(frame: Frame, block: Array, rows: slice, y: Array, weights: Any) ->
         return of if whole else f"{of}[{rows.start}:{rows.stop}]"
 
     xp = array_namespace(block)
-    _validate.finite(name("X"), block)
-    _validate.finite(name("y"), y)
+    validate.finite(name("X"), block)
+    validate.finite(name("y"), y)
     if not _loss(frame).scales and not bool(xp.all(xp.abs(y) == 1)):
         raise ValueError(f"`{name('y')}` must hold labels -1 and 1 for {frame.loss} loss.")
     if weights is not None:
-        _validate.non_negative(name("sample_weight"), weights)
+        validate.non_negative(name("sample_weight"), weights)
 
 
 def _slices(frame: Frame, block: Array, rows: slice, y: Array, weights: Any) -> Iterator[Rows]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .. import _validate
-from .._iterate import Callback, Record, closing, iterate
+from .._core import validate
+from .._core.iterate import Callback, Record, closing, iterate
+from .._core.namespace import Array, array_namespace, device_of, filled, widest_float
+from .._core.outcome import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK, Result
+from .._core.random import generator, place
 from .._linalg import cholesky, cholesky_solve
-from .._namespace import Array, array_namespace, device_of, filled, widest_float
-from .._random import generator, place
-from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK, Result
 from ._cones import orthant_ratio
 from ._inputs import Data, data_of
 from ._network import network_objective, outputs_of
@@ -79,8 +79,8 @@ class SampledReLUResult(Result):
 
     def predict(self, X: Array) -> Array:
         """Return the output of the network for samples `X` (n, features), shape (n,)."""
-        _validate.common_namespace(W1=self.W1, X=X)
-        X = _validate.as_array("X", X, ndim=2, dtype=self.W1.dtype)
+        validate.common_namespace(W1=self.W1, X=X)
+        X = validate.as_array("X", X, ndim=2, dtype=self.W1.dtype)
         return outputs_of(with_bias(X) if self.W1.shape[0] > X.shape[1] else X, self.W1, self.w2)
 
 
@@ -187,10 +187,10 @@ def convex_relu_scp(
     >>> result.success, bool(result.gap <= 1e-6)
     (True, True)
     """
-    beta, tol = _validate.positive("beta", beta), _validate.positive("tol", tol)
-    maxiter = _validate.count("maxiter", maxiter)
-    count = _validate.at_least_one("n_hidden", n_hidden)
-    callback = _validate.optional_callable("callback", callback)
+    beta, tol = validate.positive("beta", beta), validate.positive("tol", tol)
+    maxiter = validate.count("maxiter", maxiter)
+    count = validate.at_least_one("n_hidden", n_hidden)
+    callback = validate.optional_callable("callback", callback)
     data = data_of(X, y, loss=loss, fit_intercept=fit_intercept, sample_weight=sample_weight)
     if not data.single:
         raise ValueError(f"`y` must be a vector, got shape {tuple(y.shape)}.")

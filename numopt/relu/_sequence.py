@@ -16,11 +16,11 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
-from .._blocks import RowBlocks, add
-from .._iterate import Callback, Record, Run, iterate
+from .._core.iterate import Callback, Record, Run, iterate
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.validate import contiguous
 from .._linalg import one_blas_thread, quiet
-from .._namespace import Array, array_namespace, device_of
-from .._validate import contiguous
+from .._rows import RowBlocks, add
 from ._facets import joined, pruned
 from ._problem import group_norms
 from ._quadratic import Kinks, Quadratic, Solution, linear_pull, minimized, pulled_by

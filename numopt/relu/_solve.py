@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .._iterate import Record, iterate
+from .._core.iterate import Record, iterate
+from .._core.namespace import Array, array_namespace
+from .._core.outcome import CONVERGED, NON_FINITE
 from .._linalg import quiet
-from .._namespace import Array, array_namespace
-from .._result import CONVERGED, NON_FINITE
 from ._certificate import Lower, Upper, better_lower, objective, relative_gap
 from ._interior import SHORTEST_STEP, Point, first_point, interior_step, theta_of
 from ._problem import (

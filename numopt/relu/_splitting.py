@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.relu import fold_slacks, reflect_slacks
 from .._linalg import cholesky, cholesky_solve
-from .._namespace import Array, array_namespace, device_of
 from ._certificate import Lower, lower_bound
 from ._problem import (
     Problem,

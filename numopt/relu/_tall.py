@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .._blocks import RowBlocks
-from .._namespace import array_namespace
+from .._core.namespace import array_namespace
+from .._rows import RowBlocks
 from ._certificate import lower_bound_of
 from ._facets import first_rows
 from ._problem import Problem, widened

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .._namespace import Array, array_namespace
+from .._core.namespace import Array, array_namespace
 from ._cones import orthant_ratio
 from ._problem import Problem
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .._iterate import Callback, Record
-from .._namespace import Array, array_namespace
+from .._core.iterate import Callback, Record
+from .._core.namespace import Array, array_namespace
 from ._certificate import (
     Lower,
     Upper,

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the draws
 
-from .. import _validate
-from .._iterate import Callback, closing
-from .._namespace import Array, filled, inner
-from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
+from .._core import validate
+from .._core.iterate import Callback, closing
+from .._core.namespace import Array, filled, inner
+from .._core.outcome import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
+from .._rows.products import in_memory
 from ._certificate import Loss, dual_norm, rounding
 from ._coreset import lp_coreset
 from ._draw import own_generator
@@ -18,7 +19,6 @@ from ._inputs import Data, exponent, tolerance, validated
 from ._reduce import solve_reduced
 from ._regression import Budget, Point, Regression, certified, regression, solve_exact
 from ._result import CoresetResult, LpResult
-from ._rows import in_memory
 
 METHODS = ("auto", "exact", "reduce", "coreset")
 RANK_DEFICIENT, STALLED, ENLARGED = 2, 3, 4
@@ -187,18 +187,18 @@ def _validated(
         raise TypeError("`b` must be an array, got NoneType.")
     data, p = validated(A, b, weights), exponent(p)
     if quantile is not None:
-        quantile = _validate.fraction("quantile", quantile)
+        quantile = validate.fraction("quantile", quantile)
         if p != 1:
             raise ValueError(f"`quantile` is for p = 1 only, got p = {p:g}.")
-    ridge = _validate.real("ridge", ridge)
+    ridge = validate.real("ridge", ridge)
     if not 0 <= ridge < math.inf:
         raise ValueError(f"`ridge` must be non-negative and finite, got {ridge!r}.")
     budget = Budget(
         tolerance(tol, data.like, *TOL),
-        _validate.count("maxiter", maxiter),
-        _validate.optional_callable("callback", callback),
+        validate.count("maxiter", maxiter),
+        validate.optional_callable("callback", callback),
     )
-    method = _validate.choice("method", method, METHODS)
+    method = validate.choice("method", method, METHODS)
     if method == "auto":
         large = data.rows.n * data.rows.d >= REDUCED_ENTRIES
         method = "reduce" if large else "exact"
@@ -210,9 +210,9 @@ def _start(x0: Any, data: Data) -> Array | None:
     if x0 is None:
         return None
     x0 = x0.x if isinstance(x0, LpResult) else x0
-    _validate.common_namespace(A=data.like, x0=x0)
-    x0 = _validate.as_array("x0", x0, ndim=1, dtype=data.rows.dtype)
-    x0 = _validate.finite("x0", _validate.same_shape("x0", x0, (data.rows.d,), "A"))
+    validate.common_namespace(A=data.like, x0=x0)
+    x0 = validate.as_array("x0", x0, ndim=1, dtype=data.rows.dtype)
+    x0 = validate.finite("x0", validate.same_shape("x0", x0, (data.rows.d,), "A"))
     return x0 * (data.scale_b / data.scale)
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from .._iterate import Record, iterate
+from .._core.iterate import Record, iterate
+from .._core.namespace import Array, array_namespace
 from .._kernels.sampling import batched_gram, root_power
-from .._namespace import Array, array_namespace
 from ._newton import FIRST_SMOOTHING, LEAST_CURVATURE, SHRINK, SLOPE_SHARE
 
 SEARCH_STEPS = 8

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the draws
 
-from .. import _validate
-from .._iterate import Record
+from .._core import validate
+from .._core.iterate import Record
+from .._core.namespace import Array, array_namespace
 from .._linalg import one_blas_thread
-from .._namespace import Array, array_namespace
+from .._rows.products import Rows, in_memory
 from ._draw import Sample, multinomial, own_generator, poisson, probabilities
 from ._inputs import Data, exponent, nonzero_rows, validated
 from ._leverage import leverage, whiten
 from ._result import CoresetResult
-from ._rows import Rows, in_memory
 from ._sensitivity import all_brackets, constraint_rows, lewis_basis
 
 SCHEMES = ("auto", "uniform", "leverage", "root_leverage", "lewis", "sensitivity", "combined")
@@ -150,11 +150,11 @@ def lp_coreset(
     True
     """
     data, p = validated(A, b, weights, responses=(1, 2)), exponent(p)
-    scheme = _validate.choice("scheme", scheme, SCHEMES)
-    delta = _validate.fraction("delta", delta)
-    size = None if sample_size is None else _validate.at_least_one("sample_size", sample_size)
-    eps = None if eps is None else _validate.fraction("eps", eps)
-    floor = 0.0 if floor is None else _validate.positive("floor", floor)
+    scheme = validate.choice("scheme", scheme, SCHEMES)
+    delta = validate.fraction("delta", delta)
+    size = None if sample_size is None else validate.at_least_one("sample_size", sample_size)
+    eps = None if eps is None else validate.fraction("eps", eps)
+    floor = 0.0 if floor is None else validate.positive("floor", floor)
     random = own_generator(rng)
     rows, wanted = _joined(data, p), (size, eps, delta)
     scores = None if scores is None else _given(scores, data)
@@ -172,9 +172,9 @@ def _given(scores: Any, data: Data) -> Array:
     """Return the scores of the caller, checked."""
     if data.rows.cluster is not None:
         scores = data.rows.cluster.gather("scores", scores)
-    _validate.common_namespace(A=data.like, scores=scores)
-    scores = _validate.as_array("scores", scores, ndim=1, dtype=data.rows.dtype)
-    _validate.non_negative("scores", _validate.same_shape("scores", scores, (data.rows.n,), "A"))
+    validate.common_namespace(A=data.like, scores=scores)
+    scores = validate.as_array("scores", scores, ndim=1, dtype=data.rows.dtype)
+    validate.non_negative("scores", validate.same_shape("scores", scores, (data.rows.n,), "A"))
     if not bool(array_namespace(scores).any(scores > 0)):
         raise ValueError("`scores` must not be zero everywhere.")
     return scores

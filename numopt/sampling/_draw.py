@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np  # noqa: TID251 - draws come from the host, as everywhere
 
-from .._namespace import Array, array_namespace, device_of
-from .._random import generator, place
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.random import generator, place
 
 # Tells the numbers drawn here from those of the same seed elsewhere.
 STREAM = 0x6C70

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .. import _validate
-from .._blocks import RowBlocks
-from .._namespace import Array, array_namespace, device_of
-from ._rows import Rows, SparseBlocks
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of
+from .._rows import RowBlocks
+from .._rows.products import Rows, SparseBlocks
 
 # Squares of numbers beyond these, or of their inverses, come near the ends of the range.
 LARGEST = {"float64": 1e100, "float32": 1e12}
@@ -40,22 +40,22 @@ def validated(
     source = SparseBlocks(A, None) if sparse else RowBlocks("A", A)
     if source.cluster is not None:
         b, weights = source.cluster.gather("b", b), source.cluster.gather("weights", weights)
-    _validate.common_namespace(A=source.like, b=b, weights=weights)
-    source.dtype = dtype = _validate.common_float(A=source.like, b=b, weights=weights)
+    validate.common_namespace(A=source.like, b=b, weights=weights)
+    source.dtype = dtype = validate.common_float(A=source.like, b=b, weights=weights)
     largest = source.fold(_largest_entry, merge=max)
     n, xp = source.shape[0], array_namespace(source.like)
     scale_b = 1.0
     if b is not None:
-        b = _validate.as_array("b", b, ndim=responses, dtype=dtype)
+        b = validate.as_array("b", b, ndim=responses, dtype=dtype)
         if 0 in b.shape[1:]:
             raise ValueError(f"`b` must not be empty, got shape {tuple(b.shape)}.")
-        b = _validate.finite("b", _validate.same_shape("b", b, (n, *b.shape[1:]), "A"))
+        b = validate.finite("b", validate.same_shape("b", b, (n, *b.shape[1:]), "A"))
         # Powers of residuals are taken: in a unit of about the largest response.
         scale_b = _power_of_two(float(xp.max(xp.abs(b))), 2.0)
         b = b if scale_b == 1.0 else b * scale_b
     if weights is not None:
-        weights = _validate.as_array("weights", weights, ndim=1, dtype=dtype)
-        _validate.non_negative("weights", _validate.same_shape("weights", weights, (n,), "A"))
+        weights = validate.as_array("weights", weights, ndim=1, dtype=dtype)
+        validate.non_negative("weights", validate.same_shape("weights", weights, (n,), "A"))
         if not bool(xp.any(weights > 0)):
             raise ValueError("`weights` must not be zero everywhere.")
     scale = _power_of_two(largest, LARGEST["float32" if dtype == xp.float32 else "float64"])
@@ -84,7 +84,7 @@ def _power_of_two(largest: float, limit: float) -> float:
 
 def exponent(p: Any) -> float:
     """Return p, a finite number of at least 1."""
-    number = _validate.real("p", p)
+    number = validate.real("p", p)
     if not (number >= 1 and math.isfinite(number)):
         raise ValueError(f"`p` must be finite and at least 1, got {p!r}.")
     return number
@@ -100,7 +100,7 @@ def nonzero_rows(rows: Rows) -> Array:
 def tolerance(tol: Any, like: Array, double: float, single: float) -> float:
     """Return a tolerance, by default one for each precision."""
     if tol is not None:
-        return _validate.positive("tol", tol)
+        return validate.positive("tol", tol)
     xp = array_namespace(like)
     return single if like.dtype == xp.float32 else double
 

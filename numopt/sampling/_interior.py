@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from .._iterate import Callback, Record, Run, iterate
+from .._core.iterate import Callback, Record, Run, iterate
+from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.sampling import box_curvature, box_direction, box_targets
 from .._linalg import cholesky, cholesky_solve
-from .._namespace import Array, array_namespace, device_of
-from ._rows import Rows
+from .._rows.products import Rows
 
 # Steps go this share of the way to the boundary.
 TO_BOUNDARY = 0.9995

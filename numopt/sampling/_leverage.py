@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the sketch
 
+from .._core.namespace import Array, array_namespace
+from .._core.random import place
 from .._kernels.sampling import row_quadform
-from .._namespace import Array, array_namespace
-from .._random import place
+from .._rows.products import Rows, in_memory
 from ..sketching import SparseSign
-from ._rows import Rows, in_memory
 
 # Passes after which the coordinates are taken as they are; two suffice but for rank deficiency.
 PASSES = 4

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .._iterate import Record, Run, iterate
-from .._namespace import Array
+from .._core.iterate import Record, Run, iterate
+from .._core.namespace import Array
+from .._rows.products import Rows
 from ._leverage import Whitening, whiten
-from ._rows import Rows
 
 
 class LewisState(NamedTuple):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from .._iterate import Callback, Record, Run, iterate
+from .._core.iterate import Callback, Record, Run, iterate
+from .._core.namespace import Array, inner
 from .._kernels.sampling import power_slope, power_terms
 from .._linalg import cholesky_solve
-from .._namespace import Array, inner
+from .._rows.products import Rows
 from ._certificate import Loss, exact_fit, relative_gap
 from ._interior import factored
-from ._rows import Rows
 
 # The search along a direction ends where the slope is this share of the first one.
 SLOPE_SHARE = 0.3

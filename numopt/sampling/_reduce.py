@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np  # noqa: TID251 - the generator that draws the sample
 
-from .._namespace import Array, array_namespace, filled, inner
+from .._core.namespace import Array, array_namespace, filled, inner
+from .._rows.products import in_memory
 from ._certificate import Loss, rounding
 from ._draw import Sample, poisson, probabilities
 from ._regression import (
@@ -17,7 +18,6 @@ from ._regression import (
     regression,
     solve_exact,
 )
-from ._rows import in_memory
 from ._vertex import balanced
 
 # Below this many rows, all of them are as cheap as a part.

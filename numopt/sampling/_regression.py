@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._iterate import Callback, Record
+from .._core.iterate import Callback, Record
+from .._core.namespace import Array, inner
+from .._core.outcome import CONVERGED, ITERATION_LIMIT
 from .._linalg import solve_triangular
-from .._namespace import Array, inner
-from .._result import CONVERGED, ITERATION_LIMIT
+from .._rows.products import Rows
 from ._certificate import Loss, exact_fit, in_box, relative_gap
 from ._interior import BoxProblem, interior_point, starting_point
 from ._leverage import Whitening, whiten
 from ._newton import PowerProblem, newton
-from ._rows import Rows
 from ._vertex import on_face
 
 # Above this condition number of the columns the unknowns are changed to coordinates in which

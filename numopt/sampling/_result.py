@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from statistics import NormalDist
 
-from .. import _validate
-from .._namespace import Array, array_namespace
-from .._result import Result
+from .._core import validate
+from .._core.namespace import Array, array_namespace
+from .._core.outcome import Result
 from ._certificate import rounding
 from ._inputs import Data
 from ._leverage import whiten
@@ -198,7 +198,7 @@ class LpResult(Result):
         with the bandwidth of Hall and Sheather (1988), as econometric software does. Two passes.
         Raises TypeError for p > 1 and for a result that was computed on a coreset.
         """
-        _validate.choice("kind", kind, ("robust", "iid"))
+        validate.choice("kind", kind, ("robust", "iid"))
         if not hasattr(self, "_data"):
             raise TypeError("`covariance` needs a regression with p = 1 on all rows.")
         data, level = self._data

@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the draws
 
-from .. import _validate
-from .._blocks import is_dask
-from .._iterate import Record
+from .._core import validate
+from .._core.iterate import Record
+from .._core.namespace import Array
+from .._core.outcome import CONVERGED, ITERATION_LIMIT
+from .._core.random import place
 from .._linalg import one_blas_thread
-from .._namespace import Array
-from .._random import place
-from .._result import CONVERGED, ITERATION_LIMIT
+from .._rows import is_dask
+from .._rows.products import Rows
 from ._draw import own_generator
 from ._inputs import exponent, index_array, nonzero_rows, tolerance, validated
 from ._leverage import coordinates, leverage, power_of_leverage
 from ._lewis import lewis_weights
 from ._result import NORMAL, ScoresResult
-from ._rows import Rows
 from ._sensitivity import Basis, all_brackets, brackets, constraint_rows, grouped, lewis_basis
 
 KINDS = ("leverage", "root_leverage", "lewis", "sensitivity", "combined")
@@ -202,8 +202,8 @@ def _settings(
     bounds: Any,
     group_size: Any,
 ) -> Settings:
-    kind = _validate.choice("kind", kind, KINDS)
-    method = _validate.choice("method", method, METHODS)
+    kind = validate.choice("kind", kind, KINDS)
+    method = validate.choice("method", method, METHODS)
     by_solving = kind in ("sensitivity", "combined")
     if method == "sketch" and kind not in ("leverage", "root_leverage"):
         raise ValueError("`method` 'sketch' is for leverage scores and their roots only.")
@@ -221,10 +221,10 @@ def _settings(
         kind,
         method,
         tolerance(tol, like, *default),
-        steps if maxiter is None else _validate.count("maxiter", maxiter),
+        steps if maxiter is None else validate.count("maxiter", maxiter),
         index_array(indices, data.rows.n, like),
         bool(bounds),
-        _validate.at_least_one("group_size", group_size),
+        validate.at_least_one("group_size", group_size),
         own_generator(rng),
     )
 
@@ -424,9 +424,9 @@ def total_sensitivity(
     >>> result.n_solves < 500, result.total < 25
     (True, True)
     """
-    _validate.in_memory("A", A)
+    validate.in_memory("A", A)
     data, p = validated(A), exponent(p)
-    eps, delta = _validate.fraction("eps", eps), _validate.fraction("delta", delta)
+    eps, delta = validate.fraction("eps", eps), validate.fraction("delta", delta)
     with one_blas_thread(data.rows.like):
         return _estimated_total(data.rows, p, eps, delta, own_generator(rng))
 

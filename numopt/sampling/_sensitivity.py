@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator that draws the coreset
 
-from .._namespace import Array, array_namespace, device_of
-from .._random import place
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.random import place
+from .._rows.products import Rows
 from ._batch import Batch, bracket
 from ._draw import poisson, probabilities
 from ._lewis import lewis_weights
-from ._rows import Rows
 
 # Rows times problems of a batch: its arrays stay in the cache.
 BATCH_ENTRIES = 131_072

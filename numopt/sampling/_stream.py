@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the draws
 
-from .. import _validate
-from .._iterate import Record
-from .._namespace import Array, array_namespace, device_of
+from .._core import validate
+from .._core.iterate import Record
+from .._core.namespace import Array, array_namespace, device_of
 from ._coreset import SCHEMES, lp_coreset
 from ._draw import own_generator
 from ._inputs import exponent, validated
@@ -105,8 +105,8 @@ class StreamingCoreset:
         rng: int | np.random.Generator | None = None,
     ) -> None:
         self.p = exponent(p)
-        self.sample_size = _validate.at_least_one("sample_size", sample_size)
-        self.scheme = _validate.choice("scheme", scheme, SCHEMES)
+        self.sample_size = validate.at_least_one("sample_size", sample_size)
+        self.scheme = validate.choice("scheme", scheme, SCHEMES)
         self.n_rows = self.n_reductions = 0
         self._rng = own_generator(rng)
         # Rows not yet reduced, then at each level no part or one.
@@ -118,7 +118,7 @@ class StreamingCoreset:
     ) -> StreamingCoreset:
         """Take in rows `A` (n, d), responses `b` (n,) or (n, k), and sample `weights` (n,)."""
         data = validated(A, b, weights, responses=(1, 2))
-        chunk = self._chunk(_validate.as_array("A", A, ndim=2, dtype=data.rows.dtype), b, weights)
+        chunk = self._chunk(validate.as_array("A", A, ndim=2, dtype=data.rows.dtype), b, weights)
         self._check(chunk, "A")
         self.n_rows += chunk.size
         self._take_in(chunk)
@@ -191,7 +191,7 @@ class StreamingCoreset:
         known = next(iter(self._parts()), None)
         if known is None:
             return
-        _validate.common_namespace(**{"rows before": known.A, name: part.A})
+        validate.common_namespace(**{"rows before": known.A, name: part.A})
         if part.A.shape[1] != known.A.shape[1]:
             raise ValueError(
                 f"`{name}` must have {known.A.shape[1]} columns, as the rows before, got "

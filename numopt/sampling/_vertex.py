@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .._namespace import Array, array_namespace
+from .._core.namespace import Array, array_namespace
+from .._rows.products import Rows
 from ._certificate import Loss
 from ._interior import BoxProblem, BoxState
-from ._rows import Rows
 
 # Two rounds: the second removes the rounding errors of the first.
 ROUNDS = 2

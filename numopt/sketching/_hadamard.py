@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .. import _validate
+from .._core import validate
+from .._core.namespace import Array
 from .._kernels import sketching as kernels
-from .._namespace import Array
 
 
 def fwht(X: Array, axis: int = 0) -> Array:
@@ -48,8 +48,8 @@ def fwht(X: Array, axis: int = 0) -> Array:
     >>> numopt.sketching.fwht(np.array([1.0, 0.0, 2.0, 0.0]))
     array([ 3.,  3., -1., -1.])
     """
-    xp = _validate.common_namespace(X=X)
-    X = xp.astype(X, _validate.common_float(X=X), copy=False)
+    xp = validate.common_namespace(X=X)
+    X = xp.astype(X, validate.common_float(X=X), copy=False)
     if not -X.ndim <= axis < X.ndim:
         raise ValueError(f"`axis` must be an axis of `X`, which has {X.ndim}, got {axis}.")
     n = X.shape[axis]
@@ -57,5 +57,5 @@ def fwht(X: Array, axis: int = 0) -> Array:
         raise ValueError(f"`X` must have a power of two entries along `axis`, got {n}.")
     moved = xp.moveaxis(X, axis, 0)
     columns = xp.reshape(moved, (n, -1)) if moved.ndim > 1 else moved[:, None]
-    result = xp.reshape(kernels.fwht_rows(_validate.contiguous(columns)), moved.shape)
+    result = xp.reshape(kernels.fwht_rows(validate.contiguous(columns)), moved.shape)
     return xp.moveaxis(result, 0, axis)

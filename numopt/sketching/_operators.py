@@ -7,10 +7,10 @@ from typing import Any
 
 import array_api_compat.numpy as host
 
-from .. import _validate
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.random import generator, place
 from .._kernels import sketching as kernels
-from .._namespace import Array, array_namespace, device_of
-from .._random import generator, place
 
 Rng = Any
 
@@ -34,7 +34,7 @@ class Sketch:
     shape: tuple[int, int]
 
     def __init__(self, m: Any, n: Any) -> None:
-        self.shape = (_validate.at_least_one("m", m), _validate.at_least_one("n", n))
+        self.shape = (validate.at_least_one("m", m), validate.at_least_one("n", n))
 
     def apply(self, A: Array) -> Array:
         """Return ``S @ A`` for an array A of shape (n,) or (n, d)."""
@@ -248,7 +248,7 @@ class SparseSign(_KeyedSketch):
 
     def __init__(self, m: int, n: int, *, rng: Rng = None, nnz: int = 8) -> None:
         super().__init__(m, n, generator(rng))
-        self._nnz = _validate.at_least_one("nnz", nnz)
+        self._nnz = validate.at_least_one("nnz", nnz)
         if self._nnz > self.shape[0]:
             raise ValueError(f"`nnz` must be at most `m` = {self.shape[0]}, got {nnz}.")
 
@@ -420,9 +420,9 @@ def _signs(generator: Any, shape: Any) -> Any:
 
 
 def _operand(name: str, x: Any, length: int, of: str) -> Array:
-    _validate.common_namespace(**{name: x})
-    dtype = _validate.common_float(**{name: x})
-    x = _validate.as_array(name, x, ndim=(1, 2), dtype=dtype)
+    validate.common_namespace(**{name: x})
+    dtype = validate.common_float(**{name: x})
+    x = validate.as_array(name, x, ndim=(1, 2), dtype=dtype)
     if x.shape[0] != length:
         raise ValueError(
             f"`{name}` must have {length} rows to match `{of}`, got shape {tuple(x.shape)}."

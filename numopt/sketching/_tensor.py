@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-from .. import _validate
+from .._core import validate
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.random import generator, place
 from .._kernels import sketching as kernels
-from .._namespace import Array, array_namespace, device_of
-from .._random import generator, place
 from ._operators import Rng, Sketch, _index_dtype, _operand
 
 
@@ -66,7 +66,7 @@ class TensorSRHT(Sketch):
     def __init__(self, m: int, dims: Sequence[int], *, rng: Rng = None) -> None:
         if not isinstance(dims, Sequence) or not dims:
             raise TypeError(f"`dims` must be a sequence of integers, got {dims!r}.")
-        self.dims = tuple(_validate.at_least_one("dims", n) for n in dims)
+        self.dims = tuple(validate.at_least_one("dims", n) for n in dims)
         super().__init__(m, math.prod(self.dims))
         draw = generator(rng)
         self.signs, self.rows = [], []
@@ -104,7 +104,7 @@ class TensorSRHT(Sketch):
             A = _operand(f"factors[{j}]", A, n, "dims")
             if A.ndim != 2:
                 raise ValueError(f"`factors[{j}]` must be a matrix, got shape {tuple(A.shape)}.")
-            _validate.common_namespace(**{"factors[0]": factors[0], f"factors[{j}]": A})
+            validate.common_namespace(**{"factors[0]": factors[0], f"factors[{j}]": A})
             signs = place(self.signs[j], A)
             rows = place(self.rows[j], A, _index_dtype(A))
             parts.append(kernels.srht_apply(A, A[:, :0], signs, rows, 0))

@@ -8,11 +8,11 @@ from typing import Any
 
 import array_api_compat
 
-from .._blocks import dask_array, row_blocks
-from .._iterate import Callback, closing
-from .._random import generator
-from .._result import STOPPED_BY_CALLBACK, Result
-from .._validate import at_least_one, optional_callable
+from .._core.iterate import Callback, closing
+from .._core.outcome import STOPPED_BY_CALLBACK, Result
+from .._core.random import generator
+from .._core.validate import at_least_one, optional_callable
+from .._rows import dask_array, row_blocks
 from ._checkpoint import Checkpoint
 from ._chunked import summary_of_chunks
 from ._estimator import StreamingEigenvector

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from .. import _validate
+from .._core import validate
 from ._estimator import StreamingEigenvector
 from ._storage import packed, read_file, write_file
 
@@ -26,7 +26,7 @@ class Checkpoint:
             raise ValueError("`checkpoint_every` goes with `checkpoint` only.")
         every = DEFAULT_EVERY if every is None else every
         self.path = None if path is None else Path(path)
-        self.every = _validate.at_least_one("checkpoint_every", every)
+        self.every = validate.at_least_one("checkpoint_every", every)
         self.chunk_rows = chunk_rows
         self.chunks = 0
 

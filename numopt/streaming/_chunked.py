@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np  # noqa: TID251 - the generators of the starts
 
-from .._blocks import RowBlocks
-from .._namespace import Array
-from .._random import generator
+from .._core.namespace import Array
+from .._core.random import generator
+from .._rows import RowBlocks
 from ._estimator import StreamingEigenvector
 
 # Tells the numbers drawn here from those of the same seed elsewhere.

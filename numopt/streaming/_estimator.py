@@ -6,9 +6,9 @@ import inspect
 import os
 from typing import Any, ClassVar
 
-from .. import _validate
-from .._namespace import Array, array_namespace
-from .._random import generator
+from .._core import validate
+from .._core.namespace import Array, array_namespace
+from .._core.random import generator
 from ._inputs import as_rows, empty_like, requested_dtype, root_weights
 from ._report import report
 from ._result import EigenvectorResult
@@ -250,7 +250,7 @@ class StreamingEigenvector:
                 f"`other` must have read rows of {mine.shape[1]} numbers in {mine.dtype}, got "
                 f"{its.shape[1]} in {its.dtype}."
             )
-        _validate.common_namespace(chunk=mine, other=its)
+        validate.common_namespace(chunk=mine, other=its)
         assert self._plan is not None
         self._state = merged(self._state, other._state, self._plan)
         return self

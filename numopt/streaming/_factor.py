@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .._core.namespace import Array, array_namespace, device_of, widest_float
 from .._kernels.streaming import merge_truncate
-from .._namespace import Array, array_namespace, device_of, widest_float
 from ._rows import DenseRows, Rows, wide
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the draws
 
+from .._core.namespace import Array, array_namespace, device_of, widest_float
+from .._core.random import place
 from .._kernels.streaming import oja_pass
-from .._namespace import Array, array_namespace, device_of, widest_float
-from .._random import place
 from ._rows import Rows, host_list
 
 # The largest rate times the sum of squared norms is about two to this power. The best rate is

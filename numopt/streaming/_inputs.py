@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _validate
-from .._namespace import Array, array_namespace, default_float, describe, device_of
+from .._core import validate
+from .._core.namespace import Array, array_namespace, default_float, describe, device_of
 from ._rows import DenseRows, Rows, SparseRows
 
 
@@ -20,7 +20,7 @@ def as_rows(chunk: Any, dtype: Any, like: Array | None = None) -> Rows:
     Where `like` (0, d) is given, rows must be of its library, device and width.
     """
     if not is_sparse(chunk):
-        _validate.common_namespace(chunk=chunk)
+        validate.common_namespace(chunk=chunk)
     if like is not None:
         same_kind(chunk.data if is_sparse(chunk) else chunk, like)
         dtype = like.dtype
@@ -36,7 +36,7 @@ def _dense(chunk: Any, dtype: Any) -> Rows:
     xp = array_namespace(chunk)
     if xp.isdtype(chunk.dtype, "bool"):
         chunk = xp.astype(chunk, default_float(chunk))
-    own = _validate.common_float(chunk=chunk)
+    own = validate.common_float(chunk=chunk)
     if chunk.ndim == 1:
         chunk = chunk[None, :]
     if chunk.ndim != 2:
@@ -46,12 +46,12 @@ def _dense(chunk: Any, dtype: Any) -> Rows:
     wanted = own if dtype is None else dtype
     if chunk.shape[0] == 0:
         return DenseRows(array_namespace(chunk).astype(chunk, wanted))
-    return DenseRows(_validate.as_array("chunk", chunk, ndim=2, dtype=wanted))
+    return DenseRows(validate.as_array("chunk", chunk, ndim=2, dtype=wanted))
 
 
 def _compressed(chunk: Any, dtype: Any) -> Rows:
     matrix = chunk.tocsr()
-    own = _validate.common_float(chunk=matrix.data)
+    own = validate.common_float(chunk=matrix.data)
     if matrix.ndim != 2 or matrix.shape[1] == 0:
         raise ValueError(f"`chunk` must be a matrix with columns, got shape {matrix.shape}.")
     if not matrix.has_canonical_format:
@@ -91,8 +91,8 @@ def root_weights(weights: Any, rows: Rows) -> Array:
     xp, like = array_namespace(rows.like), rows.like
     if weights is None:
         return xp.ones(rows.n, dtype=like.dtype, device=device_of(like))
-    _validate.common_namespace(chunk=like, weights=weights)
-    _validate.common_float(weights=weights)
+    validate.common_namespace(chunk=like, weights=weights)
+    validate.common_float(weights=weights)
     weights = xp.astype(weights, like.dtype, copy=False)
-    _validate.same_shape("weights", weights, (rows.n,), "chunk")
-    return xp.sqrt(_validate.non_negative("weights", weights))
+    validate.same_shape("weights", weights, (rows.n,), "chunk")
+    return xp.sqrt(validate.non_negative("weights", weights))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._namespace import Array, array_namespace, device_of
+from .._core.namespace import Array, array_namespace, device_of
 from ._heavy import REMEMBERED, Heavy, demoted
 from ._power import COUNT, GAP2, IMAGE, IMAGE2, LIGHT, NORM, NORM2, OFF, OWN, SUMS, new_block
 from ._rows import wide

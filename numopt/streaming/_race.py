@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._namespace import Array, array_namespace
+from .._core.namespace import Array, array_namespace
 from ._power import (
     COUNT,
     GAP2,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._namespace import Array, array_namespace, device_of, widest_float
+from .._core.namespace import Array, array_namespace, device_of, widest_float
 from ._factor import settled, spectrum
 from ._grid import admissible
 from ._heavy import without_room

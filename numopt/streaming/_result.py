@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._result import Result
+from .._core.outcome import Result
 
 
 class EigenvectorResult(Result):

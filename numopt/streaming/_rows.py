@@ -6,6 +6,7 @@ from typing import Any
 
 import array_api_compat
 
+from .._core.namespace import Array, array_namespace, device_of, widest_float
 from .._kernels.streaming import (
     adaoja_pass,
     csr_adaoja_pass,
@@ -14,7 +15,6 @@ from .._kernels.streaming import (
     gram_product,
     merge_truncate,
 )
-from .._namespace import Array, array_namespace, device_of, widest_float
 
 
 class DenseRows:

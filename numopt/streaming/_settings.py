@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .. import _validate
+from .._core import validate
 
 METHODS = ("auto", "truncate", "block-power", "oja", "fd", "gram")
 BLOCKS = ("growing", "uniform")
@@ -47,20 +47,20 @@ class Layout(NamedTuple):
 
 def checked(options: dict[str, Any]) -> Settings:
     """Return validated options."""
-    k = _validate.at_least_one("k", options["k"])
-    memory = _validate.at_least(2 * k + 2, "memory_rows", options["memory_rows"])
-    n_rows, method = options["n_rows"], _validate.choice("method", options["method"], METHODS)
+    k = validate.at_least_one("k", options["k"])
+    memory = validate.at_least(2 * k + 2, "memory_rows", options["memory_rows"])
+    n_rows, method = options["n_rows"], validate.choice("method", options["method"], METHODS)
     threshold, decay = options["heavy_threshold"], options["decay"]
-    blocks = _validate.choice("blocks", options["blocks"], BLOCKS)
+    blocks = validate.choice("blocks", options["blocks"], BLOCKS)
     if n_rows is not None:
-        n_rows = _validate.at_least_one("n_rows", n_rows)
+        n_rows = validate.at_least_one("n_rows", n_rows)
     if blocks == "uniform" and n_rows is None:
         raise ValueError("`n_rows` must be given for blocks 'uniform', got None.")
     if k > 1 and method == "oja":
         raise ValueError(f"`k` must be 1 for method 'oja', got {k}.")
     if decay is not None and method != "truncate":
         raise ValueError(f"`decay` goes with method 'truncate' only, got method {method!r}.")
-    if _validate.flag("center", options["center"]) and method not in ("auto", "truncate"):
+    if validate.flag("center", options["center"]) and method not in ("auto", "truncate"):
         raise ValueError(
             f"`center` goes with methods 'auto' and 'truncate' only, got method {method!r}."
         )
@@ -68,21 +68,21 @@ def checked(options: dict[str, Any]) -> Settings:
         k=k,
         memory_rows=memory,
         method=method,
-        tol=_validate.fraction("tol", options["tol"]),
+        tol=validate.fraction("tol", options["tol"]),
         n_rows=n_rows,
         blocks=blocks,
         growth=_at_least_one("growth", options["growth"]),
         heavy_threshold=None
         if threshold is None
-        else _validate.positive("heavy_threshold", threshold),
+        else validate.positive("heavy_threshold", threshold),
         center=options["center"],
-        gram_limit=_validate.at_least_one("gram_limit", options["gram_limit"]),
-        decay=None if decay is None else _validate.between("decay", decay, 0.0, 1.0),
+        gram_limit=validate.at_least_one("gram_limit", options["gram_limit"]),
+        decay=None if decay is None else validate.between("decay", decay, 0.0, 1.0),
     )
 
 
 def _at_least_one(name: str, value: Any) -> float:
-    number = _validate.real(name, value)
+    number = validate.real(name, value)
     if not 1 <= number < math.inf:
         raise ValueError(f"`{name}` must be at least 1 and finite, got {value!r}.")
     return number

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the draws
 
+from .._core.namespace import Array, array_namespace, device_of, widest_float
 from .._linalg import quiet
-from .._namespace import Array, array_namespace, device_of, widest_float
 from ._factor import Factor, Shape, absorbed, empty_factor, joined
 from ._grid import Grid, grid_absorbed, start_grid
 from ._merge import merged_streams, scaled_stream

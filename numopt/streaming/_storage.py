@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 import array_api_compat
 import numpy as np
 
-from .._namespace import array_namespace
+from .._core.namespace import array_namespace
 from ._factor import Factor
 from ._grid import Grid
 from ._heavy import Heavy

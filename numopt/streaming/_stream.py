@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the draws
 
-from .._namespace import Array, array_namespace, device_of, widest_float
-from .._random import place
+from .._core.namespace import Array, array_namespace, device_of, widest_float
+from .._core.random import place
 from ._factor import Factor, Shape, absorbed, spectrum
 from ._heavy import Heavy, demoted, divided, no_heavy
 from ._power import Block, new_block, ritz, scanned, slot_closed, slot_end, stepped

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _validate
-from .._iterate import Callback, closing
-from .._namespace import Array, array_namespace, device_of
+from .._core import validate
+from .._core.iterate import Callback, closing
+from .._core.namespace import Array, array_namespace, device_of
 from ._batch import TransportBatch
 from ._costs import PointCloudCost, bounds
 from ._result import TransportResult
@@ -189,20 +189,20 @@ def settings_of(
     density: Any = None,
 ) -> Settings:
     """Return the options of a solve, validated."""
-    method = _validate.choice("method", method, METHODS)
+    method = validate.choice("method", method, METHODS)
     if density is not None:
         if method != "sns-paper":
             raise ValueError("`density` is an option of method 'sns-paper' only.")
-        density = _validate.between("density", density, 0.0, 1.0)
+        density = validate.between("density", density, 0.0, 1.0)
     return Settings(
-        reg=_validate.positive("reg", reg),
+        reg=validate.positive("reg", reg),
         method=method,
-        tol=None if tol is None else _validate.positive("tol", tol),
-        maxiter=_validate.count("maxiter", maxiter),
-        scaling=_validate.greater_than("scaling", scaling, 1.0),
+        tol=None if tol is None else validate.positive("tol", tol),
+        maxiter=validate.count("maxiter", maxiter),
+        scaling=validate.greater_than("scaling", scaling, 1.0),
         newton=_newton_options(newton_options),
         density=density,
-        callback=_validate.optional_callable("callback", callback),
+        callback=validate.optional_callable("callback", callback),
     )
 
 
@@ -217,7 +217,7 @@ def _newton_options(given: Any) -> NewtonOptions:
         if name not in NewtonOptions._fields:
             known = ", ".join(NewtonOptions._fields)
             raise ValueError(f"`{label}` is not an option; the options are {known}.")
-        check = _validate.count if name == "cg_maxiter" else _validate.positive
+        check = validate.count if name == "cg_maxiter" else validate.positive
         values[name] = check(label, value)
     return NewtonOptions(**values)
 
@@ -226,10 +226,10 @@ def validated(cost: Any, a: Any, b: Any) -> tuple[Any, Array, Array, PointCloudC
     """Return the cost that kernels take, both masses, and the point clouds if there are any."""
     points = cost if isinstance(cost, PointCloudCost) else None
     reference = cost if points is None else points.X
-    xp = _validate.common_namespace(cost=reference, a=a, b=b)
-    dtype = _validate.common_float(cost=reference, a=a, b=b)
+    xp = validate.common_namespace(cost=reference, a=a, b=b)
+    dtype = validate.common_float(cost=reference, a=a, b=b)
     if points is None:
-        cost = _validate.finite("cost", _validate.as_array("cost", cost, ndim=(2, 3), dtype=dtype))
+        cost = validate.finite("cost", validate.as_array("cost", cost, ndim=(2, 3), dtype=dtype))
         shape = tuple(cost.shape)
     else:
         X, Y = xp.astype(points.X, dtype, copy=False), xp.astype(points.Y, dtype, copy=False)
@@ -245,11 +245,11 @@ def _masses(name: str, x: Any, shape: tuple[int, ...], reference: Array, dtype: 
     xp = array_namespace(reference)
     if x is None:
         return xp.full(shape, 1 / shape[-1], dtype=dtype, device=device_of(reference))
-    x = _validate.as_array(name, x, ndim=(1, 2) if len(shape) == 2 else 1, dtype=dtype)
+    x = validate.as_array(name, x, ndim=(1, 2) if len(shape) == 2 else 1, dtype=dtype)
     if x.ndim < len(shape):
-        _validate.same_shape(name, x, shape[-1:], "cost")
-        x = _validate.contiguous(xp.broadcast_to(x, shape))
-    _validate.non_negative(name, _validate.same_shape(name, x, shape, "cost"))
+        validate.same_shape(name, x, shape[-1:], "cost")
+        x = validate.contiguous(xp.broadcast_to(x, shape))
+    validate.non_negative(name, validate.same_shape(name, x, shape, "cost"))
     if not bool(xp.all(xp.any(x > 0, axis=-1))):
         raise ValueError(f"`{name}` must not be zero everywhere.")
     _representable(name, x)
@@ -301,10 +301,10 @@ def _start(x0: Any, a: Array, b: Array) -> Array | None:
 
 def _potential(x0: Any, side: str, masses: Array) -> Array:
     """Return one side's potential of a warm start, validated."""
-    _validate.common_namespace(**{side: masses, "x0": x0})
-    _validate.common_float(x0=x0)
-    x0 = _validate.same_shape("x0", x0, tuple(masses.shape), side)
-    return _validate.finite("x0", array_namespace(x0).astype(x0, masses.dtype, copy=False))
+    validate.common_namespace(**{side: masses, "x0": x0})
+    validate.common_float(x0=x0)
+    x0 = validate.same_shape("x0", x0, tuple(masses.shape), side)
+    return validate.finite("x0", array_namespace(x0).astype(x0, masses.dtype, copy=False))
 
 
 def instance_of(matrix: Any, a: Array, b: Array, points: PointCloudCost | None) -> Instance:

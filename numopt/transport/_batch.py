@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._namespace import Array, array_namespace, device_of
-from .._result import Result
+from .._core.namespace import Array, array_namespace, device_of
+from .._core.outcome import Result
 from ._result import TransportResult
 
 _ARRAYS = ("x", "f", "g")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _validate
+from .._core import validate
+from .._core.namespace import Array, array_namespace
 from .._kernels.transport import cost_rows
-from .._namespace import Array, array_namespace
 
 METRICS = ("sqeuclidean", "euclidean", "cityblock")
 
@@ -58,17 +58,17 @@ class PointCloudCost:
     """
 
     def __init__(self, X: Array, Y: Array, metric: str = "sqeuclidean", scale: float = 1.0) -> None:
-        _validate.common_namespace(X=X, Y=Y)
-        dtype = _validate.common_float(X=X, Y=Y)
-        self.X = _validate.finite("X", _validate.as_array("X", X, ndim=2, dtype=dtype))
-        self.Y = _validate.finite("Y", _validate.as_array("Y", Y, ndim=2, dtype=dtype))
+        validate.common_namespace(X=X, Y=Y)
+        dtype = validate.common_float(X=X, Y=Y)
+        self.X = validate.finite("X", validate.as_array("X", X, ndim=2, dtype=dtype))
+        self.Y = validate.finite("Y", validate.as_array("Y", Y, ndim=2, dtype=dtype))
         if self.X.shape[1] != self.Y.shape[1]:
             raise ValueError(
                 f"`X` and `Y` must have points of one dimension, "
                 f"got shapes {tuple(self.X.shape)} and {tuple(self.Y.shape)}."
             )
-        self.metric = _validate.choice("metric", metric, METRICS)
-        self.scale = _validate.positive("scale", scale)
+        self.metric = validate.choice("metric", metric, METRICS)
+        self.scale = validate.positive("scale", scale)
         self.shape = (int(self.X.shape[0]), int(self.Y.shape[0]))
 
     def __repr__(self) -> str:
@@ -108,7 +108,7 @@ def transposed(cost: KernelCost) -> KernelCost:
     if isinstance(cost, tuple):
         X, Y, metric = cost
         return Y, X, metric
-    return _validate.contiguous(cost.T)
+    return validate.contiguous(cost.T)
 
 
 def restricted(cost: KernelCost, rows: Array | None, columns: Array | None) -> KernelCost:
@@ -122,7 +122,7 @@ def restricted(cost: KernelCost, rows: Array | None, columns: Array | None) -> K
 def _taken(x: Array, index: Array | None, axis: int) -> Array:
     if index is None:
         return x
-    return _validate.contiguous(array_namespace(x).take(x, index, axis=axis))
+    return validate.contiguous(array_namespace(x).take(x, index, axis=axis))
 
 
 def locality_order(points: Array) -> Array:

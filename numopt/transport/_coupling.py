@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from .._core.namespace import Array, array_namespace, device_of, widest_float
 from .._kernels.schur import schur_cg
 from .._kernels.transport import (
     plan_apply,
@@ -14,7 +15,6 @@ from .._kernels.transport import (
     plan_stats,
     sparsify_fill,
 )
-from .._namespace import Array, array_namespace, device_of, widest_float
 from ._costs import KernelCost, transposed
 from ._semidual import NewtonOptions, Problem, mass_thresholds, sparse_rows
 

@@ -7,7 +7,7 @@ with the Hessian of the dual, which its Schur complement solves.
 
 from __future__ import annotations
 
-from .._namespace import Array, array_namespace
+from .._core.namespace import Array, array_namespace
 from ._coupling import Coupling
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .._iterate import Callback, closing
-from .._namespace import Array, array_namespace
-from .._result import Result
+from .._core.iterate import Callback, closing
+from .._core.namespace import Array, array_namespace
+from .._core.outcome import Result
 from ._api import instance_of, settings_of, validated
 from ._costs import PointCloudCost
 from ._result import TransportResult

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 
+from .._core.namespace import Array, array_namespace, widest_float
 from .._kernels.schur import CsrMatrix, schur_cg
 from .._kernels.transport import plan_stats, sparsify_count, sparsify_fill
-from .._namespace import Array, array_namespace, widest_float
 from ._costs import shape_of
 from ._path import sinkhorn_step
 from ._semidual import Counts, Problem, State, accepted

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from .._iterate import Callback, Record, Run, iterate
-from .._namespace import Array, array_namespace
-from .._result import CONVERGED
+from .._core.iterate import Callback, Record, Run, iterate
+from .._core.namespace import Array, array_namespace
+from .._core.outcome import CONVERGED
 from ._semidual import Counts, Problem, State, evaluate, newton_step, sweep
 
 NO_PROGRESS = 2

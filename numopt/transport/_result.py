@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _validate
-from .._namespace import Array, array_namespace, csr_matrix
-from .._result import Result
+from .._core import validate
+from .._core.namespace import Array, array_namespace, csr_matrix
+from .._core.outcome import Result
 from ._costs import PointCloudCost
 from ._coupling import Coupling, embedded, rounded
 from ._derivatives import jvp, vjp
@@ -101,14 +101,14 @@ class TransportResult(Result):
         for axis, side in enumerate(axes):
             index = self._support[side]
             values = values if index is None else xp.take(values, index, axis=axis)
-        return _validate.contiguous(values)
+        return validate.contiguous(values)
 
     def _operand(self, name: str, x: Array, *sides: int, ndim: int | tuple[int, ...]) -> Array:
         """Return a validated array whose leading axes match the rows (0) or columns (1)."""
         reference = self._masses[0]
-        _validate.common_namespace(f=reference, **{name: x})
-        dtype = _validate.common_float(**{name: x})
-        x = _validate.as_array(name, x, ndim=ndim, dtype=dtype)
+        validate.common_namespace(f=reference, **{name: x})
+        dtype = validate.common_float(**{name: x})
+        x = validate.as_array(name, x, ndim=ndim, dtype=dtype)
         wanted = tuple(self._masses[side].shape[0] for side in sides)
         if tuple(x.shape[: len(sides)]) != wanted:
             raise ValueError(
@@ -128,7 +128,7 @@ class TransportResult(Result):
         other libraries get the tuple ``(data, indices, indptr)``. Takes O(nm) time and O(nnz)
         memory.
         """
-        rtol = _validate.between("rtol", rtol, 0.0, 1.0)
+        rtol = validate.between("rtol", rtol, 0.0, 1.0)
         data, indices, indptr = self._coupling.sparse(rtol)
         xp = array_namespace(data)
         dropped = max(float(xp.sum(self._coupling.sums()[1])) - float(xp.sum(data)), 0.0)
@@ -210,7 +210,7 @@ class TransportResult(Result):
         (n, m). Solves one linear system with the sparsified Hessian at the solution.
         """
         if dcost is not None:
-            dcost = _validate.finite("dcost", self._operand("dcost", dcost, 0, 1, ndim=2))
+            dcost = validate.finite("dcost", self._operand("dcost", dcost, 0, 1, ndim=2))
             dcost = self._restrict(dcost, 0, 1)
         da, db = self._mass_change("da", da, 0), self._mass_change("db", db, 1)
         given = [change for change in (da, db) if change is not None]
@@ -225,7 +225,7 @@ class TransportResult(Result):
         """Return a validated change of one side's masses on the support."""
         if change is None:
             return None
-        change = _validate.finite(name, self._operand(name, change, side, ndim=1))
+        change = validate.finite(name, self._operand(name, change, side, ndim=1))
         xp = array_namespace(change)
         if bool(xp.any((self._masses[side] == 0) & (change != 0))):
             raise ValueError(
@@ -239,6 +239,6 @@ class TransportResult(Result):
         `weights` (n, m). The gradients with respect to the masses are centered on the support
         and zero where the mass is zero. The transpose of `jvp_plan`, at the same cost.
         """
-        weights = _validate.finite("weights", self._operand("weights", weights, 0, 1, ndim=2))
+        weights = validate.finite("weights", self._operand("weights", weights, 0, 1, ndim=2))
         cost, a, b = vjp(self._coupling, self._restrict(weights, 0, 1))
         return self._embed(cost, 0, 1), self._embed(a, 0), self._embed(b, 1)

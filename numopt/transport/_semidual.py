@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from .._core.namespace import Array, array_namespace, filled, inner, widest_float
 from .._kernels.schur import dense_schur_cg, preconditioned_cg, schur_cg
 from .._kernels.transport import (
     gram_apply,
@@ -18,7 +19,6 @@ from .._kernels.transport import (
     sparsify_count,
     sparsify_fill,
 )
-from .._namespace import Array, array_namespace, filled, inner, widest_float
 from ._costs import KernelCost, restricted, shape_of, transposed
 
 # Column sums below this may consist of exponentials at the lower end of their range (float32 and

@@ -7,10 +7,10 @@ import warnings
 from functools import partial
 from typing import NamedTuple
 
-from .._iterate import Callback
+from .._core.iterate import Callback
+from .._core.namespace import Array, array_namespace, filled
+from .._core.outcome import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
 from .._kernels.transport import semidual_pass
-from .._namespace import Array, array_namespace, filled
-from .._result import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
 from ._costs import (
     KernelCost,
     PointCloudCost,

@@ -1,0 +1,1 @@
+"""The ground floor: array libraries, dispatch, validation, the loop, and what solvers return."""

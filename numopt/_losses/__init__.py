@@ -1,0 +1,1 @@
+"""Losses: their values, slopes, curvatures, conjugates and proximal maps, each written once."""
