@@ -1,7 +1,17 @@
 """The source of the package as syntax trees: what it defines and what it imports."""
 
 import ast
+import importlib.util
 from pathlib import Path
+from types import ModuleType
+
+
+def loaded(path: Path) -> ModuleType:
+    """Return a file of the tests as a module; several folders have files of one name."""
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def tree(path: Path) -> ast.Module:

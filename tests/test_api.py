@@ -2,13 +2,13 @@
 
 import ast
 import inspect
+import pickle
 import re
 import tomllib
 
-import numpy as np
 import pytest
 from libraries import ROOT
-from structure import tree
+from structure import loaded, tree
 
 import numopt
 
@@ -21,15 +21,18 @@ PLOTS = [
     and item.__module__ == numopt.plotting.__name__
     and not name.startswith("_")
 ]
-# What may be given by position besides arrays.
-POSITIONAL = {
-    "matrix_completion": {"rank"},
-    "PointCloudCost": {"metric", "scale"},
-    "ProgressBar": {"description"},
-    "minimize_equality": {"args"},
-    "lp_regression": {"p"},
-    "top_eigenvector": {"k"},
-}
+
+
+def found(table):
+    """Return what the packages say of their results in ``tests/<package>/results.py``."""
+    together = {}
+    for path in sorted((ROOT / "tests").glob("*/results.py")):
+        together |= getattr(loaded(path), table, {})
+    return together
+
+
+SOLVES, RECORDS, NUMBERS = found("SOLVES"), found("RECORDS"), found("NUMBERS")
+POSITIONAL = {"ProgressBar": {"description"}} | found("POSITIONAL")
 SECTION = re.compile(r"^(\w[\w ]*)\n-+$", re.MULTILINE)
 FIELD = re.compile(r"^([*\w][\w, *]*) : ", re.MULTILINE)
 
@@ -103,118 +106,7 @@ def test_defaults_are_documented(name):
             )
 
 
-COST = np.random.default_rng(0).random((4, 5))
-X = np.linspace(0, 1, 5)[:, None]
-A = np.random.default_rng(1).normal(size=(40, 3))
-Z = np.random.default_rng(1).normal(size=(20, 2))
-SENSED = np.random.default_rng(1).normal(size=(40, 3, 3))
-LOW_RANK = np.outer(np.arange(1.0, 9), np.arange(2.0, 9))
-SOLVES = {
-    "MatrixCompletionResult": lambda: numopt.matrix_completion(LOW_RANK, 1),
-    "MatrixCompletionResult-certified": lambda: numopt.matrix_completion(
-        LOW_RANK, 1, reg=1.0, certify=True
-    ),
-    "MatrixCompletionResult-not-solved": lambda: numopt.matrix_completion(
-        LOW_RANK, 1, reg=1.0, maxiter=0
-    ),
-    "RankPathResult": lambda: numopt.rank_path(LOW_RANK, [1], rng=0),
-    "ConvexReLUResult": lambda: numopt.convex_relu(Z, abs(Z[:, 0]), beta=0.1, rng=0),
-    "ConvexReLUResult-not-solved": lambda: numopt.convex_relu(
-        Z, abs(Z[:, 0]), beta=0.1, maxiter=0, rng=0
-    ),
-    "SampledReLUResult": lambda: numopt.convex_relu_scp(
-        Z, abs(Z[:, 0]), beta=0.1, n_hidden=30, rng=0
-    ),
-    "TransportResult": lambda: numopt.entropic_transport(COST, reg=0.1),
-    "TransportResult-not-solved": lambda: numopt.entropic_transport(COST, reg=0.1, maxiter=0),
-    "TransportBatch": lambda: numopt.entropic_transport(COST[None], reg=0.1),
-    "EqualityResult": lambda: numopt.minimize_equality(lambda x: x @ x, np.ones(2)),
-    "DivergenceResult": lambda: numopt.sinkhorn_divergence(X, X + 1, reg=0.1),
-    "LstsqResult": lambda: numopt.lstsq(A, A[:, 0]),
-    "LstsqResult-sketched": lambda: numopt.lstsq(A, A[:, 0], method="sketch", sketch_size=8),
-    "KronResult": lambda: numopt.kron_lstsq([A, A], np.ones((40, 40))),
-    "RecoveryResult": lambda: numopt.robust_low_rank_recovery(SENSED, 2 * SENSED[:, 0, 0]),
-    "RecoveryResult-zero": lambda: numopt.robust_low_rank_recovery(SENSED, np.zeros(40)),
-    "RobustPCAResult": lambda: numopt.robust_pca(np.outer(COST[0], COST[1]), 1),
-    "RobustPCAResult-not-solved": lambda: numopt.robust_pca(COST, 2, maxiter=1),
-    "ScoresResult": lambda: numopt.lp_scores(A, 1),
-    "ScoresResult-not-solved": lambda: numopt.lp_scores(A, 1, maxiter=1),
-    "ScoresResult-bounds": lambda: numopt.lp_scores(A, 3, kind="sensitivity", bounds=True),
-    "ScoresResult-total": lambda: numopt.total_sensitivity(A, 3, rng=0),
-    "CoresetResult": lambda: numopt.lp_coreset(A, 1, A[:, 0], sample_size=9, rng=0),
-    "CoresetResult-stream": lambda: numopt.StreamingCoreset(1, 9, rng=0).partial_fit(A).result(),
-    "LpResult": lambda: numopt.lp_regression(A, np.arange(40.0)),
-    "LpResult-smooth": lambda: numopt.lp_regression(A, np.arange(40.0), 1.5),
-    "LpResult-coreset": lambda: numopt.lp_regression(
-        A, np.arange(40.0), 2, method="coreset", rng=0
-    ),
-    "EigenvectorResult": lambda: numopt.top_eigenvector(A, rng=0),
-    "EigenvectorResult-not-solved": lambda: numopt.top_eigenvector(
-        np.random.default_rng(0).normal(size=(900, 20)), rng=0
-    ),
-    "LpResult-not-solved": lambda: numopt.lp_regression(A, np.arange(40.0), maxiter=1),
-}
-# What the records of a history hold besides "nit" and "error".
-TRANSPORT_RECORD = {"marginal_error", "reg", "nnz"}
-COMPLETION_RECORD = {"seconds", "fun", "residual", "reg", "rank", "rmse"}
-RECORDS = {
-    "MatrixCompletionResult": COMPLETION_RECORD,
-    "RankPathResult": COMPLETION_RECORD,
-    "TransportResult": TRANSPORT_RECORD,
-    "TransportBatch": TRANSPORT_RECORD,
-    "DivergenceResult": TRANSPORT_RECORD,
-    "LstsqResult": {"backward_error", "forward_error", "residual_norm", "grad_norm"},
-    "KronResult": set(),
-    "EqualityResult": {"fun", "optimality", "constr_violation", "step", "rtol", "inner"}
-    | {"delta_w", "eta1", "eta2"},
-    "RecoveryResult": {"fun", "scale", "rank", "seconds"},
-    "RobustPCAResult": {"scale", "rank"},
-    "ScoresResult": set(),
-    "CoresetResult": {"size"},
-    "LpResult": {"fun"},
-    "EigenvectorResult": {"n_rows", "method_used"},
-    "ConvexReLUResult": {"fun", "dual", "infeas", "output"},
-    "SampledReLUResult": {"fun", "dual"},
-}
-# Numbers of a result that must be Python's, besides those that all results have.
-NUMBERS = {
-    "MatrixCompletionResult": {
-        float: ["mu", "residual", "grad_norm", "oversampling", "p", "inner_iterations"],
-        int: ["rank"],
-    },
-    "RankPathResult": {float: [], int: ["rank"]},
-    "TransportResult": {float: ["marginal_error", "gap"], int: ["npass"]},
-    "DivergenceResult": {float: ["marginal_error", "gap"], int: ["npass"]},
-    "LstsqResult": {
-        float: ["residual_norm", "grad_norm", "backward_error", "forward_error", "cond_estimate"],
-        int: ["n_passes", "sketch_size", "rank"],
-    },
-    "KronResult": {float: ["residual_norm", "backward_error"], int: ["sketch_size", "rank"]},
-    "EqualityResult": {float: ["optimality", "constr_violation"], int: ["ncev"]},
-    "RecoveryResult": {
-        float: ["sigma", "outlier_fraction", "consensus", "intercept", "step_final"],
-        int: ["rank", "n_inliers"],
-    },
-    "RobustPCAResult": {
-        float: ["sigma", "outlier_fraction", "consensus"],
-        int: ["rank", "n_inliers"],
-    },
-    "ScoresResult": {
-        float: ["total", "stderr", "residual"],
-        int: ["rank", "n_solves", "n_passes"],
-    },
-    "CoresetResult": {float: ["expected_size"], int: ["size", "n_passes"]},
-    "LpResult": {float: ["norm", "gap"], int: ["n_passes"]},
-    "EigenvectorResult": {
-        float: [
-            *("frobenius2", "sin2_bound", "sin2_estimate", "residual2", "residual2_stderr"),
-            *("order_pvalue", "gap_estimate"),
-        ],
-        int: ["n_rows", "n_heavy", "n_heavy_overflow", "memory_rows_used"],
-    },
-    "ConvexReLUResult": {float: ["gap"], int: []},
-    "SampledReLUResult": {float: ["gap"], int: []},
-}
+COMMON = names(sections(numopt.Result)["Attributes"])
 
 
 @pytest.mark.parametrize("label", SOLVES)
@@ -224,28 +116,70 @@ def test_documented_fields_are_those_returned(label):
     assert isinstance(result, numopt.Result)
     documented = names(sections(public(name))["Attributes"])
     assert len(documented) == len(set(documented))
-    assert set(documented) == set(result)
-    common = names(sections(numopt.Result)["Attributes"])
-    assert set(common) <= set(result)
-    for record in result.history if name != "TransportBatch" else result.history[0]:
+    assert set(documented) | set(COMMON) == set(result)
+    # What a user reads first; the rest is under `stats`.
+    assert len(set(result) - set(COMMON)) <= 12
+    annotated = {
+        field for cls in type(result).__mro__ for field in vars(cls).get("__annotations__", ())
+    }
+    assert set(result) <= annotated
+    batch = isinstance(result.history[0], list)
+    for record in result.history[0] if batch else result.history:
         assert {"nit", "error"} | RECORDS[name] == set(record)
 
 
-@pytest.mark.parametrize("label", [label for label in SOLVES if label != "TransportBatch"])
+@pytest.mark.parametrize("label", SOLVES)
+def test_stats_are_documented(label):
+    name, result = label.partition("-")[0], SOLVES[label]()
+    text = inspect.getdoc(public(name))
+    assert [key for key in result.stats if f"``{key}``" not in text] == []
+
+
+@pytest.mark.parametrize("label", [label for label in SOLVES if "Batch" not in label])
 def test_fields_have_plain_types(label):
     result = SOLVES[label]()
     numbers = NUMBERS[label.partition("-")[0]]
     kinds = {
-        float: ["fun", *numbers[float]],
+        float: ["fun", "tol", "execution_time", *numbers[float]],
         bool: ["success"],
-        int: ["status", "nit", *numbers[int]],
+        int: ["nit", *numbers[int]],
         str: ["message"],
-        list: ["history"],
+        list: ["history", "checks"],
+        dict: ["stats"],
+        numopt.Status: ["status"],
     }
     for kind, fields in kinds.items():
-        assert [type(result[field]) for field in fields] == [kind] * len(fields)
+        values = [result[field] if field in result else result.stats[field] for field in fields]
+        assert [type(value) for value in values] == [kind] * len(fields)
     assert result.message.endswith(".")
     assert result.message[0].isupper()
+
+
+@pytest.mark.parametrize("label", [label for label in SOLVES if "Batch" not in label])
+def test_success_is_what_the_checks_say(label):
+    result = SOLVES[label]()
+    assert result.checks
+    assert all(type(check) is numopt.Check for check in result.checks)
+    assert result.success == all(check.passed for check in result.checks)
+
+
+@pytest.mark.parametrize("label", SOLVES)
+def test_results_print_what_matters(label):
+    result = SOLVES[label]()
+    lines = repr(result).splitlines()
+    assert lines[0] == type(result).__name__
+    assert max(map(len, lines)) < 2000
+    assert "checks" in repr(result)
+    assert type(result).__name__ in result._repr_html_()
+
+
+@pytest.mark.parametrize("label", SOLVES)
+def test_results_travel_between_processes(label):
+    result = SOLVES[label]()
+    again = pickle.loads(pickle.dumps(result))
+    assert type(again) is type(result)
+    assert again.status is result.status if "Batch" not in label else again.keys() == result.keys()
+    assert again.checks == result.checks
 
 
 def test_every_result_class_is_checked():

@@ -35,6 +35,55 @@ def common_namespace(**arrays: Any) -> Any:
     return array_namespace(x0)
 
 
+def arrays(**named: Any) -> tuple[Any, ...]:
+    """Return the named arguments as arrays of one library on one device; None stays None.
+
+    Lists, tuples, series, data frames and numbers become arrays: of the library, on the device and,
+    where they have no dtype of their own, in the dtype of the first argument that is an array,
+    else of NumPy.
+    """
+    given = {name: x for name, x in named.items() if x is not None}
+    home = next((x for x in given.values() if _is_of_a_library(x)), None)
+    made = {name: _admitted(name, x, home) for name, x in given.items()}
+    common_namespace(**made)
+    return tuple(made.get(name) for name in named)
+
+
+def _is_of_a_library(x: Any) -> bool:
+    return array_api_compat.is_array_api_obj(x) and not isinstance(x, np.generic)
+
+
+def _admitted(name: str, x: Any, home: Array | None) -> Array:
+    """Return an argument as an array, beside another one of some library if that is given."""
+    if _is_of_a_library(x):
+        _is_array(name, x)
+        if getattr(x.dtype, "kind", "f") not in "biufcV":
+            raise TypeError(f"`{name}` must hold real numbers, got dtype {x.dtype}.")
+        return x
+    host = _on_host(name, x)
+    if home is None:
+        return host
+    xp = array_namespace(home)
+    typed = hasattr(x, "dtype") or hasattr(x, "dtypes") or host.dtype.kind != "f"
+    if not typed and xp.isdtype(home.dtype, "real floating"):
+        return xp.asarray(host, dtype=home.dtype, device=device_of(home))
+    return xp.asarray(host, device=device_of(home))
+
+
+def _on_host(name: str, x: Any) -> np.ndarray[Any, Any]:
+    """Return what is no array of any library as one of NumPy."""
+    wanted = f"`{name}` must be an array or a sequence of real numbers"
+    if isinstance(x, str | bytes | dict | set):
+        raise TypeError(f"{wanted}, got {type(x).__name__}.")
+    try:
+        host = np.asarray(x)
+    except ValueError as error:  # rows of several lengths
+        raise ValueError(f"{wanted}, all rows of one length; got ragged ones.") from error
+    if host.dtype.kind not in "biufc":
+        raise TypeError(f"{wanted}, got {type(x).__name__} of dtype {host.dtype}.")
+    return host
+
+
 def _kind(x: Any) -> type:
     """Return the class of an array; one mapped from disk is like any of NumPy."""
     return np.ndarray if isinstance(x, np.memmap) else type(x)
@@ -74,8 +123,9 @@ def common_float(**arrays: Any) -> Any:
     for name, x in present.items():
         xp = array_namespace(x)
         if xp.isdtype(x.dtype, "real floating"):
-            dtypes.append(xp.result_type(x.dtype))  # in the byte order of the machine
-        elif xp.isdtype(x.dtype, "integral"):
+            native = xp.result_type(x.dtype)  # in the byte order of the machine
+            dtypes.append(xp.float32 if "float16" in str(native) else native)
+        elif xp.isdtype(x.dtype, ("integral", "bool")):
             dtypes.append(default_float(x))
         else:
             raise TypeError(f"`{name}` must hold real numbers, got dtype {x.dtype}.")

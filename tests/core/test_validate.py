@@ -62,12 +62,12 @@ class TestKinds:
         expected = {"torch": "float32", "strict-device2": "float32"}.get(lib.name, lib.widest)
         assert expected in str(validate.common_float(x=x))
 
-    @pytest.mark.parametrize("dtype", [complex, bool, object])
+    @pytest.mark.parametrize("dtype", [complex, object])
     def test_not_real(self, dtype):
         with pytest.raises(TypeError, match=r"`x` must hold real numbers, got dtype"):
             validate.common_float(x=np.zeros(2, dtype=dtype))
 
-    @pytest.mark.parametrize("dtype", [np.float16, np.longdouble])
+    @pytest.mark.parametrize("dtype", [np.longdouble])
     def test_other_precision(self, dtype):
         name = np.dtype(dtype).name
         if name == "float64":
@@ -194,3 +194,43 @@ class TestNumbers:
         assert validate.optional_callable("x", print) is print
         with pytest.raises(TypeError, match="`x` must be callable, got int"):
             validate.optional_callable("x", 1)
+
+
+@pytest.mark.parametrize("form", [list, tuple, np.asarray], ids=["list", "tuple", "array"])
+def test_what_numpy_makes_an_array_of_is_welcome(form):
+    A, b, none = validate.arrays(A=form([[1.0, 2.0], [3.0, 4.0]]), b=form([1, 2]), c=None)
+    assert type(A) is type(b) is np.ndarray
+    assert (A.dtype, b.dtype) == (np.float64, np.int64)
+    assert none is None
+
+
+def test_sequences_join_the_library_device_and_dtype_of_an_array(lib):
+    for dtype in lib.floats:
+        _, b = validate.arrays(A=lib.asarray(np.eye(2), dtype), b=[0.5, 2.0])
+        assert lib.holds(b, dtype)
+    assert lib.floats
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        ("abc", TypeError, "`b` must be an array or a sequence of real numbers, got str"),
+        ({"a": 1}, TypeError, "got dict"),
+        ([[1.0], [1.0, 2.0]], ValueError, "`b` must .* all rows of one length"),
+        ([1.0, None], TypeError, "got list of dtype object"),
+        (["a", "b"], TypeError, "got list of dtype <U1"),
+        (np.array([1.0, None]), TypeError, "`b` must hold real numbers, got dtype object"),
+        (np.ma.masked_array([1.0], [True]), TypeError, "must not be a masked array"),
+    ],
+    ids=["string", "dict", "ragged", "none", "strings", "objects", "masked"],
+)
+def test_what_holds_no_numbers_is_refused(x, error, message):
+    with pytest.raises(error, match=message):
+        validate.arrays(A=np.eye(2), b=x)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "promoted"), [("bool", "float64"), ("float16", "float32"), ("uint8", "float64")]
+)
+def test_narrow_dtypes_are_promoted(dtype, promoted):
+    assert validate.common_float(x=np.ones(3, dtype=dtype)) == promoted
