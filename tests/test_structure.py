@@ -1,12 +1,15 @@
 """How the source is laid out: what may import what."""
 
 import ast
+import inspect
 import sys
 import tomllib
 
 import pytest
 from libraries import ROOT
-from structure import imported_modules, imports_of, tree
+from structure import imported_modules, imports_of, public_functions, tree
+
+import numopt
 
 # Lowest first. A module imports from its own floor or one below.
 FLOORS = [
@@ -119,6 +122,69 @@ def test_solvers_never_import_numpy():
         lines = [line for line in path.read_text().splitlines() if "noqa: TID251 - " not in line]
         imported = imports_of(ast.parse("\n".join(lines)), package_of(path))
         assert not any(name.partition(".")[0] == "numpy" for name in imported), path
+
+
+SOLVERS = sorted(
+    path.parent.name for path in (ROOT / "numopt").glob("*/_api.py") if path.parent.name[0] != "_"
+)
+# The same in every package, whatever else it has.
+SIX = ("_api", "_inputs", "_problem", "_solve", "_certificate", "_result")
+
+
+@pytest.mark.parametrize("package", SOLVERS)
+def test_every_solver_has_the_same_six_files(package):
+    present = {path.stem for path in (ROOT / "numopt" / package).iterdir()}
+    assert set(SIX) <= present
+
+
+def test_all_solvers_are_found():
+    assert len(SOLVERS) == 8
+
+
+@pytest.mark.parametrize("package", SOLVERS)
+def test_public_functions_are_in_one_file(package):
+    folder = ROOT / "numopt" / package
+    offered = {name for name in numopt.__all__ if _home(name).startswith(f"numopt.{package}.")}
+    functions = {name for name in offered if inspect.isfunction(getattr(numopt, name))}
+    assert functions
+    assert functions == set(public_functions(folder / "_api.py"))
+
+
+def _home(name):
+    return str(getattr(getattr(numopt, name), "__module__", ""))
+
+
+@pytest.mark.parametrize("package", SOLVERS)
+def test_certificates_know_nothing_of_the_solver(package):
+    path = ROOT / "numopt" / package / "_certificate.py"
+    imported = imported_modules(path, package_of(path))
+    assert not [
+        name for name in imported if name.split(".")[-1] in ("_solve", "_api", "iterate", "_result")
+    ]
+    assert "max(0" not in path.read_text()  # which makes zero of what is not a number
+
+
+def test_success_is_decided_in_one_place():
+    """Wherever a result is made, its success is an attribute of an outcome or a result."""
+    decided = []
+    for path in sources("numopt"):
+        for node in ast.walk(tree(path)):
+            values = []
+            if isinstance(node, ast.keyword) and node.arg == "success":
+                values = [node.value]
+            elif isinstance(node, ast.Dict):
+                keys = [getattr(key, "value", None) for key in node.keys]
+                values = [v for key, v in zip(keys, node.values, strict=True) if key == "success"]
+            elif isinstance(node, ast.Assign):
+                aimed = [getattr(target, "attr", None) for target in node.targets]
+                values = [node.value] if "success" in aimed else []
+            taken = ("outcome", "Status")
+            decided += [
+                f"{path.name}:{value.lineno}"
+                for value in values
+                if getattr(value, "attr", None) != "success" and path.stem not in taken
+            ]
+    assert decided == []
 
 
 def test_the_import_check_sees_imports(tmp_path):
