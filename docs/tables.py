@@ -6,6 +6,8 @@ from pathlib import Path
 
 import constrained_tables
 
+from numopt import Status
+
 ROOT = Path(__file__).parent.parent
 KERNELS = ROOT / "numopt" / "_kernels"
 FIGURES = ROOT / "docs" / "figures"
@@ -195,7 +197,7 @@ RELU_ROBUST = {
     "proved": "Proved",
 }
 
-# What each library of the tests is and what it catches; the names are those of tests/conftest.py.
+# What each library of the tests is and what it catches; the names are those of tests/libraries.py.
 LIBRARIES = {
     "numpy": ("NumPy, small arrays", "errors in the references"),
     "numpy-compiled": ("NumPy, large arrays", "compiled kernels that differ from their references"),
@@ -251,7 +253,7 @@ def kernel_rows():
 
 def library_rows():
     """Yield name, library and purpose of each library the tests run on."""
-    tree = ast.parse((ROOT / "tests" / "conftest.py").read_text())
+    tree = ast.parse((ROOT / "tests" / "libraries.py").read_text())
     (tested,) = (
         node.value
         for node in tree.body
@@ -259,6 +261,13 @@ def library_rows():
     )
     for key in tested.keys:
         yield f"``{key.value}``", *LIBRARIES[key.value]
+
+
+def status_rows():
+    """Yield number, name and message of every status, with dots for what a solver fills in."""
+    words = {"count": "", "reached": " ...", "advice": " ...", "detail": ""}
+    for status in Status:
+        yield f"{int(status)}", f"``{status.name}``", status.text.format(**words)
 
 
 def measured(name, columns):
@@ -278,6 +287,7 @@ def write(folder):
     folder.mkdir(exist_ok=True)
     tables = {
         "kernels": list_table(("Kernel", "Gives", "Compiled from"), kernel_rows(), "34 48 18"),
+        "statuses": list_table(("Number", "Status", "Message"), status_rows(), "10 30 60"),
         "libraries": list_table(("Name", "Library", "Catches"), library_rows(), "26 38 36"),
         "transport_speed": measured("transport_speed", SPEED),
         "transport_counts": measured("transport_counts", COUNTS),
