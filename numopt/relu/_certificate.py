@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .._core.namespace import Array, array_namespace
 from ._problem import (
-    Problem,
+    Program,
     combined,
     group_norms,
     per_output,
@@ -37,7 +37,7 @@ class Upper(NamedTuple):
     V: Array
 
 
-def worst_case_shift(problem: Problem, V: Array) -> Array:
+def worst_case_shift(problem: Program, V: Array) -> Array:
     """Return by how much perturbations may shift each prediction of V (C, 2, P, d), (C, n)."""
     xp = array_namespace(V)
     if problem.robust == "lipschitz":
@@ -46,7 +46,7 @@ def worst_case_shift(problem: Problem, V: Array) -> Array:
     return xp.sum(problem.eps * xp.abs(q), axis=-1)
 
 
-def objective(problem: Problem, V: Array, XV: Array | None = None) -> Array:
+def objective(problem: Program, V: Array, XV: Array | None = None) -> Array:
     """Return the objective of the convex program for each output, (C,)."""
     xp = array_namespace(V)
     z = predictions(problem, responses(problem, V) if XV is None else XV)
@@ -60,12 +60,12 @@ def objective(problem: Problem, V: Array, XV: Array | None = None) -> Array:
     return loss + problem.beta * per_output(group_norms(V))
 
 
-def lower_bound(problem: Problem, theta: Array, mu: Array) -> Lower:
+def lower_bound(problem: Program, theta: Array, mu: Array) -> Lower:
     """Return the lower bound that theta (C, n) and multipliers mu (C, 2, P, n) >= 0 give."""
     return lower_bound_of(problem, theta, combined(problem, problem.signs * mu))
 
 
-def lower_bound_of(problem: Problem, theta: Array, push: Array) -> Lower:
+def lower_bound_of(problem: Program, theta: Array, push: Array) -> Lower:
     """Return the lower bound of theta (C, n) and ``X' E mu`` (C, 2, P, d) for some ``mu >= 0``."""
     xp = array_namespace(theta)
     theta = problem.loss.admissible(theta, problem.y, problem.weights)
@@ -96,7 +96,7 @@ def better_upper(a: Upper | None, b: Upper) -> Upper:
     return Upper(xp.where(keep, a.value, b.value), V)
 
 
-def moved_inside(problem: Problem, V: Array, eps: float | None = None) -> Array:
+def moved_inside(problem: Program, V: Array, eps: float | None = None) -> Array:
     """Return neurons outside their cones moved along the gate of their pattern into them.
 
     A neuron goes far enough that rounding its entries to `eps`, by default that of their dtype,
@@ -115,7 +115,7 @@ def moved_inside(problem: Problem, V: Array, eps: float | None = None) -> Array:
     return V + xp.where(xp.isfinite(far), far, 0 * far)[..., None] * problem.gates
 
 
-def upper_bound(problem: Problem, V: Array) -> Upper:
+def upper_bound(problem: Program, V: Array) -> Upper:
     """Return the upper bound of neurons near their cones: moved inside, or infinite."""
     xp = array_namespace(V)
     inside = moved_inside(problem, V)
@@ -135,7 +135,7 @@ def relative_gap(upper: Array, lower: Array) -> float:
     return float(xp.max((upper - lower) / xp.where(positive, size, 1.0)))
 
 
-def infeasibility(problem: Problem, V: Array) -> float:
+def infeasibility(problem: Program, V: Array) -> float:
     """Return the norm of the violated slacks relative to that of all, over neurons."""
     xp = array_namespace(V)
     inside = slacks(problem, V)

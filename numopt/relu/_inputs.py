@@ -11,7 +11,7 @@ from .._core.random import generator
 from .._losses.pointwise import LOSSES, Loss
 from ._network import radii
 from ._patterns import Patterns, drawn_gates, patterns_of_gates, patterns_of_mask
-from ._problem import Problem, normalized, with_bias
+from ._problem import Program, normalized, with_bias
 from ._verdict import METHODS, STOPS, Settings
 
 ROBUST = ("pattern", "lipschitz")
@@ -169,7 +169,7 @@ def perturbation(eps: Any, robust: Any, data: Data) -> tuple[Array | None, str]:
 
 def problem_of(
     data: Data, patterns: Patterns, beta: float, eps: Array | None, robust: str
-) -> Problem:
+) -> Program:
     """Return the convex program in normalized units."""
     return normalized(
         data.X, data.y, data.weights, patterns.active, patterns.gates, beta, data.loss, eps, robust

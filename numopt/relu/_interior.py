@@ -30,7 +30,7 @@ from ._cones import (
     second_order_scaling,
     unscaled,
 )
-from ._problem import Problem, combined, predictions, pulled_back, responses
+from ._problem import Program, combined, predictions, pulled_back, responses
 from ._terms import Term, loss_term
 
 # Fraction of the way to the boundary that a step goes.
@@ -88,7 +88,7 @@ class Target(NamedTuple):
     affine: Point | None
 
 
-def first_point(problem: Problem) -> Point:
+def first_point(problem: Program) -> Point:
     """Return a point well inside all cones; it satisfies no equation yet."""
     xp, device, dtype = array_namespace(problem.X), device_of(problem.X), problem.X.dtype
     n, d, patterns = problem.shape
@@ -109,7 +109,7 @@ def first_point(problem: Problem) -> Point:
     )
 
 
-def interior_step(problem: Problem, point: Point) -> Point:
+def interior_step(problem: Program, point: Point) -> Point:
     """Return the next iterate: a predictor, then a centered and corrected direction."""
     term = loss_term(problem)
     system = _factored(problem, term, point)
@@ -129,12 +129,12 @@ def interior_step(problem: Problem, point: Point) -> Point:
     )
 
 
-def theta_of(problem: Problem, point: Point) -> Array:
+def theta_of(problem: Program, point: Point) -> Array:
     """Return minus the slope of the loss at an iterate, (n,)."""
     return loss_term(problem).theta(predictions(problem, point.XV), point.parts)
 
 
-def _factored(problem: Problem, term: Any, point: Point) -> System | None:
+def _factored(problem: Program, term: Any, point: Point) -> System | None:
     """Return the factored system at an iterate; None where rounding leaves no factor."""
     xp = array_namespace(point.V)
     z = predictions(problem, point.XV)
@@ -173,7 +173,7 @@ def _diagonal(x: Array) -> Array:
     return xp.eye(x.shape[0], dtype=x.dtype, device=device_of(x)) * x[None, :]
 
 
-def _inverse_factors(problem: Problem, scaling: Scaling, ratio: Array) -> Array | None:
+def _inverse_factors(problem: Program, scaling: Scaling, ratio: Array) -> Array | None:
     """Return the inverses of the Cholesky factors of the blocks, (2, P, d, d)."""
     xp = array_namespace(ratio)
     X, (n, d, patterns) = problem.X, problem.shape
@@ -193,7 +193,7 @@ def _inverse_factors(problem: Problem, scaling: Scaling, ratio: Array) -> Array 
     return None if L is None else xp.linalg.inv(L)
 
 
-def _basis(problem: Problem, inverses: Array) -> Array:
+def _basis(problem: Program, inverses: Array) -> Array:
     """Return R, (P d, n), such that ``R' R = sum (+-) D X H^-1 X' D`` over all neurons."""
     xp = array_namespace(inverses)
     n, d, patterns = problem.shape
@@ -221,7 +221,7 @@ def _apply_inverse(system: System, b: Array) -> Array:
     return xp.matmul(system.inverses.mT, half)[..., 0]
 
 
-def _solve(problem: Problem, system: System, b: Array, c: Array) -> tuple[Array, Array]:
+def _solve(problem: Program, system: System, b: Array, c: Array) -> tuple[Array, Array]:
     """Return u and g with ``H u + (+-) X' D g = b`` and ``sum (+-) D X u - h g = c``."""
     u, g = 0 * b, 0 * c
     rest_b, rest_c = b, c
@@ -238,7 +238,7 @@ def _solve(problem: Problem, system: System, b: Array, c: Array) -> tuple[Array,
     return u, g
 
 
-def _direction(problem: Problem, term: Any, system: System, point: Point, target: Target) -> Point:
+def _direction(problem: Program, term: Any, system: System, point: Point, target: Target) -> Point:
     """Return the change that satisfies the linear equations and moves the products to a target."""
     scaling, affine = system.scaling, target.affine
     z = predictions(problem, point.XV)
@@ -275,7 +275,7 @@ def _direction(problem: Problem, term: Any, system: System, point: Point, target
     )
 
 
-def _longest_step(problem: Problem, term: Term, point: Point, change: Point) -> float:
+def _longest_step(problem: Program, term: Term, point: Point, change: Point) -> float:
     """Return the longest step that keeps everything in its cone."""
     z, dz = predictions(problem, point.XV), predictions(problem, change.XV)
     return min(
@@ -294,13 +294,13 @@ def _moved(point: Point, change: Point, length: float) -> Point:
     return Point(V, t, S, lam, mu, parts, point.XV + length * change.XV, length)
 
 
-def _pairs(problem: Problem, term: Term) -> int:
+def _pairs(problem: Program, term: Term) -> int:
     """Return the number of products of a slack and its multiplier."""
     n, _, patterns = problem.shape
     return 2 * patterns * (n + 1) + term.pairs
 
 
-def _complementarity(problem: Problem, term: Term, point: Point) -> float:
+def _complementarity(problem: Program, term: Term, point: Point) -> float:
     """Return the sum of products of slacks and multipliers."""
     xp = array_namespace(point.V)
     linear = xp.sum(point.S * point.mu) + problem.beta * xp.sum(point.t)

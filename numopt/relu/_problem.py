@@ -15,7 +15,7 @@ from .._core.namespace import Array, array_namespace, device_of, widest_float
 from .._losses.pointwise import Loss
 
 
-class Problem(NamedTuple):
+class Program(NamedTuple):
     """``min loss(z, y) + beta sum |v_i| + |w_i|`` over neurons in the cones of their patterns.
 
     `X` (n, d) has rows of root mean square norm one, `y` (C, n) for squared loss root mean square
@@ -48,7 +48,7 @@ class Problem(NamedTuple):
         """Whether perturbations narrow the cones of the patterns."""
         return self.eps is not None and self.robust == "pattern"
 
-    def output(self, c: int) -> Problem:
+    def output(self, c: int) -> Program:
         """Return the problem of one output."""
         return self._replace(y=self.y[c : c + 1, :])
 
@@ -63,7 +63,7 @@ def normalized(
     loss: Loss,
     eps: Array | None,
     robust: str,
-) -> Problem:
+) -> Program:
     """Return the problem in units in which one set of penalties serves all data."""
     xp = array_namespace(X)
     row = math.sqrt(_mean_square(X) * X.shape[1]) or 1.0
@@ -71,7 +71,7 @@ def normalized(
     if loss.scales:
         height = math.sqrt(_mean_square(y)) or 1.0
     norms = xp.sqrt(xp.sum(gates * gates, axis=1, keepdims=True))
-    return Problem(
+    return Program(
         X / row,
         y / height,
         weights,
@@ -95,27 +95,27 @@ def _mean_square(x: Array) -> float:
     return peak**2 * float(xp.mean((x / peak) ** 2))
 
 
-def responses(problem: Problem, V: Array) -> Array:
+def responses(problem: Program, V: Array) -> Array:
     """Return ``X v`` for each neuron of `V` (..., d), shape (..., n)."""
     xp = array_namespace(V)
     flat = xp.matmul(xp.reshape(V, (-1, V.shape[-1])), problem.X.T)
     return xp.reshape(flat, (*V.shape[:-1], problem.X.shape[0]))
 
 
-def combined(problem: Problem, T: Array) -> Array:
+def combined(problem: Program, T: Array) -> Array:
     """Return ``X' t`` for each row of `T` (..., n), shape (..., d)."""
     xp = array_namespace(T)
     flat = xp.matmul(xp.reshape(T, (-1, T.shape[-1])), problem.X)
     return xp.reshape(flat, (*T.shape[:-1], problem.X.shape[1]))
 
 
-def predictions(problem: Problem, XV: Array) -> Array:
+def predictions(problem: Program, XV: Array) -> Array:
     """Return what responses (..., 2, P, n) add up to, shape (..., n)."""
     xp = array_namespace(XV)
     return xp.sum(problem.active * (XV[..., 0, :, :] - XV[..., 1, :, :]), axis=-2)
 
 
-def slacks(problem: Problem, V: Array) -> Array:
+def slacks(problem: Program, V: Array) -> Array:
     """Return by how much neurons (..., 2, P, d) are inside their cones, (..., 2, P, n)."""
     inside = problem.signs * responses(problem, V)
     if not problem.narrowed:
@@ -124,7 +124,7 @@ def slacks(problem: Problem, V: Array) -> Array:
     return inside - xp.sum(problem.eps * xp.abs(V), axis=-1)[..., None]
 
 
-def pulled_back(problem: Problem, theta: Array) -> Array:
+def pulled_back(problem: Program, theta: Array) -> Array:
     """Return the adjoint of the prediction: ``+-X' D_i theta``, shape (..., 2, P, d)."""
     xp = array_namespace(theta)
     half = combined(problem, problem.active * theta[..., None, :])
@@ -143,7 +143,7 @@ def per_output(x: Array) -> Array:
     return xp.sum(xp.reshape(x, (x.shape[0], -1)), axis=1)
 
 
-def widened(problem: Problem) -> Problem:
+def widened(problem: Program) -> Program:
     """Return the problem in float64 where the device has it, for what decides success."""
     xp, wide = array_namespace(problem.X), widest_float(problem.X)
     if problem.X.dtype == wide:
@@ -155,7 +155,7 @@ def widened(problem: Problem) -> Problem:
     )
 
 
-def zeros_like_neurons(problem: Problem) -> Array:
+def zeros_like_neurons(problem: Program) -> Array:
     """Return neurons of zero for all outputs, (C, 2, P, d)."""
     xp = array_namespace(problem.X)
     _, d, patterns = problem.shape

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from .._core.namespace import Array, array_namespace, device_of
 from .._linalg import cholesky
-from ._problem import Problem, group_norms
+from ._problem import Program, group_norms
 
 # A projection of all neurons that takes more operations a step is not done.
 _FLOPS = 2e11
@@ -46,13 +46,13 @@ def project(X: Array, signs: Array, targets: Array, offset: float = 0.0) -> tupl
     return xp.concat([V for V, _ in parts]), xp.concat([mu for _, mu in parts])
 
 
-def affordable(problem: Problem, outputs: int) -> bool:
+def affordable(problem: Program, outputs: int) -> bool:
     """Tell whether the neurons of so many outputs are few enough to be projected."""
     n, d, patterns = problem.shape
     return bool(4 * patterns * outputs * n * d * d <= _FLOPS)
 
 
-def closest_inside(problem: Problem, V: Array, margin: float = 0.0) -> Array | None:
+def closest_inside(problem: Program, V: Array, margin: float = 0.0) -> Array | None:
     """Return the points closest to neurons (C, 2, P, d) in their cones, zero where they are.
 
     Each is as deep inside as `margin` relative to the length of the neuron. None if a projection

@@ -9,7 +9,7 @@ from .._core.namespace import Array, array_namespace
 from .._core.random import generator
 from ._certificate import Lower, lower_bound
 from ._problem import (
-    Problem,
+    Program,
     combined,
     predictions,
     responses,
@@ -41,7 +41,7 @@ class State(NamedTuple):
 class BlockDescent:
     """ADMM with block-coordinate descent on one problem with one output."""
 
-    def __init__(self, problem: Problem, rng: object) -> None:
+    def __init__(self, problem: Program, rng: object) -> None:
         """Form ``X'X`` once."""
         xp = array_namespace(problem.X)
         self.problem = problem
@@ -90,7 +90,7 @@ class BlockDescent:
         xp = array_namespace(state.nu)
         return state.penalties.rho * xp.clip(-state.nu, 0.0, None)
 
-    def lower(self, wide: Problem, state: State) -> Lower:
+    def lower(self, wide: Program, state: State) -> Lower:
         """Return the lower bound that the multipliers of a state prove, in `wide` precision."""
         xp, dtype = array_namespace(state.V), wide.X.dtype
         z = predictions(wide, responses(wide, xp.astype(state.V, dtype)))

@@ -7,7 +7,7 @@ from typing import Any
 from .._core.namespace import Array, array_namespace
 from .._core.random import place
 from ._patterns import Patterns, distinct
-from ._problem import Problem, group_norms, widened
+from ._problem import Program, group_norms, widened
 
 # Random starts of the local search for a neuron that would help, and its steps.
 _STARTS, _CLIMBS = 200, 20
@@ -17,7 +17,7 @@ _MOST_ADDED = 50
 _DROPPED_BELOW = 1e-3
 
 
-def next_patterns(problem: Problem, outcome: Any, rng: Any) -> tuple[Patterns, Array]:
+def next_patterns(problem: Program, outcome: Any, rng: Any) -> tuple[Patterns, Array]:
     """Return the patterns of the next round, and the neurons under them to start from.
 
     Patterns with a neuron stay, so that the objective cannot rise; those of the neurons that would
@@ -42,7 +42,7 @@ def next_patterns(problem: Problem, outcome: Any, rng: Any) -> tuple[Patterns, A
     return Patterns(found.active[:count, :], found.gates[:count, :]), xp.concat([V, extra], axis=2)
 
 
-def largest_violation(problem: Problem, theta: Array, rng: Any) -> tuple[float, Array]:
+def largest_violation(problem: Program, theta: Array, rng: Any) -> tuple[float, Array]:
     """Return the largest value found of ``|theta'(X u)_+|`` over unit u, and the u above beta.
 
     The u (k, d) come in order of their value. A local search from random starts: what it does not

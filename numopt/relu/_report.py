@@ -16,7 +16,7 @@ from ._certificate import infeasibility, moved_inside, objective
 from ._inputs import Data, constant_loss, problem_of
 from ._network import network_objective, network_of
 from ._patterns import Patterns
-from ._problem import Problem, predictions, pulled_back, responses, widened, zeros_like_neurons
+from ._problem import Program, predictions, pulled_back, responses, widened, zeros_like_neurons
 from ._projection import affordable, closest_inside, project
 from ._refine import largest_violation, next_patterns
 from ._result import ConvexReLUResult
@@ -86,7 +86,7 @@ def trained(task: Task, settings: Settings, refine: int, start: Start) -> Convex
     return _report(task, settings, problem, outcome, violation)
 
 
-def _solved(task: Task, settings: Settings, start: Start) -> tuple[Outcome, Problem]:
+def _solved(task: Task, settings: Settings, start: Start) -> tuple[Outcome, Program]:
     problem = problem_of(task.used, task.patterns, task.beta, task.radius, task.robust)
     if start is not None:
         V, mu = start
@@ -110,7 +110,7 @@ def pull_of_zero(task: Task) -> float:
     return row * height * math.sqrt(float(xp.max(xp.sum(V * V, axis=-1))))
 
 
-def _in_users_units(problem: Problem, task: Task) -> Problem:
+def _in_users_units(problem: Program, task: Task) -> Program:
     """Return the problem as the user stated it, in float64 where there is one."""
     given = problem._replace(
         X=task.used.X,
@@ -123,7 +123,7 @@ def _in_users_units(problem: Problem, task: Task) -> Problem:
     return widened(given)
 
 
-def _returned(original: Problem, V: Array, task: Task) -> Array:
+def _returned(original: Program, V: Array, task: Task) -> Array:
     """Return neurons in the dtype of the input, still inside their cones where they were.
 
     Rounding takes neurons on the boundary of a cone out. Of those a little deeper and those moved
@@ -151,7 +151,7 @@ def _returned(original: Problem, V: Array, task: Task) -> Array:
 def _report(
     task: Task,
     settings: Settings,
-    problem: Problem,
+    problem: Program,
     outcome: Outcome,
     violation: float | None,
 ) -> ConvexReLUResult:
@@ -217,7 +217,7 @@ def _iterated(outcome: Outcome) -> bool:
     return bool(xp.any(outcome.V != 0)) and not bool(xp.any(outcome.upper.V != 0))
 
 
-def _price(original: Problem, problem: Problem, outcome: Outcome, V: Array) -> Array:
+def _price(original: Program, problem: Program, outcome: Outcome, V: Array) -> Array:
     """Return the estimated price of moving each output of an iterate into its cones."""
     xp = array_namespace(V)
     mu = math.sqrt(problem.value_unit) * xp.astype(outcome.mu, V.dtype)

@@ -17,7 +17,7 @@ from .._kernels.relu import project_robust_cone, soft
 from .._linalg import cholesky, cholesky_solve
 from ._certificate import Lower, worst_case_shift
 from ._patterns import Patterns
-from ._problem import Problem, combined, group_norms, predictions, responses
+from ._problem import Program, combined, group_norms, predictions, responses
 
 # Iterations of the search for a neuron that keeps its pattern, and between two looks at it.
 _SEARCH, _LOOK_EVERY = 1000, 50
@@ -75,7 +75,7 @@ def with_surviving_patterns(patterns: Patterns, X: Array, eps: Array) -> Pattern
     return Patterns(xp.take(patterns.active, index, axis=0), xp.take(gates, index, axis=0))
 
 
-def certified_share(problem: Problem, V: Array) -> float | None:
+def certified_share(problem: Program, V: Array) -> float | None:
     """Return the share of samples whose label no perturbation changes; None without labels."""
     if problem.eps is None or problem.loss.scales:
         return None
@@ -87,7 +87,7 @@ def certified_share(problem: Problem, V: Array) -> float | None:
 
 
 def robust_lower(
-    problem: Problem, theta: Array, center: Array, pull: Array | None, mu: Array
+    problem: Program, theta: Array, center: Array, pull: Array | None, mu: Array
 ) -> Lower:
     """Return the lower bound of multipliers of the worst margins or residuals.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.relu import project_robust_cone, prox_robust_margin, prox_robust_square
 from ._certificate import Lower
-from ._problem import Problem, combined, responses, zeros_like_neurons
+from ._problem import Program, combined, responses, zeros_like_neurons
 from ._robust import robust_lower
 from ._splitting import (
     RELAXATION,
@@ -59,7 +59,7 @@ class Points(NamedTuple):
 class RobustSplitting:
     """The method on one problem: makes states, moves them and reads them."""
 
-    def __init__(self, problem: Problem, adapt: bool) -> None:
+    def __init__(self, problem: Program, adapt: bool) -> None:
         """Do what is done once: the eigendecompositions of the Sylvester equation."""
         xp = array_namespace(problem.X)
         self.problem, self.adapt = problem, adapt
@@ -219,7 +219,7 @@ class RobustSplitting:
         points = self.points(state)
         return state.penalties.rho * xp.clip(points.S - state.T, 0.0, None)
 
-    def lower(self, wide: Problem, state: State) -> Lower:
+    def lower(self, wide: Program, state: State) -> Lower:
         """Return the lower bound that the multipliers of a state prove, in `wide` precision."""
         xp, dtype = array_namespace(state.W), wide.X.dtype
         points = self.points(state)

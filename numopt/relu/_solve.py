@@ -12,7 +12,7 @@ from .._linalg import quiet
 from ._certificate import Lower, Upper, better_lower, objective, relative_gap
 from ._interior import SHORTEST_STEP, Point, first_point, interior_step, theta_of
 from ._problem import (
-    Problem,
+    Program,
     per_output,
     predictions,
     pulled_back,
@@ -47,7 +47,7 @@ _CLEARLY_NOT_ZERO = 1e3
 _NOT_NEARLY_ZERO = 1.1
 
 
-def chosen_method(problem: Problem, settings: Settings) -> str:
+def chosen_method(problem: Program, settings: Settings) -> str:
     """Return the method that "auto" stands for."""
     if settings.method != "auto":
         return settings.method
@@ -62,7 +62,7 @@ def chosen_method(problem: Problem, settings: Settings) -> str:
     return "cholesky" if squared and small <= 5000 else "sylvester"
 
 
-def _interior_fits(problem: Problem) -> bool:
+def _interior_fits(problem: Program) -> bool:
     """Tell whether a step of the interior-point method is affordable."""
     n, d, patterns = problem.shape
     small, large = sorted((n, patterns * d))
@@ -70,7 +70,7 @@ def _interior_fits(problem: Problem) -> bool:
     return flops <= _INTERIOR_FLOPS and small * large <= _INTERIOR_ENTRIES
 
 
-def solve(problem: Problem, settings: Settings, start: Start) -> Outcome:
+def solve(problem: Program, settings: Settings, start: Start) -> Outcome:
     """Return the outcome of the method asked for; `start` are neurons and multipliers, or None.
 
     With more features than samples all neurons are in the span of the samples: what is orthogonal
@@ -91,7 +91,7 @@ def solve(problem: Problem, settings: Settings, start: Start) -> Outcome:
     return found._replace(upper=upper, V=_mapped(found.V, Q.T))
 
 
-def _as(problem: Problem, x: Array) -> Array:
+def _as(problem: Program, x: Array) -> Array:
     return array_namespace(x).astype(x, problem.X.dtype, copy=False)
 
 
@@ -103,7 +103,7 @@ def _mapped(V: Array, Q: Array) -> Array:
     return xp.reshape(flat, (*V.shape[:-1], Q.shape[1]))
 
 
-def _solved(problem: Problem, settings: Settings, start: Start) -> Outcome:
+def _solved(problem: Program, settings: Settings, start: Start) -> Outcome:
     zero = None if problem.eps is not None else _zero_network(problem, settings)
     if zero is not None:
         return zero
@@ -130,7 +130,7 @@ def _part(start: Start, c: int) -> Start:
     return V[c : c + 1, ...], None if mu is None else mu[c : c + 1, ...]
 
 
-def _zero_network(problem: Problem, settings: Settings) -> Outcome | None:
+def _zero_network(problem: Program, settings: Settings) -> Outcome | None:
     """Return the zero network if it is the solution to `tol`, else None."""
     problem = widened(problem)
     verdict = Verdict(problem)
@@ -145,7 +145,7 @@ def _zero_network(problem: Problem, settings: Settings) -> Outcome | None:
     return Outcome(verdict.upper, verdict.lower, zero, mu, 0, 0, CONVERGED, "none", None, [record])
 
 
-def zero_multipliers(problem: Problem, theta: Array) -> Array:
+def zero_multipliers(problem: Program, theta: Array) -> Array:
     """Return multipliers that show how far theta pulls in each cone, zeros if too far anyway."""
     xp = array_namespace(theta)
     n, d, _ = problem.shape
@@ -162,7 +162,7 @@ def zero_multipliers(problem: Problem, theta: Array) -> Array:
     return xp.clip(xp.reshape(found, mu.shape), 0.0, None)
 
 
-def _by_rows(problem: Problem, output: int, settings: Settings, start: Start) -> Outcome:
+def _by_rows(problem: Program, output: int, settings: Settings, start: Start) -> Outcome:
     """Return the outcome of sums over the samples; where rounding stops them, of the samples."""
     found = in_sums(problem, output, settings, start)
     stuck = found.status in (PRECISION, NON_FINITE)
@@ -171,12 +171,12 @@ def _by_rows(problem: Problem, output: int, settings: Settings, start: Start) ->
     return found
 
 
-def _by_block_descent(problem: Problem, output: int, settings: Settings, start: Start) -> Outcome:
+def _by_block_descent(problem: Program, output: int, settings: Settings, start: Start) -> Outcome:
     engine = BlockDescent(problem, settings.rng)
     return _by_splitting(problem, engine, "rbcd", settings, start, output)
 
 
-def _by_interior_point(problem: Problem, output: int, settings: Settings, start: Start) -> Outcome:
+def _by_interior_point(problem: Program, output: int, settings: Settings, start: Start) -> Outcome:
     problem = widened(problem)
     verdict = Verdict(problem, output)
     xp = array_namespace(problem.X)
@@ -241,7 +241,7 @@ def _together(parts: list[Outcome]) -> Outcome:
 
 
 def _by_splitting(
-    problem: Problem,
+    problem: Program,
     engine: Any,
     method: str,
     settings: Settings,
@@ -314,7 +314,7 @@ def _by_splitting(
     )
 
 
-def estimate(problem: Problem, verdict: Verdict, V: Array, XV: Array, mu: Array) -> float:
+def estimate(problem: Program, verdict: Verdict, V: Array, XV: Array, mu: Array) -> float:
     """Return a guess of the gap that neurons will have once they are moved into their cones.
 
     Each violated slack counts with its multiplier. Only a guess: it can be too small.
@@ -325,7 +325,7 @@ def estimate(problem: Problem, verdict: Verdict, V: Array, XV: Array, mu: Array)
     return relative_gap(value, verdict.lower.value)
 
 
-def price_of_violations(problem: Problem, XV: Array, mu: Array) -> Array:
+def price_of_violations(problem: Program, XV: Array, mu: Array) -> Array:
     """Return what the violated slacks of each output cost at multipliers mu (C, 2, P, n)."""
     xp = array_namespace(XV)
     return per_output(mu * xp.clip(-problem.signs * XV, 0.0, None))

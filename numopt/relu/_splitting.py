@@ -16,7 +16,7 @@ from .._kernels.relu import fold_slacks, reflect_slacks
 from .._linalg import cholesky, cholesky_solve
 from ._certificate import Lower, lower_bound
 from ._problem import (
-    Problem,
+    Program,
     combined,
     group_norms,
     predictions,
@@ -65,7 +65,7 @@ def shrunk(W: Array, threshold: float) -> Array:
 class SampleSplit:
     """The update of u with a Cholesky factor: exact loss if squared, else a copy of predictions."""
 
-    def __init__(self, problem: Problem, penalties: Penalties) -> None:
+    def __init__(self, problem: Program, penalties: Penalties) -> None:
         """Factor the smaller of an n by n and a P d by P d matrix."""
         xp = array_namespace(problem.X)
         self.problem, self.penalties = problem, penalties
@@ -158,7 +158,7 @@ class Spectrum(NamedTuple):
     Qp: Array
 
 
-def spectrum_of(problem: Problem) -> Spectrum:
+def spectrum_of(problem: Program) -> Spectrum:
     """Return both eigendecompositions."""
     xp = array_namespace(problem.X)
     features, Qf = xp.linalg.eigh(xp.matmul(problem.X.T, problem.X))
@@ -240,7 +240,7 @@ class Weights(NamedTuple):
 class WeightSplit:
     """The update of u as a Sylvester equation: the loss has a copy of each sample's weights."""
 
-    def __init__(self, problem: Problem, penalties: Penalties, spectrum: Spectrum) -> None:
+    def __init__(self, problem: Program, penalties: Penalties, spectrum: Spectrum) -> None:
         """Take the eigendecompositions; nothing is factored."""
         xp = array_namespace(problem.X)
         self.problem, self.penalties, self.spectrum = problem, penalties, spectrum
@@ -307,7 +307,7 @@ class WeightSplit:
 class Splitting:
     """A splitting method on one problem: makes states, moves them and reads them."""
 
-    def __init__(self, problem: Problem, method: str, adapt: bool) -> None:
+    def __init__(self, problem: Program, method: str, adapt: bool) -> None:
         """Do what is done once: the eigendecompositions of the Sylvester equation."""
         self.problem, self.adapt = problem, adapt
         self.spectrum = spectrum_of(problem) if method == "sylvester" else None
@@ -391,7 +391,7 @@ class Splitting:
         xp = array_namespace(state.T)
         return state.penalties.rho * xp.clip(-state.T, 0.0, None)
 
-    def lower(self, wide: Problem, state: State) -> Lower:
+    def lower(self, wide: Program, state: State) -> Lower:
         """Return the lower bound that the multipliers of a state prove, in `wide` precision."""
         xp, dtype = array_namespace(state.W), wide.X.dtype
         z = predictions(self.problem, responses(self.problem, self.neurons(state)))

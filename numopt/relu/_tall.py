@@ -6,13 +6,13 @@ from .._core.namespace import array_namespace
 from .._rows import RowBlocks
 from ._certificate import lower_bound_of
 from ._facets import first_rows
-from ._problem import Problem, widened
+from ._problem import Program, widened
 from ._row_sums import Frame, theta_at
 from ._sequence import Job, Passes, solved, surveyed
 from ._verdict import Outcome, Settings, Start, Verdict
 
 
-def in_sums(problem: Problem, output: int, settings: Settings, start: Start) -> Outcome:
+def in_sums(problem: Program, output: int, settings: Settings, start: Start) -> Outcome:
     """Return the outcome of a sequence of quadratic programs, made of sums over the samples.
 
     Both bounds are those of the other methods, formed from what the sequence ends with.

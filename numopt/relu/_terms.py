@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from .._core.namespace import Array, array_namespace
 from ._cones import orthant_ratio
-from ._problem import Problem
+from ._problem import Program
 
 Parts = tuple[Array, ...]
 
@@ -123,6 +123,6 @@ def loss_term_of(loss: Any, y: Array, weights: Array) -> Term:
     return SmoothTerm(loss, y, weights) if loss.smooth else HingeTerm(y, weights, 2 * y.shape[0])
 
 
-def loss_term(problem: Problem) -> Term:
+def loss_term(problem: Program) -> Term:
     """Return the loss of a problem with one output as a term of the interior-point method."""
     return loss_term_of(problem.loss, problem.y[0, :], problem.weights)

@@ -19,7 +19,7 @@ from ._certificate import (
     upper_bound,
 )
 from ._network import network_objective, network_of
-from ._problem import Problem, zeros_like_neurons
+from ._problem import Program, zeros_like_neurons
 from ._projection import closest_inside
 
 METHODS = ("auto", "interior", "rows", "cholesky", "sylvester", "rbcd")
@@ -65,7 +65,7 @@ class Outcome(NamedTuple):
 class Verdict:
     """The best bounds seen so far. What it reports is relative to the units of the user."""
 
-    def __init__(self, problem: Problem, output: int = -1) -> None:
+    def __init__(self, problem: Program, output: int = -1) -> None:
         """Start from the zero network, whose objective bounds the optimum from above."""
         zero = zeros_like_neurons(problem)
         self.problem, self.output = problem, output
