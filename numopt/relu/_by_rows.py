@@ -16,7 +16,7 @@ from .._rows import Cluster, RowBlocks, beside_like, is_dask
 from ._facets import Facets, first_rows
 from ._inputs import check_sums
 from ._network import network_of
-from ._problem import group_norms
+from ._program import group_norms
 from ._result import ConvexReLUResult
 from ._row_sums import Frame, Proof, Survey, Verdict, dual_at, patterns_at, theta_at, verdict_at
 from ._sequence import Job, Passes, State, dual_scale, solved, surveyed

@@ -11,7 +11,7 @@ import math
 from typing import NamedTuple
 
 from .._core.namespace import Array, array_namespace
-from ._problem import (
+from ._program import (
     Program,
     combined,
     group_norms,

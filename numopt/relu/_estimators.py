@@ -19,7 +19,7 @@ from sklearn.utils.validation import (
 from .._losses.pointwise import expit
 from ._api import convex_relu
 from ._network import outputs_of
-from ._problem import with_bias
+from ._program import with_bias
 
 # Sparse samples are stored densely up to this many bytes.
 _DENSE_LIMIT = 2**31

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import array_api_extra as xpx
 
 from .._core.namespace import Array, array_namespace, device_of
-from ._problem import group_norms
+from ._program import group_norms
 
 
 class Facets(NamedTuple):

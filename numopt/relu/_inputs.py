@@ -11,7 +11,7 @@ from .._core.random import generator
 from .._losses.pointwise import LOSSES, Loss
 from ._network import radii
 from ._patterns import Patterns, drawn_gates, patterns_of_gates, patterns_of_mask
-from ._problem import Program, normalized, with_bias
+from ._program import Program, normalized, with_bias
 from ._verdict import METHODS, STOPS, Settings
 
 ROBUST = ("pattern", "lipschitz")

@@ -30,7 +30,7 @@ from ._cones import (
     second_order_scaling,
     unscaled,
 )
-from ._problem import Program, combined, predictions, pulled_back, responses
+from ._program import Program, combined, predictions, pulled_back, responses
 from ._terms import Term, loss_term
 
 # Fraction of the way to the boundary that a step goes.

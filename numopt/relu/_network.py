@@ -9,7 +9,7 @@ from .._core import validate
 from .._core.namespace import Array, array_namespace, device_of
 from .._core.random import generator, place
 from .._losses.pointwise import LOSSES, Loss
-from ._problem import group_norms
+from ._program import group_norms
 
 ATTACKS = ("fgsm", "pgd")
 # A step of projected gradient ascent, relative to the radius over the number of steps.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from .._core.namespace import Array, array_namespace, device_of
 from .._linalg import cholesky
-from ._problem import Program, group_norms
+from ._program import Program, group_norms
 
 # A projection of all neurons that takes more operations a step is not done.
 _FLOPS = 2e11

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .._core.namespace import Array, array_namespace
 from .._core.random import generator
 from ._certificate import Lower, lower_bound
-from ._problem import (
+from ._program import (
     Program,
     combined,
     predictions,

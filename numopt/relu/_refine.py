@@ -7,7 +7,7 @@ from typing import Any
 from .._core.namespace import Array, array_namespace
 from .._core.random import place
 from ._patterns import Patterns, distinct
-from ._problem import Program, group_norms, widened
+from ._program import Program, group_norms, widened
 
 # Random starts of the local search for a neuron that would help, and its steps.
 _STARTS, _CLIMBS = 200, 20

@@ -16,7 +16,7 @@ from ._certificate import infeasibility, moved_inside, objective
 from ._inputs import Data, constant_loss, problem_of
 from ._network import network_objective, network_of
 from ._patterns import Patterns
-from ._problem import Program, predictions, pulled_back, responses, widened, zeros_like_neurons
+from ._program import Program, predictions, pulled_back, responses, widened, zeros_like_neurons
 from ._projection import affordable, closest_inside, project
 from ._refine import largest_violation, next_patterns
 from ._result import ConvexReLUResult

@@ -6,7 +6,7 @@ from .._core import validate
 from .._core.namespace import Array
 from .._core.outcome import Result
 from ._network import outputs_of
-from ._problem import with_bias
+from ._program import with_bias
 
 
 class ConvexReLUResult(Result):

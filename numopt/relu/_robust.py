@@ -17,7 +17,7 @@ from .._kernels.relu import project_robust_cone, soft
 from .._linalg import cholesky, cholesky_solve
 from ._certificate import Lower, worst_case_shift
 from ._patterns import Patterns
-from ._problem import Program, combined, group_norms, predictions, responses
+from ._program import Program, combined, group_norms, predictions, responses
 
 # Iterations of the search for a neuron that keeps its pattern, and between two looks at it.
 _SEARCH, _LOOK_EVERY = 1000, 50

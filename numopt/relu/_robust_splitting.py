@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.relu import project_robust_cone, prox_robust_margin, prox_robust_square
 from ._certificate import Lower
-from ._problem import Program, combined, responses, zeros_like_neurons
+from ._program import Program, combined, responses, zeros_like_neurons
 from ._robust import robust_lower
 from ._splitting import (
     RELAXATION,

@@ -16,7 +16,7 @@ from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.least_squares import row_ranges
 from .._losses.pointwise import LOSSES, Loss
 from ._facets import Facets, nearer, nearest, smallest_rows
-from ._problem import group_norms, with_bias
+from ._program import group_norms, with_bias
 
 # Entries of what is made of some rows at a time: 16 MB.
 _ENTRIES = 1 << 21

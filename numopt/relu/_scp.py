@@ -18,7 +18,7 @@ from .._linalg import cholesky, cholesky_solve
 from ._cones import orthant_ratio
 from ._inputs import Data, data_of
 from ._network import network_objective, outputs_of
-from ._problem import group_norms, with_bias
+from ._program import group_norms, with_bias
 from ._terms import Term, loss_term_of
 
 _PRECISION = 3

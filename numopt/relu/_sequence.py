@@ -22,7 +22,7 @@ from .._core.validate import contiguous
 from .._linalg import one_blas_thread, quiet
 from .._rows import RowBlocks, add
 from ._facets import joined, pruned
-from ._problem import group_norms
+from ._program import group_norms
 from ._quadratic import Kinks, Quadratic, Solution, linear_pull, minimized, pulled_by
 from ._row_sums import (
     NEARLY,

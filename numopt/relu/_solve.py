@@ -11,7 +11,7 @@ from .._core.outcome import CONVERGED, NON_FINITE
 from .._linalg import quiet
 from ._certificate import Lower, Upper, better_lower, objective, relative_gap
 from ._interior import SHORTEST_STEP, Point, first_point, interior_step, theta_of
-from ._problem import (
+from ._program import (
     Program,
     per_output,
     predictions,

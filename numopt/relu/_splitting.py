@@ -15,7 +15,7 @@ from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.relu import fold_slacks, reflect_slacks
 from .._linalg import cholesky, cholesky_solve
 from ._certificate import Lower, lower_bound
-from ._problem import (
+from ._program import (
     Program,
     combined,
     group_norms,

@@ -6,7 +6,7 @@ from .._core.namespace import array_namespace
 from .._rows import RowBlocks
 from ._certificate import lower_bound_of
 from ._facets import first_rows
-from ._problem import Program, widened
+from ._program import Program, widened
 from ._row_sums import Frame, theta_at
 from ._sequence import Job, Passes, solved, surveyed
 from ._verdict import Outcome, Settings, Start, Verdict

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from .._core.namespace import Array, array_namespace
 from ._cones import orthant_ratio
-from ._problem import Program
+from ._program import Program
 
 Parts = tuple[Array, ...]
 

@@ -19,7 +19,7 @@ from ._certificate import (
     upper_bound,
 )
 from ._network import network_objective, network_of
-from ._problem import Program, zeros_like_neurons
+from ._program import Program, zeros_like_neurons
 from ._projection import closest_inside
 
 METHODS = ("auto", "interior", "rows", "cholesky", "sylvester", "rbcd")

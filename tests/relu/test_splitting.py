@@ -9,7 +9,7 @@ import relu_oracles as oracles
 import numopt
 from numopt._losses.pointwise import LOSSES
 from numopt.relu import _projection
-from numopt.relu._problem import normalized
+from numopt.relu._program import normalized
 from numopt.relu._splitting import RELAXATION, Penalties, Splitting
 
 STEPS = 7
