@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .._core.namespace import Array, array_namespace, device_of
+from .triangular import upper_factor
 
 
 class Factors(NamedTuple):
@@ -51,6 +52,13 @@ def factors_of(frame: Frame, rank: int | None = None) -> Factors:
     root = xp.sqrt(frame.values[:k])
     left = frame.left[:, :k] * root
     return Factors(left, left if frame.left is frame.right else frame.right[:, :k] * root)
+
+
+def singular_values(factors: Factors) -> Array:
+    """Return the singular values of a matrix (min(d1, d2, k),), largest first, O(d k^2)."""
+    xp = array_namespace(factors.left)
+    a, b = upper_factor(factors.left), upper_factor(factors.right)
+    return xp.linalg.svdvals(xp.matmul(a, xp.matrix_transpose(b)))
 
 
 def moved(frame: Frame, Z_left: Array, Z_right: Array) -> Factors:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from .._core.namespace import Array, array_namespace, device_of
+from .._core.settings import non_negative
 from .lowrank import Frame
 
 
@@ -59,3 +60,74 @@ def leading_singular(
     _, Q = subspaces(times, transposed_times, start, steps)
     U, s, Vh = xp.linalg.svd(times(Q), full_matrices=False)
     return Frame(U[:, :rank], s[:rank], xp.matmul(Q, Vh.T[:, :rank]))
+
+
+def lanczos_norm(
+    times: Callable[[Array], Array],
+    transposed_times: Callable[[Array], Array],
+    start: Array,
+    *,
+    steps: int,
+    rtol: float,
+) -> float:
+    """Return the largest singular value of A (m, n), by Lanczos bidiagonalization.
+
+    From a column `start` (n, 1), with full orthogonalization on both sides (Golub, Kahan); `times`
+    and `transposed_times` are those of `subspaces`, once each a step. Ends when the value changes
+    by no more than `rtol` in three steps in a row, after min(m, n) steps at the latest.
+    """
+    xp = array_namespace(start)
+    V = start / xp.linalg.vector_norm(start)
+    U = V[:0, :]
+    largest, settled = 0.0, 0
+    diagonal: list[float] = []
+    beside: list[float] = []
+    for step in range(steps):
+        u = times(V[:, -1:] + 0)
+        if step:
+            u = _orthogonal(u, U)
+        alpha = float(xp.linalg.vector_norm(u))
+        diagonal.append(alpha)
+        if alpha == 0:
+            break
+        U = u / alpha if step == 0 else xp.concat([U, u / alpha], axis=1)
+        v = _orthogonal(transposed_times(U[:, -1:] + 0), V)
+        beta = float(xp.linalg.vector_norm(v))
+        beside.append(beta)
+        found = _bidiagonal_norm(diagonal, beside, start)
+        settled = settled + 1 if found - largest <= rtol * found else 0
+        if settled == 3 or beta <= rtol * found:
+            return found
+        largest = found
+        V = xp.concat([V, v / beta], axis=1)
+    return max(largest, _bidiagonal_norm(diagonal, beside, start))
+
+
+def _orthogonal(x: Array, Q: Array) -> Array:
+    """Return what is left of a column beside others, orthogonalized twice."""
+    xp = array_namespace(x)
+    for _ in range(2):
+        x = x - xp.matmul(Q, xp.matmul(xp.matrix_transpose(Q), x))
+    return x
+
+
+def _bidiagonal_norm(diagonal: list[float], beside: list[float], like: Array) -> float:
+    """Return the largest singular value of an upper bidiagonal matrix, by its tridiagonal square.
+
+    With one more column than rows: ``B B'`` has ``alpha^2 + beta^2`` on its diagonal.
+    """
+    xp, count = array_namespace(like), len(diagonal)
+    beside = beside[:count] + [0.0] * (count - len(beside))
+    rows = [
+        [
+            diagonal[i] ** 2 + beside[i] ** 2
+            if i == j
+            else diagonal[max(i, j)] * beside[min(i, j)]
+            if abs(i - j) == 1
+            else 0.0
+            for j in range(count)
+        ]
+        for i in range(count)
+    ]
+    T = xp.asarray(rows, dtype=like.dtype, device=device_of(like))
+    return math.sqrt(non_negative(float(xp.linalg.eigvalsh(T)[-1])))
