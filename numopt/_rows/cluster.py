@@ -12,8 +12,9 @@ import numpy as np
 
 from .._core.namespace import Array
 from .._linalg import one_blas_thread
-from .passes import FAN_IN, Merge, Summary, Work, add, all_joined
 from .stores import is_dask
+from .summaries import FAN_IN, Merge, Summary, Work, add, aligned, all_joined
+from .workers import call, identity, merged, run
 
 # Where a worker runs out of memory: the share of it that a chunk with what is made of it may take.
 ROOM = 8
@@ -54,7 +55,7 @@ class Cluster:
     def _reduced(self, nodes: list[Any], merge: Merge) -> Summary:
         while len(nodes) > 1:
             groups = [nodes[k : k + FAN_IN] for k in range(0, len(nodes), FAN_IN)]
-            nodes = [_delayed(_merged)(merge, group) for group in groups]
+            nodes = [_delayed(merged)(merge, group) for group in groups]
         return self.compute(nodes)[0]
 
     def each(self, work: Work, beside: tuple[Any, ...]) -> Summary:
@@ -63,10 +64,10 @@ class Cluster:
 
     def _tasks(self, work: Work, beside: tuple[Any, ...]) -> list[Any]:
         # One task holds what all share, so that a worker gets it once.
-        shared = _delayed(_same)(work)
+        shared = _delayed(identity)(work)
         columns = [self._parts(x) for x in beside]
         return [
-            _delayed(_run)(shared, chunk, start, *(column(k, start, stop) for column in columns))
+            _delayed(run)(shared, chunk, start, *(column(k, start, stop) for column in columns))
             for k, start, stop, chunk in self._chunks
         ]
 
@@ -79,13 +80,13 @@ class Cluster:
             return lambda k, _start, _stop: parts[k]
         return lambda _k, start, stop: x[start:stop]
 
-    def beside(self, name: str, x: Any, dtype: Any) -> Any:
+    def beside(self, name: str, x: Any, dtype: Any, ndim: int | tuple[int, ...] = (1, 2)) -> Any:
         """Return a Dask array (n,) or (n, k) in chunks that match the rows, and in a dtype."""
-        n = self.source.shape[0]
-        if x.ndim not in (1, 2) or x.shape[0] != n:
+        n, wanted = self.source.shape[0], (ndim,) if isinstance(ndim, int) else ndim
+        if x.ndim not in wanted or x.shape[0] != n:
+            shapes = " or ".join(f"({n},)" if k == 1 else f"({n}, k)" for k in wanted)
             raise ValueError(
-                f"`{name}` must have shape ({n},) or ({n}, k) to match `{self.name}`, got chunks "
-                f"{x.chunks}."
+                f"`{name}` must have shape {shapes} to match `{self.name}`, got chunks {x.chunks}."
             )
         rows = self.source.chunks[0]
         return x.rechunk((rows,) if x.ndim == 1 else (rows, (x.shape[1],))).astype(dtype)
@@ -117,7 +118,7 @@ class Cluster:
         columns = [self._parts(x) for x in beside]
         return self._reduced(
             [
-                _delayed(function)(*(column(k, start, stop) for column in columns))
+                _delayed(call)(function, *(column(k, start, stop) for column in columns))
                 for k, start, stop, _ in self._chunks
             ],
             merge,
@@ -142,7 +143,7 @@ class Cluster:
         name = f"rows-{tasks[0].key}"
         # Chunks without rows stay, so that the result fits what was given.
         layer = {
-            (name, k): (_same, made[k].key if k in made else meta)
+            (name, k): (identity, made[k].key if k in made else meta)
             for k in range(len(self.source.chunks[0]))
         }
         graph = HighLevelGraph.from_collections(name, layer, dependencies=tasks)
@@ -169,7 +170,7 @@ class Cluster:
 
         A function that returns the tasks is asked for them anew each time they are repeated.
         """
-        return list(self._repeated(_dask().compute, nodes))
+        return list(map(aligned, self._repeated(_dask().compute, nodes)))
 
     def persist(self, x: Any) -> Any:
         """Return a Dask array whose chunks have been computed where they are to stay."""
@@ -224,11 +225,6 @@ class Cluster:
                 f"MB, and a worker has {limit / 1e6:.0f} MB; rechunk it to at most "
                 f"{max(1, int(limit / ROOM // row))} rows."
             ) from error
-
-
-def beside_like(cluster: Cluster | None, x: Any) -> Any:
-    """Return what stands for the library and dtype of what lies beside a matrix."""
-    return x._meta if cluster is not None and is_dask(x) else x
 
 
 def active_client() -> Any:
@@ -286,38 +282,6 @@ def _both(a: Summary, b: Summary) -> Summary:
 def _wider(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
     # Sums with zero keep a nan, whichever of the two it is in.
     return min(a[0] + 0 * b[0], b[0] + 0 * a[0]), max(a[1] + 0 * b[1], b[1] + 0 * a[1])
-
-
-def _same(x: Any) -> Any:
-    return x
-
-
-def _merged(merge: Merge, summaries: list[Summary]) -> Summary:
-    total = summaries[0]
-    for summary in summaries[1:]:
-        total = merge(total, summary)
-    return total
-
-
-def _run(work: Work, block: Array, start: int, *parts: Any) -> Summary:
-    """Do the work on one chunk, with one thread: there are as many tasks as cores."""
-    with _one_thread():
-        return work(block, start, *parts)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    try:
-        import numba
-    except ImportError:
-        yield
-        return
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(threads)
 
 
 @contextmanager

@@ -1,95 +1,47 @@
-"""Passes over the rows of a matrix: a summary of each block, and their merge in a fixed order."""
+"""Passes over the rows of a tall matrix: what any source of blocks offers, and their counter."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import reduce
 from typing import Any
 
 from .._core import validate
-from .._core.namespace import Array, array_namespace
-
-# Entries of a block that is copied: small enough for the cache, large enough for BLAS.
-BLOCK_ENTRIES = 1 << 18
-# Summaries that are merged at a time.
-FAN_IN = 8
-
-Summary = Any
-Merge = Callable[[Summary, Summary], Summary]
-
-
-def add(a: Summary, b: Summary) -> Summary:
-    """Return the sum of two arrays, or of two tuples of arrays."""
-    if isinstance(a, tuple):
-        return tuple(x + y for x, y in zip(a, b, strict=True))
-    return a + b
-
-
-def below(a: Summary, b: Summary) -> Summary:
-    """Return rows, or tuples of them, with others below."""
-    if isinstance(a, tuple):
-        return tuple(below(x, y) for x, y in zip(a, b, strict=True))
-    return array_namespace(a).concat([a, b], axis=0)
-
-
-class Work:
-    """What is done with one block: a pure function of the block, its rows and what lies beside it.
-
-    `function(block, rows, *parts)` sees the block in the dtype of the work and in C order, in
-    pieces where that takes a copy; the summaries of pieces are merged.
-    """
-
-    def __init__(self, function: Callable[..., Summary], merge: Merge, dtype: Any) -> None:
-        self._function, self._merge, self.dtype = function, merge, dtype
-
-    def __call__(self, block: Array, start: int, *parts: Array | None) -> Summary:
-        """Return the summary of the rows from `start` on."""
-        found = self._summaries(block, start, parts)
-        return all_joined(list(found)) if self._merge is below else reduce(self._merge, found)
-
-    def _summaries(self, block: Array, start: int, parts: Any) -> Iterator[Summary]:
-        for rows, piece in pieces(block, self.dtype):
-            here = slice(start + rows.start, start + rows.stop)
-            yield self._function(piece, here, *(cut(part, rows) for part in parts))
-
-
-class Tree:
-    """The merge of summaries that come one by one: by eights, those by eights again, and so on.
-
-    The order depends on the number of summaries alone, so that the sum of blocks on a cluster is
-    that of the same blocks on one machine, to the last bit. Holds one summary for each level.
-    """
-
-    def __init__(self, merge: Merge) -> None:
-        self._merge = merge
-        self._levels: list[tuple[int, Summary]] = []
-
-    def add(self, summary: Summary) -> None:
-        """Take the next summary."""
-        for level, (count, total) in enumerate(self._levels):
-            total = summary if count == 0 else self._merge(total, summary)
-            if count + 1 < FAN_IN:
-                self._levels[level] = (count + 1, total)
-                return
-            self._levels[level] = (0, None)
-            summary = total
-        self._levels.append((1, summary))
-
-    def total(self) -> Summary:
-        """Return the merge of all."""
-        total = None
-        for count, here in self._levels:
-            if count:
-                total = here if total is None else self._merge(here, total)
-        return total
+from .._core.namespace import Array
+from .stores import is_dask
+from .summaries import Merge, Summary, Tree, Work, add, all_joined, below, cut, pieces
 
 
 class Passes:
-    """The passes that any source of blocks offers; a subclass yields ranges and blocks."""
+    """The passes that any source of blocks offers; a subclass yields ranges and blocks.
 
+    Attributes
+    ----------
+    name : str
+        What the user calls the matrix.
+    shape : tuple of int
+        Rows and columns of the whole matrix.
+    like : array
+        An array of the library and the device of the blocks; holds no data of interest.
+    dtype : dtype
+        Of the blocks that `blocks` yields.
+    cluster : Cluster or None
+        What goes through the chunks of a Dask array, None for any other source.
+    n_passes : int
+        Passes so far, but for rows that were picked out; may be set back.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    like: Array
     dtype: Any
-    # What goes through the chunks of a Dask array, None for any other source.
+    in_memory: bool
+    mapped: bool = False
     cluster: Any = None
+    n_passes: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """Return the passes so far, the chunks, and how often a pass was repeated, for `stats`."""
+        return {"n_passes": self.n_passes, "n_blocks": self.n_blocks, "n_retries": self.n_retries}
 
     @property
     def n_blocks(self) -> int:
@@ -100,6 +52,24 @@ class Passes:
     def n_retries(self) -> int:
         """How often a pass had to be repeated on the cluster."""
         return 0 if self.cluster is None else int(self.cluster.n_retries)
+
+    def beside(
+        self, name: str, x: Any, dtype: Any = None, *, ndim: int | tuple[int, ...] = 1
+    ) -> Any:
+        """Return numbers that lie beside the rows, (n,) or (n, k), in a dtype; None stays None.
+
+        In memory, or of a Dask array in chunks that match those of the rows. Library, device, kind
+        and shape are checked, entries are not looked at. The default dtype is that of `x`.
+        """
+        if x is None:
+            return None
+        like = beside_like(self.cluster, x)
+        validate.common_namespace(**{self.name: self.like, name: like})
+        dtype = validate.common_float(**{name: like}) if dtype is None else dtype
+        if self.cluster is not None and is_dask(x):
+            return self.cluster.beside(name, x, dtype, ndim)
+        x = validate.as_array(name, x, ndim=ndim, dtype=dtype)
+        return validate.same_shape(name, x, (self.shape[0], *x.shape[1:]), self.name)
 
     def parts(self) -> Iterator[tuple[slice, Array]]:
         """Yield ranges of rows with their blocks, as they come from the source."""
@@ -125,6 +95,7 @@ class Passes:
         `beside` are arrays with as many rows as the matrix, or None; `parts` are their rows. The
         function and its result must be what can be sent to another process.
         """
+        self.n_passes += 1
         return self._fold(Work(summarize, merge, self.dtype), merge, beside)
 
     def _fold(self, work: Work, merge: Merge, beside: tuple[Array | None, ...]) -> Summary:
@@ -133,50 +104,36 @@ class Passes:
             tree.add(work(block, rows.start, *(cut(x, rows) for x in beside)))
         return tree.total()
 
+    def each(self, function: Callable[..., Summary], *beside: Array | None) -> Summary:
+        """Return ``function(block, rows, *parts)`` for all rows, the blocks below one another."""
+        self.n_passes += 1
+        return self._each(self.work(function), beside)
+
     def work(self, function: Callable[..., Summary]) -> Work:
         """Return what makes rows of each block, the pieces below one another."""
         return Work(function, below, self.dtype)
 
-    def each(self, function: Callable[..., Summary], *beside: Array | None) -> Summary:
-        """Return ``function(block, rows, *parts)`` for all rows, the blocks below one another."""
-        work = self.work(function)
+    def picked(self, function: Callable[..., Summary]) -> Summary:
+        """Return what `each` does, for a few rows of each block: not counted as a pass."""
+        return self._each(self.work(function), ())
+
+    def _each(self, work: Work, beside: tuple[Array | None, ...]) -> Summary:
         found = [
             work(block, rows.start, *(cut(x, rows) for x in beside)) for rows, block in self.parts()
         ]
         return all_joined(found)
 
+    def rowwise(self, function: Callable[..., Summary], *beside: Array | None) -> Any:
+        """Return ``function(block, rows, *parts)`` (n,) where the rows are: here, or on a cluster.
 
-def all_joined(found: list[Summary]) -> Summary:
-    """Return arrays, or tuples of arrays, below one another."""
-    if len(found) == 1:
-        return found[0]
-    if isinstance(found[0], tuple):
-        return tuple(all_joined(list(column)) for column in zip(*found, strict=True))
-    return array_namespace(found[0]).concat(found, axis=0)
-
-
-def cut(x: Array | None, rows: slice) -> Array | None:
-    """Return some rows of an array (n,) or (n, k), or None for None."""
-    if x is None or x.shape[0] == rows.stop - rows.start:
-        return x
-    return x[rows] if x.ndim == 1 else x[rows, :]
+        On a cluster a Dask array, which it holds from here on.
+        """
+        if self.cluster is None:
+            return self.each(function, *beside)
+        self.n_passes += 1
+        return self.cluster.rowwise(self.work(function), beside)
 
 
-def pieces(block: Array, dtype: Any) -> Iterator[tuple[slice, Array]]:
-    """Yield a block whole if nothing about it has to change, else in converted pieces."""
-    n, d = block.shape
-    xp = array_namespace(block)
-    if block.dtype == dtype and _in_order(block):
-        yield slice(0, n), block
-        return
-    height = max(1, BLOCK_ENTRIES // d)
-    for start in range(0, n, height):
-        rows = slice(start, min(n, start + height))
-        yield rows, validate.contiguous(xp.astype(block[rows, :], dtype, copy=False))
-
-
-def _in_order(x: Array) -> bool:
-    flags = getattr(x, "flags", None)
-    if flags is not None and hasattr(flags, "c_contiguous"):
-        return bool(flags.c_contiguous)
-    return bool(x.is_contiguous()) if hasattr(x, "is_contiguous") else True
+def beside_like(cluster: Any, x: Any) -> Any:
+    """Return what stands for the library and dtype of what lies beside a matrix."""
+    return x._meta if cluster is not None and is_dask(x) else x

@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.least_squares import gram
 from .._kernels.sampling import row_quadform, weighted_gram
-from .matrix import RowBlocks
 from .passes import Passes
+from .tall_matrix import RowBlocks
 
 # Columns up to which the library's own product of a block with itself beats BLAS.
 NARROW = 24
-# Entries of a block of a sparse matrix once it is dense.
-BLOCK_ENTRIES = 1 << 20
-
-
-class SparseBlocks(Passes):
-    """A sparse matrix as a source of dense blocks of rows."""
-
-    in_memory = mapped = False
-
-    def __init__(self, matrix: Any, dtype: Any) -> None:
-        self._matrix, self.dtype = matrix.tocsr(), dtype
-        self.shape = int(matrix.shape[0]), int(matrix.shape[1])
-        self.like = self._matrix.data
-
-    def parts(self) -> Iterator[tuple[slice, Array]]:
-        """Yield ranges of rows with the dense matrices they are."""
-        n, d = self.shape
-        height = max(1, BLOCK_ENTRIES // d)
-        for start in range(0, n, height):
-            rows = slice(start, min(n, start + height))
-            yield rows, self._matrix[rows].toarray()
 
 
 def in_memory(matrix: Array) -> Rows:
@@ -53,7 +32,7 @@ class Rows:
 
     def __init__(
         self,
-        source: Any,
+        source: Passes,
         *,
         scale: float = 1.0,
         basis: Array | None = None,
@@ -68,7 +47,6 @@ class Rows:
         self.device = device_of(source.like)
         joined = 0 if b is None else 1 if b.ndim == 1 else int(b.shape[1])
         self.d = (columns if basis is None else int(basis.shape[1])) + joined
-        self.n_passes = 0
 
     def joined(self, b: Array) -> Rows:
         """Return the rows of [A b]."""
@@ -92,25 +70,20 @@ class Rows:
         """What goes through the chunks of a Dask array, None for any other matrix."""
         return self._source.cluster
 
-    @property
-    def n_blocks(self) -> int:
-        """Chunks of a Dask array, 1 for any other matrix."""
-        return int(self._source.n_blocks)
+    def counts(self) -> dict[str, int]:
+        """Return the passes over the matrix so far, its chunks, and how often a pass was repeated.
 
-    @property
-    def n_retries(self) -> int:
-        """How often a pass had to be repeated on a cluster."""
-        return int(self._source.n_retries)
+        They are those of the matrix: rows that are joined, mapped or scaled count for it, too.
+        """
+        return self._source.counts()
 
     def fold(self, function: Callable[..., Any], *beside: Array | None) -> Any:
         """Return the sum of ``function(block, rows, *parts)`` over the blocks: one pass."""
-        self.n_passes += 1
         work = partial(_on_changed, function, self._scale, self._basis)
         return self._source.fold(work, self._b, self._factors, *beside)
 
     def each(self, function: Callable[..., Any], width: int = 1) -> Any:
         """Return ``function(block, rows)``, (n,) or (n, width), for all rows: one pass."""
-        self.n_passes += 1
         self._check_size(self.n * width)
         work = partial(_on_changed, function, self._scale, self._basis)
         return self._source.each(work, self._b, self._factors)
@@ -142,11 +115,8 @@ class Rows:
 
     def lazily(self, function: Callable[..., Any]) -> Any:
         """Return ``function(block, rows)`` (n,) where the blocks are: here, or on the cluster."""
-        if self.cluster is None:
-            return self.each(function)
-        self.n_passes += 1
         work = partial(_on_changed, function, self._scale, self._basis)
-        return self.cluster.rowwise(self._source.work(work), (self._b, self._factors))
+        return self._source.rowwise(work, self._b, self._factors)
 
     def as_given(self, x: Array | None) -> Any:
         """Return numbers (n,) as the matrix came: from a Dask array in its chunks."""
@@ -159,7 +129,7 @@ class Rows:
         taken = (
             self._taken(index)
             if self.cluster is None
-            else self._source.each(partial(_taken, index))
+            else self._source.picked(partial(_taken, index))
         )
         return _changed(taken, self._scale, self._basis, *(_at(x, index) for x in self._beside()))
 

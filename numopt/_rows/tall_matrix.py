@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import array_api_compat
@@ -11,9 +11,10 @@ import numpy as np
 from .._core import validate
 from .._core.namespace import Array
 from .cluster import Cluster
-from .passes import Merge, Passes, Summary, Work
-from .source import RowSource, dask_array, limits_of, row_blocks
+from .passes import Passes
+from .row_source import RowSource, dask_array, limits_of, row_blocks
 from .stores import is_dask, is_stored, whole_rows
+from .summaries import Merge, Summary, Work
 
 
 class RowBlocks(Passes):
@@ -21,24 +22,16 @@ class RowBlocks(Passes):
 
     Attributes
     ----------
-    shape : tuple of int
-        Rows and columns of the whole matrix.
-    like : array
-        An array of the library and the device of the blocks; holds no data of interest.
-    dtype : dtype
-        Of the blocks that `blocks` yields.
     in_memory : bool
         Whether the matrix is one array, so that a random row can be had.
     mapped : bool
         Whether that array is a file, which may be larger than memory.
-    cluster : Cluster or None
-        What goes through the chunks of a Dask array.
     max_bytes : float
         The largest array to be gathered, or made of all columns, in one place.
     """
 
     def __init__(self, name: str, source: Any, dtype: Any = None) -> None:
-        self._name = name
+        self.name = name
         self._source = source
         self.max_bytes = limits_of(source).max_bytes
         self.in_memory = array_api_compat.is_array_api_obj(source) and not is_dask(source)
@@ -66,17 +59,17 @@ class RowBlocks(Passes):
         source = self._source
         if not (callable(source) or isinstance(source, Iterable)):
             raise TypeError(
-                f"`{self._name}` must be an array or blocks of its rows, got "
+                f"`{self.name}` must be an array or blocks of its rows, got "
                 f"{type(source).__name__}."
             )
         if isinstance(source, Iterator) or not getattr(source, "again", True):
             raise TypeError(
-                f"`{self._name}` must be re-iterable, since it is gone through several times, got "
+                f"`{self.name}` must be re-iterable, since it is gone through several times, got "
                 f"{type(source).__name__}; give a callable that returns a new iterator."
             )
         if not isinstance(source, RowSource) or source.dtype is None:
             return None
-        _matrix(self._name, source.shape)
+        _matrix(self.name, source.shape)
         shape = _shape(source)
         return shape, np.zeros((0, shape[1]), dtype=source.dtype)
 
@@ -85,18 +78,18 @@ class RowBlocks(Passes):
         n, like = 0, None
         for block in self._raw():
             known = block if like is None else like
-            validate.common_namespace(**{self._name: known, "block": block})
-            _matrix(self._name, block.shape)
+            validate.common_namespace(**{self.name: known, "block": block})
+            _matrix(self.name, block.shape)
             if like is None:
                 like = block
             elif block.shape[1] != like.shape[1]:
                 raise ValueError(
-                    f"Blocks of `{self._name}` must have the same number of columns, got "
+                    f"Blocks of `{self.name}` must have the same number of columns, got "
                     f"{like.shape[1]} and {block.shape[1]}."
                 )
             n += block.shape[0]
         if like is None:
-            raise ValueError(f"`{self._name}` must not be empty, got no blocks.")
+            raise ValueError(f"`{self.name}` must not be empty, got no blocks.")
         return (n, int(like.shape[1])), like[:0, :]
 
     def _raw(self) -> Iterator[Array]:
@@ -129,22 +122,26 @@ class RowBlocks(Passes):
             return super()._fold(work, merge, beside)
         return self.cluster.fold(work, merge, beside)
 
-    def each(self, function: Callable[..., Summary], *beside: Array | None) -> Summary:
-        """Return ``function(block, rows, *parts)`` for all rows, the blocks below one another."""
+    def _each(self, work: Work, beside: tuple[Array | None, ...]) -> Summary:
         if self.cluster is None:
-            return super().each(function, *beside)
-        return self.cluster.each(self.work(function), beside)
+            return super()._each(work, beside)
+        return self.cluster.each(work, beside)
+
+    def __repr__(self) -> str:
+        """Return the name of the matrix, its shape, and where it lies."""
+        place = "on a cluster" if self.cluster is not None else "by blocks"
+        return f"RowBlocks {self.name} {self.shape}, {'in memory' if self.in_memory else place}"
 
     def _refuse(self, rows: Any, columns: int) -> None:
         raise ValueError(
-            f"Blocks of `{self._name}` must be the same each time they are gone through, got "
+            f"Blocks of `{self.name}` must be the same each time they are gone through, got "
             f"{self.shape[0]} rows of {self.shape[1]}, then {rows} of {columns}."
         )
 
     def sample(self, size: int) -> Array:
         """Return about `size` evenly spaced rows of a matrix in memory."""
         step = max(1, self.shape[0] // size)
-        return validate.as_array(self._name, self._source[::step, :], ndim=2, dtype=self.dtype)
+        return validate.as_array(self.name, self._source[::step, :], ndim=2, dtype=self.dtype)
 
 
 def in_blocks(source: Any) -> bool:
@@ -154,6 +151,13 @@ def in_blocks(source: Any) -> bool:
     if isinstance(source, (list, tuple)):
         return len(source) > 0 and getattr(source[0], "ndim", None) == 2
     return callable(source) and not hasattr(source, "shape")
+
+
+def is_array_like(source: Any) -> bool:
+    """Tell whether a matrix is given by numbers in lists, a data frame or the like."""
+    if array_api_compat.is_array_api_obj(source) or hasattr(source, "tocsr") or in_blocks(source):
+        return False
+    return isinstance(source, (list, tuple)) or hasattr(source, "__array__")
 
 
 def _shape(x: Any) -> tuple[int, int]:

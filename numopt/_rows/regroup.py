@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
-from .._core.namespace import Array
-from .cluster import ROOM, Cluster, Limits, _dask, _delayed, _one_thread, _same
-from .passes import Merge, Summary, cut
+from .cluster import ROOM, Cluster, Limits, _dask, _delayed
+from .summaries import Merge, Summary, cut
+from .workers import call, identity
 
 Nodes = list[Any]
 Make = Callable[[], Nodes]
@@ -52,9 +52,9 @@ class Exchange(Cluster):
     ) -> Nodes:
         """Return tasks ``work(thing, *rows)``; `rows` are those of what lies beside the things."""
         # One task holds what all share, so that a worker gets it once.
-        shared = _delayed(_same)(work)
+        shared = _delayed(identity)(work)
         return [
-            _delayed(_work_on)(shared, node, *(cut(x, rows) for x in beside))
+            _delayed(call)(shared, node, *(cut(x, rows) for x in beside))
             for node, rows in zip(nodes, spans, strict=True)
         ]
 
@@ -131,9 +131,3 @@ class Held:
     def release(self) -> None:
         """Keep nothing from here on; what is made of it will have to make it itself."""
         self._kept, self._keeping = None, False
-
-
-def _work_on(work: Callable[..., Any], thing: Any, *beside: Array | None) -> Any:
-    """Do the work with one thread: there are as many tasks as cores."""
-    with _one_thread():
-        return work(thing, *beside)

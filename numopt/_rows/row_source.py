@@ -10,7 +10,7 @@ import numpy as np
 from .._core import validate
 from .._core.namespace import Array
 from .cluster import Limits
-from .readahead import read_ahead
+from .read_ahead import read_ahead
 from .stores import Store, is_dask, open_store
 
 PAGE = 4096

@@ -1,0 +1,59 @@
+"""What runs on the workers of a cluster: pure functions, with the same bits on each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .._core.namespace import Array
+from .summaries import Merge, Summary, Work, aligned
+
+
+def identity(x: Any) -> Any:
+    """Return what is given: a task that holds what other tasks share."""
+    return x
+
+
+def run(work: Work, block: Array, start: int, *parts: Any) -> Summary:
+    """Do the work on one chunk, with one thread: there are as many tasks as cores.
+
+    Whole and in C order, as a chunk is that came over the network, or its pieces would depend on
+    where it was made.
+    """
+    if isinstance(block, np.ndarray):
+        block = np.require(block, requirements=["C", "A"])
+    with one_thread():
+        return work.aligned()(block, start, *map(aligned, parts))
+
+
+def call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return a function of what lies on the cluster, with one thread."""
+    with one_thread():
+        return aligned(function)(*map(aligned, arguments))
+
+
+def merged(merge: Merge, summaries: list[Summary]) -> Summary:
+    """Return the merge of summaries, one after the other."""
+    total, *others = map(aligned, summaries)
+    for summary in others:
+        total = merge(total, summary)
+    return total
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let compiled kernels run on one thread."""
+    try:
+        import numba
+    except ImportError:
+        yield
+        return
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(threads)
