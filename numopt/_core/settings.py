@@ -14,8 +14,8 @@ def default_tol(like: Array, *, float64: float, float32: float) -> float:
 
 def is_sparse(x: Any) -> bool:
     """Tell whether something is a sparse matrix or array of SciPy or CuPy."""
-    module = type(x).__module__
-    return module.startswith(("scipy.sparse", "cupyx.scipy.sparse"))
+    module = type(x).__module__  # of linear operators, too
+    return module.startswith(("scipy.sparse", "cupyx.scipy.sparse")) and hasattr(x, "tocsr")
 
 
 def index_dtype(like: Array) -> Any:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.sparse.linalg import aslinearoperator
 
 from numopt._core.settings import default_tol, index_dtype, is_sparse, non_negative
 
@@ -21,6 +22,7 @@ def test_default_tolerance_follows_the_dtype(lib):
 def test_sparse_matrices_are_recognized(make):
     assert is_sparse(make(np.eye(2)))
     assert not is_sparse(np.eye(2))
+    assert not is_sparse(aslinearoperator(make(np.eye(2))))
 
 
 def test_indices_have_the_default_dtype():
