@@ -4,16 +4,16 @@ Measurements are operators with ``shape``, ``m``, ``forward(U, V)`` for the meas
 and ``adjoint_apply(s, V)`` for ``sum_i s_i A_i V``.
 """
 
-from ._api import robust_low_rank_recovery
-from ._operators import DenseSensing, SeededGaussianSensing, SensingOperator
-from ._pca_api import robust_pca
-from ._pca_result import RobustPCAResult
-from ._result import RecoveryResult
-from ._structured import (
+from ._api import robust_low_rank_recovery, robust_pca
+from ._result import RecoveryResult, RobustPCAResult
+from .measurements import (
+    DenseSensing,
     EntrySensing,
     FullEntrySensing,
     MatrixFreeSensing,
     RankOneSensing,
+    SeededGaussianSensing,
+    SensingOperator,
     SparseSensing,
 )
 

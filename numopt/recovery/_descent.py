@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.recovery import order_statistics
-from .._linalg.lowrank import Factors
-from ._problem import Problem, Settings, magnitudes, objective, places_of
-from ._scale import to_deviation
-from ._start import Start, offset_of
+from .._linalg import Factors
+from ._problem import Problem, Settings, magnitudes, objective, offset_of, places_of
+from ._robust_scale import to_deviation
+from ._spectral_init import Start
 
 # Share of the largest error removed a step, near the solution of a well-conditioned problem.
 DEFAULT_ETA = 0.5
@@ -49,14 +47,7 @@ def sensed(problem: Problem, settings: Settings, factors: Factors, step: int = 0
     return State(factors, residual, direction, scale, agreed, scale, step)
 
 
-def step_for(
-    problem: Problem, settings: Settings, start: Start, eta: float, scaled: bool
-) -> Callable[[State], State]:
-    """Return the function that takes one step, scaled by inverse Gram matrices or not."""
-    return partial(_step, problem, settings, start, (eta, scaled))
-
-
-def _step(
+def stepped(
     problem: Problem, settings: Settings, start: Start, rule: tuple[float, bool], state: State
 ) -> State:
     """Return the state after one subgradient step.

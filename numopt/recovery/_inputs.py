@@ -6,15 +6,16 @@ import warnings
 from typing import Any
 
 from .._core import validate
-from .._core.namespace import Array, array_namespace, device_of
+from .._core.namespace import Array, array_namespace
+from .._core.outcome import Result
 from .._core.random import generator
-from .._linalg.lowrank import Factors, degrees_of_freedom
-from ._operators import DenseSensing, SensingOperator
+from .._core.settings import default_tol, is_sparse
+from .._linalg import Factors, degrees_of_freedom
 from ._problem import Problem, Settings, objective
-from ._result import RecoveryResult
-from ._structured import MatrixFreeSensing, SparseSensing
+from .measurements import DenseSensing, MatrixFreeSensing, SensingOperator, SparseSensing
+from .measurements.operators import shape_of
 
-DEFAULT_TOL = {"float64": 1e-8, "float32": 1e-4}
+STARTS = ("spectral", "random")
 
 
 def problem_of(
@@ -23,7 +24,7 @@ def problem_of(
     """Return the validated problem."""
     validate.flag("symmetric", symmetric)
     validate.flag("fit_intercept", fit_intercept)
-    validate.common_namespace(y=y, weights=weights)
+    A, y, weights = _admitted(A, y, weights)
     operator = operator_of(A, y, shape, symmetric)
     dtype = operator.like.dtype
     validate.common_namespace(y=y, A=operator.like)
@@ -38,6 +39,22 @@ def problem_of(
     weights = y * 0 + 1 if weights is None else weights_of(weights, y, "y")
     count = int(array_namespace(y).count_nonzero(y))
     return Problem(operator, y, weights, symmetric, fit_intercept, count)
+
+
+def _admitted(A: Any, y: Any, weights: Any) -> tuple[Any, Array, Array | None]:
+    """Return measurements that are no operator, and what goes with them, as arrays."""
+    if isinstance(A, SensingOperator):
+        _, y, weights = validate.arrays(A=A.like, y=y, weights=weights)
+        return A, y, weights
+    if is_sparse(A) or _is_linear_operator(A):
+        y, weights = validate.arrays(y=y, weights=weights)
+        return A, y, weights
+    A, y, weights = validate.arrays(A=A, y=y, weights=weights)
+    return A, y, weights
+
+
+def _is_linear_operator(A: Any) -> bool:
+    return hasattr(A, "matvec") and hasattr(A, "rmatvec")
 
 
 def weights_of(weights: Any, values: Array, of: str) -> Array:
@@ -58,9 +75,9 @@ def operator_of(A: Any, y: Array, shape: Any, symmetric: bool) -> SensingOperato
     """Return the measurements as an operator, symmetric or not as asked for."""
     if isinstance(A, SensingOperator):
         operator = A
-    elif hasattr(A, "tocsr"):
+    elif is_sparse(A):
         operator = SparseSensing(A, _given(shape, symmetric, A), symmetric)
-    elif hasattr(A, "matvec") and hasattr(A, "rmatvec"):
+    elif _is_linear_operator(A):
         operator = _of_linear_operator(A, y, _given(shape, symmetric, A), symmetric)
     else:
         operator = _dense(A, y, shape, symmetric)
@@ -81,7 +98,7 @@ def operator_of(A: Any, y: Array, shape: Any, symmetric: bool) -> SensingOperato
 def _given(shape: Any, symmetric: bool, A: Any) -> tuple[int, int]:
     """Return the shape of the unknown matrix, which a flat operator does not tell."""
     if shape is not None:
-        return shape  # type: ignore[no-any-return]
+        return shape_of(shape)
     d = round(A.shape[1] ** 0.5)
     if not symmetric or d * d != A.shape[1]:
         raise ValueError("`shape` must be given for an operator on flat matrices.")
@@ -107,8 +124,7 @@ def _of_linear_operator(
 
 
 def _dense(A: Any, y: Array, shape: Any, symmetric: bool) -> SensingOperator:
-    xp = validate.common_namespace(A=A, y=y)
-    dtype = validate.common_float(A=A, y=y)
+    xp, dtype = array_namespace(A), validate.common_float(A=A, y=y)
     if A.ndim == 2:
         d1, d2 = _given(shape, symmetric, A)
         if A.shape[1] != d1 * d2:
@@ -140,14 +156,16 @@ def rank_of(problem: Problem, rank: Any) -> int:
     return largest
 
 
-def tolerance_of(y: Array, tol: Any) -> float:
+def tolerance_of(like: Array, tol: Any) -> float:
     """Return the tolerance: as given, or the default of the dtype."""
     if tol is not None:
         return validate.positive("tol", tol)
-    return DEFAULT_TOL["float32" if y.dtype == array_namespace(y).float32 else "float64"]
+    return default_tol(like, float64=1e-8, float32=1e-4)
 
 
-def settings_of(problem: Problem, rank: Any, tol: Any, rng: Any, **options: Any) -> Settings:
+def settings_of(
+    problem: Problem, rank: Any, *, x0: Any, tol: Any, rng: Any, **options: Any
+) -> Settings:
     """Return the validated options."""
     if options["scaling"] not in ("auto", True, False):
         raise ValueError(f"`scaling` must be 'auto', True or False, got {options['scaling']!r}.")
@@ -157,9 +175,11 @@ def settings_of(problem: Problem, rank: Any, tol: Any, rng: Any, **options: Any)
     step = validate.choice("step", options.pop("step"), ("quantile", "geometric", "polyak"))
     if decay is not None and step != "geometric":
         raise ValueError("`decay` is an option of step 'geometric' only.")
+    kind = validate.choice("x0", x0, STARTS) if isinstance(x0, str) else ""
     return Settings(
         rank=rank_of(problem, rank),
-        init=validate.choice("init", options.pop("init"), ("spectral", "random")),
+        x0=None if kind else start_of(x0, problem.operator.shape, problem.symmetric, y=problem.y),
+        random=kind == "random",
         alpha=validate.positive("alpha", options.pop("alpha")),
         step=step,
         q=validate.fraction("q", options.pop("q")),
@@ -189,38 +209,37 @@ def _optimal_value(problem: Problem, step: str, fun_star: Any) -> float | None:
     return float(fun_star)
 
 
-def warm_factors(problem: Problem, x0: Any) -> Factors | None:
-    """Return the factors of a warm start."""
+def start_of(x0: Any, shape: tuple[int, int], symmetric: bool, **data: Array) -> Factors | None:
+    """Return the validated factors of a warm start, of the kind of the `data`."""
     if x0 is None:
         return None
-    if isinstance(x0, RecoveryResult):
-        x0 = x0.U if problem.symmetric else (x0.L, x0.R)
-    if problem.symmetric:
-        U = _factor("x0", x0, problem, 0)
+    if isinstance(x0, Result):
+        x0 = _factors_in(x0, symmetric)
+    if symmetric:
+        U = _factor("x0", x0, shape[0], data)
         return Factors(U, U)
-    if not isinstance(x0, tuple) or len(x0) != 2:
+    if not isinstance(x0, tuple | list) or len(x0) != 2:
         raise ValueError("`x0` must be a pair (L, R) for a rectangular matrix.")
-    left, right = _factor("x0[0]", x0[0], problem, 0), _factor("x0[1]", x0[1], problem, 1)
+    left, right = (_factor(f"x0[{side}]", x0[side], shape[side], data) for side in (0, 1))
     if left.shape[1] != right.shape[1]:
         raise ValueError("`x0` must be a pair of factors with equally many columns.")
     return Factors(left, right)
 
 
-def _factor(name: str, x: Any, problem: Problem, side: int) -> Array:
-    validate.common_namespace(y=problem.y, **{name: x})
+def _factors_in(result: Any, symmetric: bool) -> Any:
+    """Return the factors that an earlier result holds."""
+    if "L" not in result:
+        raise TypeError(f"`x0` must hold factors of a matrix, got {type(result).__name__}.")
+    if symmetric and result.get("U") is None:
+        raise ValueError("`x0` must be of a symmetric matrix, got a rectangular one.")
+    return result.L if symmetric else (result.L, result.R)
+
+
+def _factor(name: str, x: Any, d: int, data: dict[str, Array]) -> Array:
+    """Return one side of a warm start, of the kind of the data."""
+    like, x = validate.arrays(**data, **{name: x})
     validate.common_float(**{name: x})
-    x = validate.as_array(name, x, ndim=2, dtype=problem.y.dtype)
-    d = problem.operator.shape[side]
+    x = validate.as_array(name, x, ndim=2, dtype=like.dtype)
     if x.shape[0] != d:
         raise ValueError(f"`{name}` must have {d} rows, got shape {tuple(x.shape)}.")
     return validate.finite(name, x)
-
-
-def zero_factors(problem: Problem) -> Factors:
-    """Return the factors of the zero matrix, with one column."""
-    xp, like = array_namespace(problem.y), problem.y
-    d1, d2 = problem.operator.shape
-    left = xp.zeros((d1, 1), dtype=like.dtype, device=device_of(like))
-    if problem.symmetric:
-        return Factors(left, left)
-    return Factors(left, xp.zeros((d2, 1), dtype=like.dtype, device=device_of(like)))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .._core.iterate import Callback
+from .._core.iterate import Callback, Record
 from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.recovery import order_statistics
-from .._linalg.lowrank import Factors
-from ._operators import SensingOperator
-from ._scale import Spread, needed_for, to_deviation
+from .._linalg import Factors
+from ._robust_scale import Spread, middle, needed_for, to_deviation
+from .measurements import SensingOperator
 
 
 class Problem(NamedTuple):
@@ -21,14 +21,15 @@ class Problem(NamedTuple):
     weights: Array  # (m,) non-negative
     symmetric: bool
     intercept: bool  # whether the same number is added to all measurements
-    heard: int  # measurements that are not zero: those can verify a matrix
+    n_nonzero: int  # measurements that are not zero: those can verify a matrix
 
 
 class Settings(NamedTuple):
     """Validated options of `robust_low_rank_recovery`."""
 
     rank: int
-    init: str
+    x0: Factors | None
+    random: bool  # whether the start is random where there is no `x0`
     alpha: float
     step: str
     q: float
@@ -45,25 +46,43 @@ class Settings(NamedTuple):
     callback: Callback | None
 
 
+class Ended(NamedTuple):
+    """How a solve ended, from measurements or from entries."""
+
+    factors: Factors  # balanced, with orthogonal columns in falling order
+    singular_values: Array
+    status: int
+    nit: int
+    history: list[Record]
+    ranks: list[int]  # those after the first
+    step: float = 1.0  # relative length of the steps in the end
+    intercept: float = 0.0
+    indefinite: bool = False  # whether negative eigenvalues outweigh the positive ones
+
+
+def offset_of(problem: Problem, values: Array) -> Array | float:
+    """Return what signs are taken around: the median where the measurements have a common mean.
+
+    For ``a' X a`` with X positive semidefinite all signs would be the same.
+    """
+    if problem.operator.centered and not problem.intercept:
+        return 0.0
+    return middle(values)
+
+
 def residual_of(problem: Problem, factors: Factors) -> Array:
     """Return ``<A_i, X> - y_i``, around its median if there is an intercept."""
     residual = problem.operator.forward(factors.left, factors.right) - problem.y
     return residual - middle(residual) if problem.intercept else residual
 
 
-def middle(values: Array) -> Array:
-    """Return the median of a vector as an array of no dimension."""
-    place = values.shape[0] // 2
-    return order_statistics(values, place, place)[0]
-
-
 def magnitudes(problem: Problem, residual: Array) -> Array:
     """Return the magnitudes of a residual, infinite for measurements of exactly zero.
 
-    With those, any matrix would agree that is zero.
+    With those, any matrix would agree that is zero. Where all are zero, so is the matrix.
     """
     xp, sizes = array_namespace(residual), array_namespace(residual).abs(residual)
-    if problem.heard == problem.operator.m:
+    if problem.n_nonzero in (0, problem.operator.m):
         return sizes
     infinity = xp.asarray(math.inf, dtype=sizes.dtype, device=device_of(sizes))
     return xp.where(problem.y != 0, sizes, infinity)
@@ -74,9 +93,8 @@ def places_of(problem: Problem, q: float, rank: int) -> tuple[int, int, bool]:
 
     The third item tells whether there are enough measurements to verify a matrix of that rank.
     """
-    needed = needed_for(problem.operator.shape, rank, problem.symmetric)
-    last = problem.heard - 1
-    return min(int(q * problem.heard), last), min(needed - 1, last), needed <= problem.heard
+    needed, count = needed_for(problem.operator.shape, rank, problem.symmetric), problem.n_nonzero
+    return min(int(q * count), count - 1), min(needed, count) - 1, needed <= count
 
 
 def spread_of(problem: Problem, residual: Array, q: float, rank: int) -> Spread:

@@ -6,8 +6,8 @@ import math
 from typing import NamedTuple
 
 from .._core.namespace import Array, array_namespace, device_of
-from .._linalg import cholesky, cholesky_solve
-from .._linalg.lowrank import Factors, Frame, frame_of, moved
+from .._linalg import Factors, Frame, cholesky, cholesky_solve, conjugate_gradients, frame_of
+from .._linalg.lowrank import moved
 from ._problem import Problem, objective, residual_of, spread_of
 
 # Residuals beyond this many robust deviations count as outliers in a redescending weight. Tuned on
@@ -155,23 +155,15 @@ def _conjugate(
     low rank, whatever the condition of the matrix itself.
     """
     xp = array_namespace(residual)
+
+    def product(z: Array) -> tuple[Array, Array]:
+        image = centered(problem, weights, _forward(problem, frame, z))
+        weighted = weights * image
+        return _adjoint(problem, frame, weighted), xp.sum(weighted * image)
+
     residual = centered(problem, weights, residual)
     gradient = _adjoint(problem, frame, -weights * residual)
-    z = xp.zeros_like(gradient)
-    p, rho = gradient, xp.sum(gradient * gradient)
-    target = CG_RTOL**2 * float(rho)
-    for _ in range(CG_STEPS):
-        if not float(rho) > target:
-            break
-        image = centered(problem, weights, _forward(problem, frame, p))
-        curvature = xp.sum(weights * image * image)
-        if not float(curvature) > 0:
-            break
-        step = rho / curvature
-        z = z + step * p
-        gradient = gradient - _adjoint(problem, frame, weights * image) * step
-        rho, previous = xp.sum(gradient * gradient), rho
-        p = gradient + (rho / previous) * p
+    z = conjugate_gradients(product, gradient, rtol=CG_RTOL, maxiter=CG_STEPS).x
     d1 = frame.left.shape[0]
     return z[:d1, :], z if problem.symmetric else z[d1:, :]
 

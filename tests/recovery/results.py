@@ -20,11 +20,11 @@ RECORDS = {
 # Numbers that must be Python's, besides those that all results have.
 NUMBERS = {
     "RecoveryResult": {
-        float: ["sigma", "outlier_fraction", "consensus", "intercept", "step_final"],
+        float: ["sigma", "outlier_fraction", "consensus", "intercept", "step_final", "q"],
         int: ["rank", "n_inliers"],
     },
     "RobustPCAResult": {
-        float: ["sigma", "outlier_fraction", "consensus"],
+        float: ["sigma", "outlier_fraction", "consensus", "q"],
         int: ["rank", "n_inliers"],
     },
 }

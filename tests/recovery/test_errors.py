@@ -23,7 +23,8 @@ LIKE = np.empty(0)
         ((A * np.inf, Y), {}, ValueError, "`A` must be finite"),
         ((A, Y + 1j), {}, TypeError, "`y` must hold real numbers"),
         ((A + 1j, Y), {}, TypeError, "`A` must hold real numbers"),
-        ((A, [1.0]), {}, TypeError, "`y` must be an array, got list"),
+        ((A, "text"), {}, TypeError, "`y` must be an array or a sequence .*, got str"),
+        ((A, [1.0]), {}, ValueError, r"`y` must have 48 entries to match `A`, got shape \(1,\)"),
         ((A[:, :, :4], Y), {}, ValueError, "must hold square matrices if symmetric=True"),
         ((A.reshape(48, 36)[:, :30], Y), {}, ValueError, "`shape` must be given"),
         ((A.reshape(48, 36), Y), {"shape": (5, 6)}, ValueError, "`A` must have 30 columns"),
@@ -37,7 +38,7 @@ LIKE = np.empty(0)
         ((A, Y), {"eta": -1}, ValueError, "`eta` must be positive"),
         ((A, Y), {"tol": 0}, ValueError, "`tol` must be positive"),
         ((A, Y), {"maxiter": -1}, ValueError, "`maxiter` must be non-negative"),
-        ((A, Y), {"init": "zero"}, ValueError, "`init` must be one of 'spectral', 'random'"),
+        ((A, Y), {"x0": "zero"}, ValueError, "`x0` must be one of 'spectral', 'random'"),
         ((A, Y), {"step": "armijo"}, ValueError, "`step` must be one of"),
         ((A, Y), {"step": "polyak"}, ValueError, "`fun_star` must be given with step 'polyak'"),
         ((A, Y), {"fun_star": 0.5}, ValueError, "`fun_star` must be .* with no other"),
@@ -106,7 +107,8 @@ def test_bad_arguments_of_recovery(arguments, options, error, message):
         ((M[0],), {}, ValueError, "`M` must be a matrix"),
         ((M * np.nan,), {}, ValueError, "`M` must be finite"),
         ((M + 1j,), {}, TypeError, "`M` must hold real numbers"),
-        (([[1.0]],), {}, TypeError, "`M` must be an array"),
+        (("text",), {}, TypeError, "`M` must be an array or a sequence"),
+        (([[1.0], [1.0, 2.0]],), {}, ValueError, "`M` must be an array .* ragged"),
         ((M, 0), {}, ValueError, "`rank` must be between 1 and 10"),
         ((M, 11), {}, ValueError, "`rank` must be between 1 and 10"),
         ((M, 2), {"q": 2}, ValueError, "`q` must be in"),
@@ -114,15 +116,15 @@ def test_bad_arguments_of_recovery(arguments, options, error, message):
         ((M, 2), {"method": "ialm"}, ValueError, "`method` must be one of"),
         ((M, 2), {"noise": None}, TypeError, "`noise` must be True or False"),
         ((M, 2), {"mask": np.ones((3, 3), bool)}, ValueError, "`mask` must have shape"),
-        ((M, 2), {"mask": np.ones((12, 10))}, TypeError, "`mask` must hold bools"),
+        ((M, 2), {"mask": np.ones((12, 10))}, TypeError, "`mask` must hold booleans"),
         ((M, 2), {"mask": np.zeros((12, 10), bool)}, ValueError, "`mask` must be true somewhere"),
-        ((csr_array(M), 2), {"mask": M > 0}, ValueError, "`mask` must be None"),
+        ((csr_array(M), 2), {"mask": M > 0}, ValueError, "`mask` goes with a dense `M` only"),
         ((M, 2), {"weights": M}, ValueError, "`weights` must be non-negative"),
-        ((M, 2), {"weights": M[0] ** 2}, ValueError, "`weights` must be a matrix"),
+        ((M, 2), {"weights": M[0] ** 2}, ValueError, "`weights` must have shape"),
         ((M, 2), {"weights": M[:, :5] ** 2}, ValueError, r"`weights` must have shape \(12, 10\)"),
         ((M, 2), {"weights": 0 * M}, ValueError, "`weights` must be positive where"),
         ((M, 2), {"weights": M + 1j}, TypeError, "`weights` must hold real numbers"),
-        ((M, 2), {"weights": [[1.0]]}, TypeError, "`M` and `weights`|`weights` must be an array"),
+        ((M, 2), {"weights": [[1.0]]}, ValueError, "`weights` must have shape"),
         ((csr_array(M), 2), {"weights": M**2}, ValueError, "`weights` must be a vector"),
         ((csr_array(M), 2), {"weights": np.zeros(120)}, ValueError, "must be positive where"),
         ((csr_array((3, 4)), 1), {}, ValueError, "`M` must have entries"),
@@ -201,8 +203,8 @@ def test_measurements_without_a_positive_direction_are_refused():
 
 
 def test_matrices_too_large_for_the_memory_are_refused(monkeypatch):
-    from numopt.recovery import _operators
+    from numopt.recovery.measurements import dense
 
-    monkeypatch.setattr(_operators, "available_memory", lambda: 1000)
+    monkeypatch.setattr(dense, "available_memory", lambda: 1000)
     with pytest.raises(ValueError, match=r"`A` needs .* of memory.*SeededGaussianSensing"):
         recovery.DenseSensing(A)

@@ -10,7 +10,7 @@ from libraries import to_numpy
 from recovery_problems import psd, relative_error, sensing
 
 import numopt
-from numopt import recovery
+from numopt import Status, recovery
 
 solve = numopt.robust_low_rank_recovery
 
@@ -21,10 +21,10 @@ def test_recovery_is_exact_whatever_the_rank_allowed(rank, kappa):
     planted = sensing(1, p=0.3, over=12, kappa=kappa)
     result = solve(planted.A, planted.y, rank)
     assert result.success
-    assert result.status == 0
+    assert result.status == Status.CONVERGED
     assert result.rank == 2
     assert relative_error(result.matrix(), planted.X) < 1e-12
-    np.testing.assert_array_equal(result.inlier_mask, ~planted.wrong)
+    np.testing.assert_array_equal(result.outlier_mask, planted.wrong)
     assert result.n_inliers == (~planted.wrong).sum()
     assert result.outlier_fraction == pytest.approx(planted.wrong.mean())
     assert result.consensus >= 1.5
@@ -71,7 +71,7 @@ def test_certificate_holds_against_a_coincidence():
     A, y = rng.normal(size=(90, 8, 8)), rng.normal(size=90)
     result = solve(A, y, 8)
     assert not result.success
-    assert result.status in (2, 3)
+    assert result.status in (Status.NOISE_FLOOR, Status.NO_STRUCTURE)
     assert result.consensus < 1.5
     assert np.all(np.isfinite(result.matrix()))
 
@@ -81,7 +81,7 @@ def test_too_few_measurements_end_without_success(over):
     planted = sensing(5, p=0.4, over=over)
     result = solve(planted.A, planted.y, 12, maxiter=300)
     assert not result.success
-    assert result.status in (1, 2, 3)
+    assert result.status in (Status.ITERATION_LIMIT, Status.NOISE_FLOOR, Status.NO_STRUCTURE)
     assert np.all(np.isfinite(result.L))
     assert result.message.endswith(".")
 
@@ -103,7 +103,7 @@ def test_a_large_start_fits_the_outliers():
     planted = sensing(7, p=0.3, over=8)
     options = {"prune": False, "polish": False, "scaling": False, "maxiter": 300}
     small = solve(planted.A, planted.y, 12, alpha=1e-6, **options)
-    large = solve(planted.A, planted.y, 12, alpha=1.0, init="random", rng=0, **options)
+    large = solve(planted.A, planted.y, 12, alpha=1.0, x0="random", rng=0, **options)
     assert relative_error(small.matrix(), planted.X) < 1e-2
     assert relative_error(large.matrix(), planted.X) > 0.1
 
@@ -186,7 +186,7 @@ def test_pruning_alone_lowers_the_rank():
     planted = sensing(9, p=0.2, over=20)
     result = solve(planted.A, planted.y, 12, polish=False, scaling=False, maxiter=400, tol=1e-10)
     assert result.rank == 2
-    assert result.rank_history == [12, 2]
+    assert result.stats["rank_history"] == [12, 2]
     assert relative_error(result.matrix(), planted.X) < 1e-7
 
 
@@ -197,7 +197,7 @@ def test_gaussian_noise_is_averaged_out():
         planted = sensing(200 + seed, d=20, p=0.1, over=12, noise=0.05)
         result = solve(planted.A, planted.y, 6, noise=True)
         assert result.success
-        assert result.status == 2
+        assert result.status == Status.NOISE_FLOOR
         assert result.rank == 2
         error = np.linalg.norm(result.matrix() - planted.X)
         ratios.append(error / (0.05 * math.sqrt(20 * 2 / planted.y.size)))
@@ -208,7 +208,7 @@ def test_gaussian_noise_is_averaged_out():
 def test_noise_that_was_not_announced_is_no_success():
     planted = sensing(10, noise=0.05)
     result = solve(planted.A, planted.y)
-    assert result.status == 2
+    assert result.status == Status.NOISE_FLOOR
     assert not result.success
     assert "noise=True" in result.message
 
@@ -288,7 +288,7 @@ def test_quadratic_measurements(rank):
     result = solve(recovery.RankOneSensing(a), y, rank)
     assert result.success
     assert relative_error(result.matrix(), X) < 1e-9
-    np.testing.assert_array_equal(result.inlier_mask, ~wrong)
+    np.testing.assert_array_equal(result.outlier_mask, wrong)
 
 
 def test_bilinear_measurements():
@@ -373,7 +373,7 @@ def test_all_libraries_agree(lib):
     assert lib.holds(result.singular_values, lib.widest)
     atol = 1e-10 if lib.widest == "float64" else 1e-5
     np.testing.assert_allclose(to_numpy(result.matrix()), expected.matrix(), atol=atol)
-    np.testing.assert_array_equal(to_numpy(result.inlier_mask), expected.inlier_mask)
+    np.testing.assert_array_equal(to_numpy(result.outlier_mask), expected.outlier_mask)
     A, y, X = rectangular(24, 6, 7, 1, over=16)
     result = solve(lib.asarray(A), lib.asarray(y), 2, symmetric=False, rng=0)
     assert result.success
@@ -421,7 +421,7 @@ def test_rotations_and_orders_do_not_matter(seed):
     result = solve(A, planted.y[order], 3)
     assert result.success
     np.testing.assert_allclose(Q @ result.matrix() @ Q.T, planted.X, atol=1e-9)
-    np.testing.assert_array_equal(result.inlier_mask, ~planted.wrong[order])
+    np.testing.assert_array_equal(result.outlier_mask, planted.wrong[order])
 
 
 def test_same_seed_same_result_and_inputs_untouched():
@@ -429,7 +429,7 @@ def test_same_seed_same_result_and_inputs_untouched():
     A, y = planted.A.copy(), planted.y.copy()
     A.setflags(write=False)
     y.setflags(write=False)
-    one, two = (solve(A, y, init="random", rng=7) for _ in range(2))
+    one, two = (solve(A, y, x0="random", rng=7) for _ in range(2))
     np.testing.assert_array_equal(one.U, two.U)
     assert one.nit == two.nit
 
@@ -454,7 +454,7 @@ def test_no_iterations_give_a_certified_start():
     planted = sensing(30)
     result = solve(planted.A, planted.y, maxiter=0)
     assert result.nit == 0
-    assert result.status == 1
+    assert result.status == Status.ITERATION_LIMIT
     assert not result.success
     assert len(result.history) == 1
 
@@ -468,7 +468,7 @@ def test_callback_sees_records_and_may_stop():
             raise StopIteration
 
     result = solve(planted.A, planted.y, callback=callback)
-    assert result.status == 99
+    assert result.status == Status.STOPPED_BY_CALLBACK
     assert result.nit == 7
     assert [record.nit for record in seen] == list(range(8))
     assert set(seen[0]) == {"nit", "error", "fun", "scale", "rank", "seconds"}

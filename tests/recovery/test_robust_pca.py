@@ -9,8 +9,8 @@ from recovery_problems import relative_error, table
 from scipy.sparse import coo_array, csr_array, csr_matrix, issparse
 
 import numopt
-from numopt import recovery
-from numopt.recovery._cut import Graph, falls_apart
+from numopt import Status, recovery
+from numopt.recovery.pca.spectral_partition import Graph, ties_needed
 
 
 def is_exact(result, planted):
@@ -23,7 +23,7 @@ def test_split_is_exact_whatever_the_rank_allowed(kind, rank):
     planted = table(1, kind=kind)
     result = numopt.robust_pca(planted.M, rank, rng=0)
     assert is_exact(result, planted)
-    assert result.status == 0
+    assert result.status == Status.CONVERGED
     assert result.rank == 3
     np.testing.assert_array_equal(result.outlier_mask, planted.wrong)
     np.testing.assert_allclose(
@@ -197,7 +197,7 @@ def test_rows_and_columns_beyond_help_are_listed():
     result = numopt.robust_pca(M, 3, mask=mask, rng=0)
     assert result.success
     assert (result.outlier_rows, result.outlier_columns) == ([4], [9])
-    assert (result.empty_rows, result.empty_columns) == ([11], [2])
+    assert (result.stats["empty_rows"], result.stats["empty_columns"]) == ([11], [2])
     np.testing.assert_array_equal(result.L[11], 0)
     np.testing.assert_array_equal(result.R[2], 0)
     kept = np.ix_(
@@ -223,7 +223,7 @@ def test_noise_is_averaged_out():
         M = planted.M + 0.1 * rng.normal(size=(100, 80))
         result = numopt.robust_pca(M, 3, noise=True, rng=0)
         assert result.success
-        assert result.status == 2
+        assert result.status == Status.NOISE_FLOOR
         assert result.sigma == pytest.approx(0.1, rel=0.5)
         dof, clean = 3 * (100 + 80 - 3), 0.8 * 8000
         least = 0.1 * np.sqrt(dof / clean * 8000)
@@ -236,7 +236,7 @@ def test_noise_that_was_not_announced_is_no_success():
     planted = table(9)
     M = planted.M + 0.1 * np.random.default_rng(0).normal(size=planted.M.shape)
     result = numopt.robust_pca(M, 3, rng=0)
-    assert result.status == 2
+    assert result.status == Status.NOISE_FLOOR
     assert not result.success
     assert "noise=True" in result.message
 
@@ -317,7 +317,7 @@ def test_integers_zeros_and_small_matrices():
 def test_no_iterations_give_a_certified_start():
     result = numopt.robust_pca(table(15).M, 3, maxiter=0)
     assert result.nit == 0
-    assert result.status == 1
+    assert result.status == Status.ITERATION_LIMIT
     assert not result.success
 
 
@@ -330,7 +330,7 @@ def test_callback_sees_records_and_may_stop():
             raise StopIteration
 
     result = numopt.robust_pca(table(16).M, 3, callback=callback)
-    assert result.status == 99
+    assert result.status == Status.STOPPED_BY_CALLBACK
     assert result.nit == 3
     assert set(seen[0]) == {"nit", "error", "scale", "rank"}
 
@@ -344,6 +344,7 @@ def test_two_parts_with_next_to_nothing_between_are_not_verified(seed):
     result = numopt.robust_pca(planted.M, 3, mask=mask, rng=0)
     assert not result.success or is_exact(result, planted)
     if not result.success:
+        assert result.status is Status.NOT_DETERMINED
         assert "in two parts" in result.message
     operator = numopt.recovery.FullEntrySensing(planted.M.shape, like=planted.M)
     other = numopt.robust_low_rank_recovery(
@@ -369,5 +370,6 @@ def test_what_falls_apart_is_seen(between, full, rng):
             for k, shape in ((50, (60, 50)), (60, (50, 60)))
         )
         graph = Graph(agree, rows, agree.T.copy(), columns)
-    assert falls_apart(graph, 3) == (between < 20)
-    assert not falls_apart(graph._replace(agree=agree * 0 + 1, agree_transposed=agree.T * 0 + 1), 3)
+    assert (ties_needed(graph, 3) > 1) == (between < 20)
+    whole = graph._replace(agree=agree * 0 + 1, agree_transposed=agree.T * 0 + 1)
+    assert ties_needed(whole, 3) == 0

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
-from .._core.iterate import Callback, Record, Run, iterate
-from .._core.namespace import Array, array_namespace
-from .._core.outcome import CONVERGED, NON_FINITE, STOPPED_BY_CALLBACK
-from .._linalg.lowrank import Factors, degrees_of_freedom, frame_of
-from ._cut import Graph, falls_apart
-from ._entries import Entries, Layout, LayoutSensing, there_of, weighted
-from ._problem import Problem
-from ._refine import gauss_newton
-from ._scale import CONSENSUS
-from ._sweeps import Rule, Sweep, clipped_start, median, sweep, truncated, zero_state
+from ..._core.iterate import Record, Run, iterate
+from ..._core.namespace import array_namespace
+from ..._core.outcome import Status
+from ..._entries.layouts import Layouts, there_of, weighted
+from ..._linalg import Factors, factors_of, frame_of
+from .._problem import Ended, Problem
+from .._refine import gauss_newton
+from .._robust_scale import median_at
+from ..measurements import LayoutSensing
+from ._certificate import Agreement, agreement_of
+from ._problem import Rule, Settings, unit_of
+from .updates import Sweep, clipped_start, sweep, truncated, zero_state
 
-NOISE_FLOOR = 2
-# Internal reasons to leave the loop for a moment.
-STALLED = -1
-CUT = -2
+# A reason to leave the loop for a moment, besides those to end an attempt.
+CUT = -1
 
 # Sweeps without a fall of the scale by a tenth after which an attempt has stalled.
 PATIENCE = 12
@@ -47,28 +48,16 @@ SHARP = 0.03
 DOUBTS = 2
 NEAR = (1e-5, 1e-3)
 JOINT_STEPS = 3
-
-
-class PcaSettings(NamedTuple):
-    """Validated options of `robust_pca`."""
-
-    rank: int
-    rule: Rule
-    prune: bool
-    noise: bool
-    tol: float
-    floor: float  # smallest scale of a weight, relative to the entries
-    maxiter: int
-    generator: Any
-    callback: Callback | None
+# Ends of an attempt that no other one follows.
+LAST = (Status.STOPPED_BY_CALLBACK, Status.NON_FINITE)
 
 
 @dataclass
-class PcaSearch:
+class Search:
     """A solve under way; entries are scaled to a robust size of one."""
 
-    entries: Entries
-    settings: PcaSettings
+    entries: Layouts
+    settings: Settings
     rule: Rule
     history: list[Record] = field(default_factory=list)
     ranks: list[int] = field(default_factory=list)
@@ -77,66 +66,63 @@ class PcaSearch:
     since: int = 0
     spectrum: list[float] = field(default_factory=list)  # of where the last attempt ended
 
-
-class Verdict(NamedTuple):
-    """How exactly factors agree with the entries."""
-
-    agreed: int  # entries that agree
-    surplus: int  # how many more than there are unknowns, 0 if too few to mean anything
-    poor_rows: Array  # which rows have many entries, of which next to none agree
-    poor_columns: Array
-    clean: bool  # whether there are enough and no row or column is poor
-    apart: bool  # whether they leave two parts that too few of them tie together
+    def begin(self) -> None:
+        """Forget the course of the sweeps so far."""
+        self.lowest, self.idle, self.since = math.inf, 0, 0
 
 
-class PcaOutcome(NamedTuple):
-    """How a solve ended."""
+def split(entries: Layouts, settings: Settings) -> Ended:
+    """Return the matrix that a solve ends with, all zero where the entries are.
 
-    state: Sweep
-    status: int
-    nit: int
-    history: list[Record]
-    ranks: list[int]
+    Rows and columns without entries are zero, too.
+    """
+    unit = unit_of(entries)
+    if unit == 0:
+        record = {"nit": 0, "error": 0.0, "scale": 0.0, "rank": 1}
+        frame = frame_of(zero_state(entries).factors)
+        return Ended(factors_of(frame), frame.values, Status.CONVERGED, 0, [record], [])
+    search = Search(entries.scaled(1 / unit), settings, settings.rule)
+    state, status, nit = _searched(search, unit)
+    xp, (left, right) = array_namespace(state.row_scales), state.factors
+    left = xp.where((entries.rows.counts > 0)[:, None], left, xp.zeros_like(left))
+    right = xp.where((entries.columns.counts > 0)[:, None], right, xp.zeros_like(right))
+    frame = frame_of(Factors(left * unit**0.5, right * unit**0.5))
+    return Ended(factors_of(frame), frame.values, status, nit, search.history, search.ranks)
 
 
-def pca_search(entries: Entries, settings: PcaSettings, warm: Factors | None) -> PcaOutcome:
-    """Return the factors of a solve: the first attempt without a doubt, else the best one.
+def _searched(search: Search, unit: float) -> tuple[Sweep, int, int]:
+    """Return where a solve ends: at the first attempt without a doubt, else at the best one.
 
     Attempts that agree exactly with entries are compared by how many, others by their scale.
     """
-    search = PcaSearch(entries, settings, settings.rule)
-    best, status, nit = zero_state(entries), NOISE_FLOOR, 0
+    entries, settings = search.entries, search.settings
+    best, status, nit, doubts = zero_state(entries), int(Status.NOISE_FLOOR), 0, 0
     best_key: tuple[int, float] = (-1, 0.0)
-    doubts = 0
-    for rule, start in _attempts(search, warm):
-        search.rule, search.lowest, search.idle, search.since = rule, math.inf, 0, 0
+    for rule, start in _attempts(search, unit):
+        search.rule = rule
+        search.begin()
         state, status, nit = _attempt(search, start, nit)
         search.spectrum = [float(value) for value in frame_of(state.factors).values]
         key, clean = (0, -_typical(state)), False
-        if status == CONVERGED:
-            state, verdict, nit = _settled(search, state, nit)
+        if status == Status.CONVERGED:
+            state, found, nit = _settled(search, state, nit)
             suspect = settings.prune and _suspect(state) > 0
-            key, clean = (verdict.surplus, 0.0), verdict.clean and not suspect
-            doubts += verdict.clean
+            key, clean = (found.surplus, 0.0), found.clean and not suspect
+            doubts += found.clean
         if key > best_key:
             best, best_key = state, key
-        if (
-            clean
-            or doubts > DOUBTS
-            or status in (STOPPED_BY_CALLBACK, NON_FINITE)
-            or nit >= settings.maxiter
-        ):
+        if clean or doubts > DOUBTS or status in LAST or nit >= settings.maxiter:
             break
-        if settings.noise and status == STALLED:
+        if settings.noise and status == Status.STALLED:
             break
     if best_key[0] > 0:
-        status = CONVERGED
-    elif status in (STALLED, CONVERGED):
-        status = NOISE_FLOOR
-    return _outcome(search, best, status, nit)
+        status = Status.CONVERGED
+    elif status in (Status.STALLED, Status.CONVERGED):
+        status = Status.NOISE_FLOOR
+    return best, status, nit
 
 
-def _settled(search: PcaSearch, state: Sweep, nit: int) -> tuple[Sweep, Verdict, int]:
+def _settled(search: Search, state: Sweep, nit: int) -> tuple[Sweep, Agreement, int]:
     """Return a converged state after another look at what may be wrong in it.
 
     Rows next to none of whose entries agree are fitted anew. A component that lies in one row fits
@@ -144,35 +130,35 @@ def _settled(search: PcaSearch, state: Sweep, nit: int) -> tuple[Sweep, Verdict,
     about as many entries with fewer unknowns.
     """
     state, nit = sweep(search.entries, search.rule, search.settings.floor, state), nit + 1
-    verdict = verdict_of(search.entries, state, search.settings.tol)
-    state, verdict, nit = _sharpened(search, state, verdict, nit)
+    found = agreement_of(search.entries, state.factors, search.settings.tol)
+    state, found, nit = _sharpened(search, state, found, nit)
     for _ in range(state.factors.rank + 3):
-        if not verdict.clean:
-            trial = _without_rows(state, verdict)
+        if not found.clean:
+            trial = _without_rows(state, found)
         else:
             lower = _suspect(state) if search.settings.prune else 0
             if not lower:
                 break
             trial = truncated(state, lower)
         trial, nit = _resettled(search, trial, nit)
-        other = verdict_of(search.entries, trial, search.settings.tol)
-        if not other.surplus > verdict.surplus:
+        other = agreement_of(search.entries, trial.factors, search.settings.tol)
+        if not other.surplus > found.surplus:
             break
-        state, verdict = trial, other
+        state, found = trial, other
         search.ranks.append(state.factors.rank)
-    return _sharpened(search, state, verdict, nit)
+    return _sharpened(search, state, found, nit)
 
 
 def _sharpened(
-    search: PcaSearch, state: Sweep, verdict: Verdict, nit: int
-) -> tuple[Sweep, Verdict, int]:
+    search: Search, state: Sweep, found: Agreement, nit: int
+) -> tuple[Sweep, Agreement, int]:
     """Return the state after joint steps for all rows and columns, where sweeps are slow.
 
     Each is a least squares fit to the entries that nearly agree already, kept if more agree then.
     """
     entries, tol = search.entries, search.settings.tol
-    if verdict.clean and _worst(state, verdict) <= SHARP * tol:
-        return state, verdict, nit
+    if found.clean and _worst(state, found) <= SHARP * tol:
+        return state, found, nit
     xp, values = array_namespace(state.factors.left), entries.rows.values
     y = xp.reshape(values, (-1,))
     given = xp.reshape(weighted(entries.rows, xp.ones_like(values)), (-1,))
@@ -185,27 +171,27 @@ def _sharpened(
             weights = given * xp.astype((xp.abs(residual) <= near) & there, y.dtype)
             factors, nit = gauss_newton(problem, factors, residual, weights), nit + 1
         trial = state._replace(factors=factors)
-        other = verdict_of(entries, trial, tol)
-        if other.surplus >= verdict.surplus:
-            state, verdict = trial, other
-    return state, verdict, nit
+        other = agreement_of(entries, trial.factors, tol)
+        if other.surplus >= found.surplus:
+            state, found = trial, other
+    return state, found, nit
 
 
-def _worst(state: Sweep, verdict: Verdict) -> float:
+def _worst(state: Sweep, found: Agreement) -> float:
     """Return the largest scale of a column, of those that are explained."""
     xp, scales = array_namespace(state.column_scales), state.column_scales
-    return float(xp.max(xp.where(verdict.poor_columns, xp.zeros_like(scales), scales)))
+    return float(xp.max(xp.where(found.poor_columns, xp.zeros_like(scales), scales)))
 
 
-def _without_rows(state: Sweep, verdict: Verdict) -> Sweep:
+def _without_rows(state: Sweep, found: Agreement) -> Sweep:
     """Return the state with zeros in the poor rows and columns."""
     xp, (left, right) = array_namespace(state.factors.left), state.factors
-    left = xp.where(verdict.poor_rows[:, None], xp.zeros_like(left), left)
-    right = xp.where(verdict.poor_columns[:, None], xp.zeros_like(right), right)
+    left = xp.where(found.poor_rows[:, None], xp.zeros_like(left), left)
+    right = xp.where(found.poor_columns[:, None], xp.zeros_like(right), right)
     return state._replace(factors=Factors(left, right))
 
 
-def _resettled(search: PcaSearch, state: Sweep, nit: int) -> tuple[Sweep, int]:
+def _resettled(search: Search, state: Sweep, nit: int) -> tuple[Sweep, int]:
     """Return the state after a few sweeps, the first of them for the l1 norm.
 
     That is convex in a row: it leaves places where forgetful weights are stuck, and leaves rows
@@ -239,60 +225,16 @@ def _localized(state: Sweep) -> bool:
     return any(share > LOCALIZED * usual for share, usual in zip(largest, typical, strict=True))
 
 
-def verdict_of(entries: Entries, state: Sweep, tol: float) -> Verdict:
-    """Return how many entries factors agree with exactly, and whether all rows are explained."""
-    xp, factors = array_namespace(state.factors.left), state.factors
-    by_rows = entries.residual(factors)
-    if entries.full:
-        by_columns = by_rows.T
-    else:
-        transposed = entries._replace(rows=entries.columns, columns=entries.rows)
-        by_columns = transposed.residual(Factors(factors.right, factors.left))
-    agree = _agreeing(entries.rows, by_rows, tol), _agreeing(entries.columns, by_columns, tol)
-    rows, columns = (xp.sum(xp.astype(part, entries.rows.counts.dtype), axis=1) for part in agree)
-    poor_rows = is_poor(entries.rows.counts, rows, factors.rank)
-    poor_columns = is_poor(entries.columns.counts, columns, factors.rank)
-    clean = not bool(xp.any(poor_rows) | xp.any(poor_columns))
-    dof = degrees_of_freedom(entries.shape, factors.rank, False)
-    agreed = int(xp.sum(rows))
-    enough = agreed >= CONSENSUS * dof
-    apart = enough and factors.rank > 0 and _apart(entries, agree, by_rows, factors.rank)
-    surplus = agreed - dof if enough and not apart else 0
-    return Verdict(agreed, surplus, poor_rows, poor_columns, clean and surplus > 0, apart)
-
-
-def _apart(entries: Entries, agree: tuple[Array, Array], like: Array, rank: int) -> bool:
-    xp = array_namespace(like)
-    by_rows, by_columns = (xp.astype(part, like.dtype) for part in agree)
-    return falls_apart(
-        Graph(by_rows, entries.rows.columns, by_columns, entries.columns.columns), rank
-    )
-
-
-def _agreeing(layout: Layout, residual: Array, tol: float) -> Array:
-    """Return which entries have a residual of at most `tol`."""
-    return (array_namespace(residual).abs(residual) <= tol) & there_of(layout)
-
-
-def is_poor(counts: Array, agreeing: Array, rank: int) -> Array:
-    """Return which rows could be verified by their number of entries, and are not."""
-    enough = 2 * rank + 2
-    return (counts >= 2 * enough) & (agreeing < enough)
-
-
-def _outcome(search: PcaSearch, state: Sweep, status: int, nit: int) -> PcaOutcome:
-    return PcaOutcome(state, status, nit, search.history, search.ranks)
-
-
-def _attempts(search: PcaSearch, warm: Factors | None) -> Any:
+def _attempts(search: Search, unit: float) -> Iterator[tuple[Rule, Sweep]]:
     """Yield rules with starts: as asked for, with narrower weights, then at lower ranks.
 
     An attempt at the true rank hardly ever fails, one above it may: ranks are tried in the order
     of the gaps in the spectrum that the last attempt left.
     """
-    settings, entries = search.settings, search.entries
-    if warm is not None:
-        yield settings.rule, _state_of(entries, warm)
+    settings, x0 = search.settings, search.settings.x0
+    if x0 is not None:
+        factors = Factors(x0.left / unit**0.5, x0.right / unit**0.5)
+        yield settings.rule, zero_state(search.entries)._replace(factors=factors)
         return
     start = _start(search, settings.rank)
     yield settings.rule, start
@@ -311,16 +253,12 @@ def _ranks_by_gap(spectrum: list[float], below: int) -> list[int]:
     return sorted(ratios, key=lambda k: (ratios[k], -k))
 
 
-def _state_of(entries: Entries, factors: Factors) -> Sweep:
-    return zero_state(entries)._replace(factors=factors)
-
-
-def _start(search: PcaSearch, rank: int) -> Sweep:
+def _start(search: Search, rank: int) -> Sweep:
     """Return the start, around zero or around the median of the entries, that fits better."""
     entries, settings = search.entries, search.settings
     there = there_of(entries.rows)
-    center = median(entries.rows.values, there)
-    size = median(array_namespace(entries.rows.values).abs(entries.rows.values), there)
+    center = median_at(entries.rows.values, there)
+    size = median_at(array_namespace(entries.rows.values).abs(entries.rows.values), there)
     centers = [0.0] if abs(center) < 0.05 * size else [0.0, center]
     states = []
     for value in centers:
@@ -332,26 +270,26 @@ def _start(search: PcaSearch, rank: int) -> Sweep:
     return min(states, key=_typical) if len(states) > 1 else states[0]
 
 
-def _attempt(search: PcaSearch, start: Sweep, nit: int) -> tuple[Sweep, int, int]:
+def _attempt(search: Search, start: Sweep, nit: int) -> tuple[Sweep, int, int]:
     """Return where sweeps from a start lead to, the rank cut on the way, and why they ended."""
     state = start
     while True:
         run = _sweep_on(search, state, nit)
         nit = run.nit
-        at_stall = run.status == STALLED and not search.settings.noise
+        at_stall = run.status == Status.STALLED and not search.settings.noise
         if run.status == CUT or (at_stall and _gap(run.state, STALLED_GAP)):
             if not search.settings.prune:
-                return run.best, STALLED, nit
+                return run.best, Status.STALLED, nit
             state = truncated(
-                run.state, _gap(run.state, STALLED_GAP if run.status == STALLED else GAP)
+                run.state, _gap(run.state, STALLED_GAP if run.status == Status.STALLED else GAP)
             )
             search.ranks.append(state.factors.rank)
-            search.lowest, search.idle, search.since = math.inf, 0, 0
+            search.begin()
             continue
-        return (run.best if run.status != CONVERGED else run.state), run.status, nit
+        return (run.best if run.status != Status.CONVERGED else run.state), run.status, nit
 
 
-def _sweep_on(search: PcaSearch, state: Sweep, nit: int) -> Run[Sweep]:
+def _sweep_on(search: Search, state: Sweep, nit: int) -> Run[Sweep]:
     if search.history:
         search.history.pop()
     settings = search.settings
@@ -381,14 +319,14 @@ def _typical(state: Sweep) -> float:
     return math.sqrt(float(xp.mean(kept * kept)))
 
 
-def _leave(search: PcaSearch, state: Sweep) -> int | None:
+def _leave(search: Search, state: Sweep) -> int | None:
     """Return why to leave the loop for a moment, None to stay."""
     scale = _typical(state)
     search.since += 1
     search.idle = 0 if scale < 0.9 * search.lowest else search.idle + 1
     search.lowest = min(search.lowest, scale)
     if search.idle >= (NOISE_PATIENCE if search.settings.noise else PATIENCE):
-        return STALLED
+        return Status.STALLED
     if search.since > SETTLED and search.settings.prune and state.factors.rank > 1:
         k = _gap(state, GAP)
         if k and scale < SMALL * _size(state, k):

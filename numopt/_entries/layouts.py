@@ -1,17 +1,19 @@
-"""Observed entries of a matrix, laid out by rows and by columns."""
+"""Observed entries laid out in rows of one length, by rows and by columns of the matrix."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._core.namespace import Array, array_namespace, device_of
+from .._core.settings import index_dtype
+from .._core.validate import contiguous
 from .._kernels.recovery import entry_products, entry_residuals
 from .._linalg.lowrank import Factors
-from ._operators import SensingOperator
+from .read import Entries
 
 
 class Layout(NamedTuple):
-    """Entries row by row; see the kernels. `places` are those of ``Entries.data``."""
+    """Entries row by row, as the kernels of recovery take them."""
 
     values: Array  # (n, w), zero behind the entries of a row
     columns: Array  # (n, w); (0, 0) where every entry is observed
@@ -19,7 +21,7 @@ class Layout(NamedTuple):
     weights: Array  # (n, w), positive, zero behind the entries of a row; (0, 0) where all are one
 
 
-class Entries(NamedTuple):
+class Layouts(NamedTuple):
     """Observed entries of a matrix, by rows and, transposed, by columns."""
 
     rows: Layout
@@ -44,7 +46,7 @@ class Entries(NamedTuple):
         rows = self.rows
         return entry_residuals(rows.values, rows.columns, rows.counts, factors.left, factors.right)
 
-    def scaled(self, factor: float) -> Entries:
+    def scaled(self, factor: float) -> Layouts:
         """Return the entries of the matrix times a factor."""
         rows, columns = (
             part._replace(values=part.values * factor) for part in (self.rows, self.columns)
@@ -52,15 +54,14 @@ class Entries(NamedTuple):
         return self._replace(rows=rows, columns=columns)
 
 
-def full_entries(M: Array, weights: Array | None = None) -> Entries:
+def full_layouts(M: Array, weights: Array | None = None) -> Layouts:
     """Return the entries of a matrix that is wholly observed."""
     xp, device = array_namespace(M), device_of(M)
     n, d = M.shape
-    integers = _integers(M)
-    none = xp.zeros((0, 0), dtype=integers, device=device)
+    none = xp.zeros((0, 0), dtype=index_dtype(M), device=device)
     weights = _no_weights(M) if weights is None else weights
-    counts = [xp.full((a,), b, dtype=integers, device=device) for a, b in ((n, d), (d, n))]
-    return Entries(
+    counts = [xp.full((a,), b, dtype=none.dtype, device=device) for a, b in ((n, d), (d, n))]
+    return Layouts(
         Layout(M, none, counts[0], weights),
         Layout(_transposed(M), none, counts[1], _transposed(weights)),
         (n, d),
@@ -73,38 +74,31 @@ def _no_weights(like: Array) -> Array:
 
 
 def _transposed(x: Array) -> Array:
-    from .._core.validate import contiguous
-
     return contiguous(array_namespace(x).asarray(x.T, copy=True))
 
 
-def masked_entries(M: Array, mask: Array, weights: Array | None = None) -> Entries:
+def masked_layouts(M: Array, mask: Array, weights: Array | None = None) -> Layouts:
     """Return the entries of a matrix where a mask is true."""
     if bool(array_namespace(M).all(mask)):
-        return full_entries(M, weights)
+        return full_layouts(M, weights)
     rows, columns = array_namespace(M).nonzero(mask)
     weights = None if weights is None else weights[mask]
-    return listed_entries(M[mask], rows, columns, (M.shape[0], M.shape[1]), weights)
+    return listed_layouts(Entries(rows, columns, M[mask], weights, (M.shape[0], M.shape[1])))
 
 
-def listed_entries(
-    values: Array,
-    rows: Array,
-    columns: Array,
-    shape: tuple[int, int],
-    weights: Array | None = None,
-) -> Entries:
+def listed_layouts(entries: Entries) -> Layouts:
     """Return the entries at some places, without a dense matrix."""
-    integers, across = _integers(values), (shape[1], shape[0])
-    xp = array_namespace(values)
-    rows, columns = xp.astype(rows, integers), xp.astype(columns, integers)
+    values, weights, shape = entries.values, entries.weights, entries.shape
+    xp, integers = array_namespace(values), index_dtype(values)
+    rows, columns = (xp.astype(x, integers, copy=False) for x in (entries.rows, entries.columns))
+    across = (shape[1], shape[0])
     by_rows, at = _listed(values, rows, columns, shape)
     by_columns, _ = _listed(values, columns, rows, across)
     crossing, _ = _listed(at, columns, rows, across)
     if weights is not None:
         by_rows = by_rows._replace(weights=_listed(weights, rows, columns, shape)[0].values)
         by_columns = by_columns._replace(weights=_listed(weights, columns, rows, across)[0].values)
-    return Entries(by_rows, by_columns, shape, crossing.values)
+    return Layouts(by_rows, by_columns, shape, crossing.values)
 
 
 def _listed(
@@ -159,35 +153,3 @@ def weight_of_rows(layout: Layout) -> Array:
 def products(layout: Layout, weights: Array, R: Array) -> Array:
     """Return ``sum_j weights[i, j] R_j`` over the entries of each row."""
     return entry_products(weights, layout.columns, R)
-
-
-def _integers(like: Array) -> Any:
-    info = array_namespace(like).__array_namespace_info__()
-    return info.default_dtypes(device=device_of(like))["indexing"]
-
-
-class LayoutSensing(SensingOperator):
-    """Measurements of observed entries, in the order in which rows are laid out."""
-
-    symmetric = False
-
-    def __init__(self, entries: Entries) -> None:
-        self.entries, self.shape, self.like = entries, entries.shape, entries.rows.values
-        self.m = entries.rows.values.shape[0] * entries.rows.values.shape[1]
-
-    def forward(self, U: Array, V: Array) -> Array:
-        """Return ``<U_i, V_j>`` at the entries, zero behind those of a row."""
-        xp, rows = array_namespace(U), self.entries.rows
-        zeros = xp.zeros_like(rows.values)
-        return xp.reshape(entry_residuals(zeros, rows.columns, rows.counts, U, V), (-1,))
-
-    def adjoint_apply(self, s: Array, V: Array, transpose: bool = False) -> Array:
-        """Return the matrix with numbers s at the entries times V, or its transpose times V."""
-        xp, (rows, columns, _, crossing) = array_namespace(s), self.entries
-        if not transpose:
-            return entry_products(xp.reshape(s, rows.values.shape), rows.columns, V)
-        if self.entries.full:
-            return xp.matmul(xp.reshape(s, rows.values.shape).T, V)
-        crossed = xp.reshape(xp.take(s, xp.reshape(crossing, (-1,))), crossing.shape)
-        crossed = xp.where(there_of(columns), crossed, xp.zeros_like(crossed))
-        return entry_products(crossed, columns.columns, V)

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .._core.namespace import Array, array_namespace, device_of
-from .._core.random import place
-from .._kernels.recovery import entry_reweighted_step, entry_sign_step, order_statistics
-from .._linalg.lowrank import Factors, Frame, factors_of, frame_of
-from ._entries import Entries, Layout, products, there_of, weight_of_rows, weighted
-from ._scale import to_deviation
+from ..._core.namespace import Array, array_namespace, device_of
+from ..._core.random import place
+from ..._entries.layouts import Layout, Layouts, products, there_of, weight_of_rows, weighted
+from ..._kernels.recovery import entry_reweighted_step, entry_sign_step
+from ..._linalg import Factors, factors_of, frame_of, leading_singular
+from .._robust_scale import median_at, to_deviation
+from ._problem import Rule
 
 # Clipping of the start, in medians of the magnitudes.
 CLIP = 2.5
 POWER_STEPS = 4
-# Entries that a median is taken of.
-SAMPLE = 1 << 14
 # Ridge of the normal equations of a row, relative to its trace and to the mean trace.
 RIDGE = 1e-9
-
-
-class Rule(NamedTuple):
-    """How rows are updated."""
-
-    method: str  # "reweighted" or "subgradient"
-    q: float  # quantile of the residual that sets the scale of a row
-    width: float  # scales beyond which an entry counts as an outlier
-    eta: float  # length of a subgradient step, in Gauss-Newton steps
 
 
 class Sweep(NamedTuple):
@@ -37,7 +27,7 @@ class Sweep(NamedTuple):
     column_scales: Array  # (d,)
 
 
-def sweep(entries: Entries, rule: Rule, floor: float, state: Sweep) -> Sweep:
+def sweep(entries: Layouts, rule: Rule, floor: float, state: Sweep) -> Sweep:
     """Return the factors after one update of all rows, then of all columns."""
     left, right = state.factors
     update = _reweighted if rule.method == "reweighted" else _subgradient
@@ -80,7 +70,7 @@ def _subgradient(
     return L - rule.eta * (scales / observed)[:, None] * direction, scales
 
 
-def zero_state(entries: Entries) -> Sweep:
+def zero_state(entries: Layouts) -> Sweep:
     """Return no factors at all, with the scales of the entries themselves."""
     xp, like = array_namespace(entries.rows.values), entries.rows.values
     n, d = entries.shape
@@ -89,7 +79,7 @@ def zero_state(entries: Entries) -> Sweep:
     return Sweep(Factors(left, right), left[:, 0] + 1, right[:, 0] + 1)
 
 
-def clipped_start(entries: Entries, rank: int, center: float, generator: Any) -> Sweep:
+def clipped_start(entries: Layouts, rank: int, center: float, generator: Any) -> Sweep:
     """Return the leading singular vectors of the entries around a center, cut at a few medians.
 
     A center keeps errors of one sign from taking a direction of their own.
@@ -97,7 +87,7 @@ def clipped_start(entries: Entries, rank: int, center: float, generator: Any) ->
     xp = array_namespace(entries.rows.values)
     rows, columns = (_centered(part, center) for part in (entries.rows, entries.columns))
     there = there_of(entries.rows)
-    bound = CLIP * median(xp.abs(rows), there)
+    bound = CLIP * median_at(xp.abs(rows), there)
     bound = bound if bound > 0 else float(xp.max(xp.abs(rows)))
     rows = weighted(entries.rows, xp.clip(rows, -bound, bound))
     columns = weighted(entries.columns, xp.clip(columns, -bound, bound))
@@ -111,7 +101,7 @@ def _centered(layout: Layout, center: float) -> Array:
     return xp.where(there_of(layout), layout.values - center, 0 * layout.values)
 
 
-def leading(entries: Entries, rows: Array, columns: Array, rank: int, generator: Any) -> Factors:
+def leading(entries: Layouts, rows: Array, columns: Array, rank: int, generator: Any) -> Factors:
     """Return balanced factors of about the best approximation to numbers at the entries.
 
     `rows` and `columns` hold the same numbers in the two layouts. Block power method; what was
@@ -119,23 +109,15 @@ def leading(entries: Entries, rows: Array, columns: Array, rank: int, generator:
     """
     xp, (n, d) = array_namespace(rows), entries.shape
     share = float(xp.sum(weight_of_rows(entries.rows))) / (n * d)
-    width = min(n, d, rank + 4)
-    Q = xp.linalg.qr(place(generator.normal(size=(d, width)), rows))[0]
-    for _ in range(POWER_STEPS):
-        P = xp.linalg.qr(products(entries.rows, rows, Q))[0]
-        Q = xp.linalg.qr(products(entries.columns, columns, P))[0]
-    U, s, V = xp.linalg.svd(products(entries.rows, rows, Q), full_matrices=False)
-    return factors_of(Frame(U, s / share, xp.matmul(Q, V.T)), rank)
-
-
-def median(values: Array, there: Array) -> float:
-    """Return about the median of the values at some places, from a sample of a large array."""
-    xp = array_namespace(values)
-    infinity = xp.asarray(float("inf"), dtype=values.dtype, device=device_of(values))
-    flat = xp.reshape(xp.where(there, values, infinity), (-1,))
-    flat = flat[:: 1 + flat.shape[0] // SAMPLE]
-    count = int(xp.count_nonzero(xp.isfinite(flat)))
-    return float(order_statistics(flat, count // 2, 0)[0]) if count else 0.0
+    start = place(generator.normal(size=(d, min(n, d, rank + 4))), rows)
+    frame = leading_singular(
+        lambda Q: products(entries.rows, rows, Q),
+        lambda P: products(entries.columns, columns, P),
+        start,
+        POWER_STEPS,
+        rank,
+    )
+    return factors_of(frame._replace(values=frame.values / share))
 
 
 def truncated(state: Sweep, rank: int) -> Sweep:

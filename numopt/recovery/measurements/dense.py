@@ -1,4 +1,4 @@
-"""Linear measurements of a matrix: what recovery asks of them, and dense ones."""
+"""Linear measurements by dense matrices: stored, or drawn anew whenever they are needed."""
 
 from __future__ import annotations
 
@@ -6,110 +6,12 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .._core import validate
-from .._core.namespace import Array, array_namespace, device_of
-from .._core.random import place
-from .._kernels.recovery import l1_sense_fused
-
-
-class Direction:
-    """A matrix ``sum_i s_i A_i`` that is multiplied with factors, formed or not."""
-
-    def __init__(self, operator: SensingOperator, weights: Array) -> None:
-        self.operator, self.weights = operator, weights
-
-    def times(self, V: Array) -> Array:
-        """Return the matrix times V."""
-        return self.operator.adjoint_apply(self.weights, V)
-
-    def transposed_times(self, U: Array) -> Array:
-        """Return the transpose of the matrix times U."""
-        return self.operator.adjoint_apply(self.weights, U, transpose=True)
-
-
-class FormedDirection(Direction):
-    """The same, for an operator whose adjoint costs no more than its product."""
-
-    def __init__(self, matrix: Array) -> None:
-        self.matrix = matrix
-
-    def times(self, V: Array) -> Array:
-        """Return the matrix times V."""
-        return array_namespace(V).matmul(self.matrix, V)
-
-    def transposed_times(self, U: Array) -> Array:
-        """Return the transpose of the matrix times U."""
-        return array_namespace(U).matmul(self.matrix.T, U)
-
-
-class SensingOperator:
-    """Base of the linear maps from matrices X to measurements ``<A_i, X>``, i = 0, ..., m - 1.
-
-    A class of one's own needs the attributes, `forward` and `adjoint_apply`.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Shape (d1, d2) of X.
-    m : int
-        Number of measurements.
-    symmetric : bool
-        Whether every A_i is symmetric; X then stands for a symmetric matrix.
-    like : array
-        An array of the library, device and dtype of the measurements.
-    nbytes : int
-        Memory the operator holds.
-    """
-
-    shape: tuple[int, int]
-    m: int
-    symmetric: bool
-    like: Array
-    nbytes: int = 0
-    # Whether measurements of a random matrix have mean zero, so that signs are balanced.
-    centered: bool = True
-
-    def forward(self, U: Array, V: Array) -> Array:
-        """Return ``<A_i, U V'>`` (m,) for U (d1, k) and V (d2, k)."""
-        raise NotImplementedError
-
-    def adjoint_apply(self, s: Array, V: Array, transpose: bool = False) -> Array:
-        """Return ``sum_i s_i A_i V`` (d1, k), or the same of the transposes (d2, k)."""
-        raise NotImplementedError
-
-    def adjoint(self, s: Array) -> Array:
-        """Return ``sum_i s_i A_i`` (d1, d2) as an array."""
-        xp, d2 = array_namespace(s), self.shape[1]
-        return self.adjoint_apply(s, xp.eye(d2, dtype=s.dtype, device=device_of(s)))
-
-    def sense(self, U: Array, V: Array, y: Array, weights: Array) -> tuple[Array, Direction]:
-        """Return the residual ``<A_i, U V'> - y_i`` and ``sum_i weights_i sign(res_i) A_i``."""
-        residual = self.forward(U, V) - y
-        return residual, Direction(self, weights * array_namespace(y).sign(residual))
-
-    def tangent_matrix(self, Q: Array) -> Array | None:
-        """Return the matrix of ``Z -> <A_i, Q Z' + Z Q'>`` (m, d k), None if it is not formed."""
-        del Q
-        return None
-
-
-class FormedSensing(SensingOperator):
-    """Base of operators whose adjoint is formed as a matrix: they define `adjoint`."""
-
-    def adjoint(self, s: Array) -> Array:
-        """Return ``sum_i s_i A_i`` (d1, d2) as an array."""
-        raise NotImplementedError
-
-    def adjoint_apply(self, s: Array, V: Array, transpose: bool = False) -> Array:
-        """Return ``sum_i s_i A_i V`` (d1, k), or the same of the transposes (d2, k)."""
-        matrix = self.adjoint(s)
-        return array_namespace(V).matmul(matrix.T if transpose else matrix, V)
-
-    def sense(self, U: Array, V: Array, y: Array, weights: Array) -> tuple[Array, Direction]:
-        """Return the residual ``<A_i, U V'> - y_i`` and ``sum_i weights_i sign(res_i) A_i``."""
-        residual = self.forward(U, V) - y
-        signs = weights * array_namespace(y).sign(residual)
-        return residual, FormedDirection(self.adjoint(signs))
+from ..._core import validate
+from ..._core.namespace import Array, array_namespace, device_of
+from ..._core.random import place
+from ..._core.settings import index_dtype
+from ..._kernels.recovery import l1_sense_fused
+from .operators import Direction, FormedDirection, FormedSensing
 
 
 class Packing(NamedTuple):
@@ -123,7 +25,7 @@ class Packing(NamedTuple):
 def packing(d: int, like: Array) -> Packing:
     """Return how symmetric d by d matrices are packed as arrays of the kind of `like`."""
     xp, device = array_namespace(like), device_of(like)
-    integers = xp.__array_namespace_info__().default_dtypes(device=device)["indexing"]
+    integers = index_dtype(like)
     rows = [i for i in range(d) for _ in range(i, d)]
     columns = [j for i in range(d) for j in range(i, d)]
     place_of = {(i, j): k for k, (i, j) in enumerate(zip(rows, columns, strict=True))}
@@ -252,7 +154,8 @@ class DenseSensing(BlockSensing):
     """
 
     def __init__(self, A: Array, symmetric: bool = True) -> None:
-        dtype = validate.common_float(A=_array("A", A))
+        (A,) = validate.arrays(A=A)
+        dtype = validate.common_float(A=A)
         A = validate.finite("A", validate.as_array("A", A, ndim=3, dtype=dtype))
         m, d1, d2 = A.shape
         if symmetric and d1 != d2:
@@ -341,7 +244,8 @@ class SeededGaussianSensing(BlockSensing):
         m, d, self.seed = (validate.count(*item) for item in (("m", m), ("d", d), ("seed", seed)))
         if m == 0 or d == 0:
             raise ValueError(f"`m` and `d` must be positive, got {m} and {d}.")
-        validate.common_float(like=_array("like", like))
+        (like,) = validate.arrays(like=like)
+        validate.common_float(like=like)
         super().__init__((d, d), m, symmetric, like)
         self._width = d * (d + 1) // 2 if symmetric else d * d
         default = max(1, BLOCK_ENTRIES // self._width)
@@ -393,12 +297,6 @@ def _fits(nbytes: int) -> None:
             f"`A` needs {nbytes / 1e9:.2g} GB of memory once packed, more than is free; "
             "SeededGaussianSensing and RankOneSensing take less."
         )
-
-
-def _array(name: str, x: Any) -> Array:
-    """Return `x`, having checked that it is an array."""
-    validate.common_namespace(**{name: x})
-    return x
 
 
 def _chunks(m: int, width: int) -> list[slice]:

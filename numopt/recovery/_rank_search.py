@@ -7,17 +7,11 @@ from functools import partial
 from typing import NamedTuple
 
 from .._core.namespace import Array, array_namespace, device_of
-from .._linalg.lowrank import (
-    Factors,
-    Frame,
-    degrees_of_freedom,
-    extended,
-    factors_of,
-    frame_of,
-)
-from ._problem import Problem, Settings, residual_of, spread_of
+from .._linalg import Factors, Frame, degrees_of_freedom, factors_of, frame_of
+from .._linalg.lowrank import extended
+from ._problem import Problem, Settings, offset_of, residual_of, spread_of
 from ._refine import QUANTILE, Refined, refine, sharpened
-from ._start import Start, leading_pair, offset_of
+from ._spectral_init import Start, leading_pair
 
 # Components below this share of the largest singular value are not looked at for a gap.
 VISIBLE = 1e-2
@@ -80,7 +74,7 @@ def climb(
         if refined.factors.rank >= highest or stuck:
             return Finish(best, False, steps)
         last = refined.scale
-        factors = _grown(problem, settings, refined)
+        factors = _with_direction(problem, settings, refined.factors, refined.residual)
 
 
 def _reduced(problem: Problem, settings: Settings, refined: Refined, floor: float) -> Refined:
@@ -123,10 +117,6 @@ def grow(problem: Problem, settings: Settings, start: Start) -> Finish:
     empty = Factors(left, right)
     factors = _with_direction(problem, settings, empty, -problem.y)
     return climb(problem, settings, start, factors, settings.rank)
-
-
-def _grown(problem: Problem, settings: Settings, refined: Refined) -> Factors:
-    return _with_direction(problem, settings, refined.factors, refined.residual)
 
 
 def _with_direction(

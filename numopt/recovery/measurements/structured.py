@@ -1,13 +1,14 @@
-"""Measurements with structure: rank one, sparse, entries, and pairs of functions."""
+"""Measurements with structure: of rank one, by a sparse matrix, by a pair of functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from .._core import validate
-from .._core.namespace import Array, array_namespace, device_of
-from ._operators import FormedSensing, SensingOperator
+from ..._core import validate
+from ..._core.namespace import Array, array_namespace
+from ..._core.settings import is_sparse
+from .operators import FormedSensing, SensingOperator, shape_of
 
 
 class RankOneSensing(SensingOperator):
@@ -51,7 +52,8 @@ class RankOneSensing(SensingOperator):
     """
 
     def __init__(self, a: Array, b: Array | None = None) -> None:
-        xp = validate.common_namespace(a=a, b=b)
+        a, b = validate.arrays(a=a, b=b)
+        xp = array_namespace(a)
         dtype = validate.common_float(a=a, b=b)
         self.a = validate.finite("a", validate.as_array("a", a, ndim=2, dtype=dtype))
         self.b = self.a
@@ -159,9 +161,9 @@ class MatrixFreeSensing(FormedSensing):
         like: Array,
         symmetric: bool = False,
     ) -> None:
-        validate.common_namespace(like=like)
+        (like,) = validate.arrays(like=like)
         validate.common_float(like=like)
-        self.shape = _shape(shape)
+        self.shape = shape_of(shape)
         if symmetric and self.shape[0] != self.shape[1]:
             raise ValueError(f"`shape` must be square if symmetric=True, got {self.shape}.")
         self.m, self.symmetric, self.like = validate.count("m", m), symmetric, like
@@ -217,10 +219,10 @@ class SparseSensing(MatrixFreeSensing):
     """
 
     def __init__(self, A: Any, shape: tuple[int, int], symmetric: bool = False) -> None:
-        if not hasattr(A, "tocsr"):
+        if not is_sparse(A):
             raise TypeError(f"`A` must be a sparse matrix, got {type(A).__name__}.")
         A = A.tocsr()
-        shape = _shape(shape)
+        shape = shape_of(shape)
         if A.shape[1] != shape[0] * shape[1]:
             raise ValueError(
                 f"`A` must have {shape[0] * shape[1]} columns for `shape` {shape}, got {A.shape}."
@@ -239,155 +241,7 @@ class SparseSensing(MatrixFreeSensing):
         )
 
 
-class EntrySensing(FormedSensing):
-    """Measurements of single entries, for robust matrix completion.
-
-    Parameters
-    ----------
-    rows, columns : array, shape (m,)
-        Integers: where the entries are. No entry may be named twice.
-    shape : tuple of int
-        Shape (d1, d2) of X.
-    like : array
-        An array of the library, device and dtype of the measurements.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        As given.
-    m : int
-        Number of entries.
-    symmetric : bool
-        False.
-    nbytes : int
-        Memory of the places.
-
-    See Also
-    --------
-    FullEntrySensing : all entries.
-    robust_pca : the same problem, for a matrix and a mask.
-
-    Notes
-    -----
-    `robust_low_rank_recovery` solves such measurements as `robust_pca` does: with one scale for
-    each row and column in place of a global one.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import numopt
-    >>> operator = numopt.recovery.EntrySensing(
-    ...     np.array([0, 1]), np.array([2, 0]), (2, 3), like=np.empty(0)
-    ... )
-    >>> operator.forward(np.array([[1.0], [2.0]]), np.array([[1.0], [2.0], [3.0]]))
-    array([3., 2.])
-    """
-
-    def __init__(self, rows: Array, columns: Array, shape: tuple[int, int], *, like: Array) -> None:
-        validate.common_namespace(like=like, rows=rows, columns=columns)
-        validate.common_float(like=like)
-        self.shape, self.like, self.symmetric = _shape(shape), like, False
-        self.rows = _places("rows", rows, self.shape[0])
-        self.columns = _places("columns", columns, self.shape[1])
-        self.m = rows.shape[0]
-        validate.same_shape("columns", self.columns, (self.m,), "rows")
-        xp = array_namespace(like)
-        flat = self.rows * self.shape[1] + self.columns
-        if xp.unique_values(flat).shape[0] != self.m:
-            raise ValueError("`rows` and `columns` must not name an entry twice.")
-        self.nbytes = 16 * self.m
-
-    def forward(self, U: Array, V: Array) -> Array:
-        """Return ``<A_i, U V'>`` (m,) for U (d1, k) and V (d2, k)."""
-        xp = array_namespace(U)
-        return xp.vecdot(xp.take(U, self.rows, axis=0), xp.take(V, self.columns, axis=0))
-
-    def adjoint(self, s: Array) -> Array:
-        """Return ``sum_i s_i A_i`` (d1, d2) as an array."""
-        xp = array_namespace(s)
-        flat = self.rows * self.shape[1] + self.columns
-        order = xp.argsort(flat)
-        everywhere = xp.arange(self.shape[0] * self.shape[1], dtype=flat.dtype, device=device_of(s))
-        at = xp.searchsorted(xp.take(flat, order), everywhere)
-        at = xp.clip(at, None, self.m - 1)
-        found = xp.take(xp.take(flat, order), at) == everywhere
-        values = xp.take(xp.take(s, order), at)
-        return xp.reshape(xp.where(found, values, xp.zeros_like(values)), self.shape)
-
-
-class FullEntrySensing(FormedSensing):
-    """Measurements of all entries of X, in C order.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape (d1, d2) of X.
-    like : array
-        An array of the library, device and dtype of the measurements.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        As given.
-    m : int
-        ``d1 * d2``.
-    symmetric : bool
-        False.
-    nbytes : int
-        0.
-
-    See Also
-    --------
-    EntrySensing : some entries.
-    robust_pca : the same problem, for a matrix.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import numopt
-    >>> operator = numopt.recovery.FullEntrySensing((2, 2), like=np.empty(0))
-    >>> operator.forward(np.array([[1.0], [2.0]]), np.array([[1.0], [3.0]]))
-    array([1., 3., 2., 6.])
-    """
-
-    def __init__(self, shape: tuple[int, int], *, like: Array) -> None:
-        validate.common_namespace(like=like)
-        validate.common_float(like=like)
-        self.shape, self.like, self.symmetric = _shape(shape), like, False
-        self.m = self.shape[0] * self.shape[1]
-
-    def forward(self, U: Array, V: Array) -> Array:
-        """Return ``<A_i, U V'>`` (m,) for U (d1, k) and V (d2, k)."""
-        xp = array_namespace(U)
-        return xp.reshape(xp.matmul(U, V.T), (-1,))
-
-    def adjoint(self, s: Array) -> Array:
-        """Return ``sum_i s_i A_i`` (d1, d2) as an array."""
-        return array_namespace(s).reshape(s, self.shape)
-
-
-def _shape(shape: Any) -> tuple[int, int]:
-    if not isinstance(shape, tuple) or len(shape) != 2:
-        raise ValueError(f"`shape` must be a pair of integers, got {shape!r}.")
-    d1, d2 = (validate.count("shape", d) for d in shape)
-    if d1 == 0 or d2 == 0:
-        raise ValueError(f"`shape` must be positive, got {shape!r}.")
-    return d1, d2
-
-
 def _callable(name: str, function: Any) -> Callable[[Array], Array]:
     if not callable(function):
         raise TypeError(f"`{name}` must be callable, got {type(function).__name__}.")
     return function  # type: ignore[no-any-return]
-
-
-def _places(name: str, x: Array, d: int) -> Array:
-    """Return indices below d, validated."""
-    xp = array_namespace(x)
-    if not xp.isdtype(x.dtype, "integral"):
-        raise TypeError(f"`{name}` must hold integers, got dtype {x.dtype}.")
-    if x.ndim != 1 or x.shape[0] == 0:
-        raise ValueError(f"`{name}` must be a vector that is not empty, got shape {x.shape}.")
-    if not bool(xp.all((x >= 0) & (x < d))):
-        raise ValueError(f"`{name}` must be between 0 and {d - 1}.")
-    return x

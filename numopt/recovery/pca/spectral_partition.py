@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .._core.namespace import Array, array_namespace, device_of
+from ..._core.namespace import Array, array_namespace, device_of
 
 # Power steps towards the cut, and the square of the second singular value that they must reach: it
 # is 1 for a graph of two pieces, and far below where entries are spread at random.
@@ -26,11 +26,12 @@ class Graph(NamedTuple):
     rows: Array
 
 
-def falls_apart(graph: Graph, rank: int) -> bool:
-    """Return whether agreeing entries leave two parts with at most ``2 r^2 + 1`` entries between.
+def ties_needed(graph: Graph, rank: int) -> float:
+    """Return the agreeing entries that two parts need between them, over those they have.
 
-    Parts are those of the second singular vectors of the normalized adjacency matrix (Dhillon
-    2001), and count if each has r rows and r columns or more.
+    Above one the parts fall apart: it takes more than ``2 r^2 + 1``. Parts are those of the second
+    singular vectors of the normalized adjacency matrix (Dhillon 2001), and count if each has r rows
+    and r columns or more; where there are none, nothing is needed.
     """
     xp = array_namespace(graph.agree)
     by_rows, by_columns = _degrees(graph.agree), _degrees(graph.agree_transposed)
@@ -45,14 +46,14 @@ def falls_apart(graph: Graph, rank: int) -> bool:
         length = xp.linalg.vector_norm(v)
         v = right(left(v / xp.where(length > 0, length, xp.ones_like(length))))
     if not float(xp.linalg.vector_norm(v)) >= CLOSE:
-        return False
+        return 0.0
     u = left(v)
     across = _crossing(graph, u > 0, v > 0)
     sizes = [
         min(int(xp.count_nonzero((u > 0) == part)), int(xp.count_nonzero((v > 0) == part)))
         for part in (True, False)
     ]
-    return min(sizes) >= rank and across <= 2 * rank**2 + 1
+    return (2 * rank**2 + 2) / (across or 1) if min(sizes) >= rank else 0.0
 
 
 def _degrees(agree: Array) -> Array:
