@@ -1,3 +1,4 @@
+from . import estimators as estimators
 from . import plotting as plotting
 from . import recovery as recovery
 from . import sketching as sketching
@@ -14,6 +15,8 @@ from .completion import rank_path as rank_path
 from .constrained import EqualityResult as EqualityResult
 from .constrained import RowSum as RowSum
 from .constrained import minimize_equality as minimize_equality
+from .estimators import ConvexReLUClassifier as ConvexReLUClassifier
+from .estimators import ConvexReLURegressor as ConvexReLURegressor
 from .progress import ProgressBar as ProgressBar
 from .recovery import RecoveryResult as RecoveryResult
 from .recovery import RobustPCAResult as RobustPCAResult
@@ -25,8 +28,6 @@ from .regression import LstsqResult as LstsqResult
 from .regression import kron_lstsq as kron_lstsq
 from .regression import lstsq as lstsq
 from .regression import lstsq_factor as lstsq_factor
-from .relu import ConvexReLUClassifier as ConvexReLUClassifier
-from .relu import ConvexReLURegressor as ConvexReLURegressor
 from .relu import ConvexReLUResult as ConvexReLUResult
 from .relu import SampledReLUResult as SampledReLUResult
 from .relu import convex_relu as convex_relu
@@ -89,6 +90,7 @@ __all__ = [
     "convex_relu_path",
     "convex_relu_scp",
     "entropic_transport",
+    "estimators",
     "kron_lstsq",
     "lp_coreset",
     "lp_regression",

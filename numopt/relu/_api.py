@@ -1,25 +1,18 @@
-"""The public solvers of convex ReLU training."""
+"""The public functions of convex ReLU training."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .._core import validate
 from .._core.iterate import Callback, closing
 from .._core.namespace import Array
-from .._rows import Limits, in_blocks
-from ._by_rows import refuse_options, trained_by_rows
-from ._inputs import (
-    check_sums,
-    chosen_patterns,
-    data_of,
-    effective,
-    perturbation,
-    settings_of,
-)
-from ._report import Task, pull_of_zero, start_of, trained
+from .._core.random import generator
+from ._inputs import attack_of, betas_of, in_memory, problem_of, settings_of
+from ._network import attacked
 from ._result import ConvexReLUResult
-from ._verdict import Settings, Start
+from ._train import start_of, train, train_path
 
 
 def convex_relu(
@@ -40,7 +33,6 @@ def convex_relu(
     rho: float | None = None,
     tol: float = 1e-3,
     maxiter: int = 5000,
-    stop: str = "gap",
     polish: bool = True,
     rng: Any = None,
     callback: Callback | None = None,
@@ -108,9 +100,6 @@ def convex_relu(
         Largest certified relative gap between `fun` and the optimum of the program.
     maxiter : int, default 5000
         Largest number of iterations for each output and round.
-    stop : {"gap", "network"}, default "gap"
-        When to stop: at the certified gap, or once the objective of the network of a splitting
-        method has not improved by `tol` for five checks, which takes far fewer iterations.
     polish : bool, default True
         Whether the neurons returned are moved into their cones, where they prove an upper bound.
         Otherwise they are the iterate of a splitting method, and `gap` is an estimate.
@@ -197,44 +186,28 @@ def convex_relu(
         method=method,
         tol=tol,
         maxiter=maxiter,
-        stop=stop,
+        refine=refine,
         polish=polish,
         rho=rho,
         callback=callback,
         rng=rng,
     )
-    if in_blocks(X):
-        refuse_options(
-            eps=eps, method=method, refine=refine, x0=x0, rho=rho, stop=stop, polish=polish
-        )
-        with closing(callback):
-            return trained_by_rows(
-                X,
-                y,
-                beta=beta,
-                loss=loss,
-                n_patterns=n_patterns,
-                patterns=patterns,
-                fit_intercept=fit_intercept,
-                sample_weight=sample_weight,
-                settings=settings,
-            )
-    task = _task(
+    problem = problem_of(
         X,
         y,
-        beta,
-        loss,
-        n_patterns,
-        patterns,
-        eps,
-        robust,
-        fit_intercept,
-        sample_weight,
-        x0,
         settings,
+        beta=beta,
+        loss=loss,
+        n_patterns=n_patterns,
+        patterns=patterns,
+        eps=eps,
+        robust=robust,
+        fit_intercept=fit_intercept,
+        sample_weight=sample_weight,
+        x0=x0,
     )
     with closing(callback):
-        return trained(task, settings, validate.count("refine", refine), start_of(x0, task))
+        return train(problem, settings, start_of(x0, problem))
 
 
 def convex_relu_path(
@@ -329,39 +302,21 @@ def convex_relu_path(
     >>> path[0].fun > path[1].fun > path[2].fun
     True
     """
-    values = _betas(betas)
-    settings = settings_of(
-        method=method,
-        tol=tol,
-        maxiter=maxiter,
-        stop="gap",
-        polish=True,
-        rho=None,
-        callback=callback,
-        rng=rng,
-    )
-    task = _task(
+    values = betas_of(betas)
+    settings = settings_of(method=method, tol=tol, maxiter=maxiter, callback=callback, rng=rng)
+    problem = in_memory(
         X,
         y,
-        values[0],
-        loss,
-        n_patterns,
-        patterns,
-        0.0,
-        "pattern",
-        fit_intercept,
-        sample_weight,
-        None,
         settings,
+        beta=values[0],
+        loss=loss,
+        n_patterns=n_patterns,
+        patterns=patterns,
+        fit_intercept=fit_intercept,
+        sample_weight=sample_weight,
     )
-    results: dict[int, ConvexReLUResult] = {}
-    start: Start = None
     with closing(callback):
-        for index in sorted(range(len(values)), key=lambda k: -values[k]):
-            current = task._replace(beta=values[index])
-            results[index] = trained(current, settings, 0, start)
-            start = start_of(results[index], current)
-    return [results[index] for index in range(len(values))]
+        return train_path(problem, values, settings)
 
 
 def convex_relu_beta_max(
@@ -438,76 +393,162 @@ def convex_relu_beta_max(
     >>> result.success, result.W1.shape[1]
     (True, 0)
     """
-    settings = settings_of(
-        method="auto",
-        tol=1e-3,
-        maxiter=0,
-        stop="gap",
-        polish=True,
-        rho=None,
-        callback=None,
-        rng=rng,
-    )
-    task = _task(
+    problem = in_memory(
         X,
         y,
-        1.0,
-        loss,
-        n_patterns,
-        patterns,
-        0.0,
-        "pattern",
-        fit_intercept,
-        sample_weight,
-        None,
-        settings,
+        settings_of(tol=1.0, maxiter=0, rng=rng),
+        beta=1.0,
+        loss=loss,
+        n_patterns=n_patterns,
+        patterns=patterns,
+        fit_intercept=fit_intercept,
+        sample_weight=sample_weight,
     )
-    return pull_of_zero(task)
+    return problem.slope_of_zero()
 
 
-def _task(
-    X: Any,
-    y: Any,
-    beta: Any,
-    loss: Any,
-    n_patterns: Any,
-    patterns: Any,
-    eps: Any,
-    robust: Any,
-    fit_intercept: Any,
-    sample_weight: Any,
-    x0: Any,
-    settings: Settings,
-) -> Task:
-    """Return what is to be solved, validated."""
-    beta = validate.positive("beta", beta)
-    data = data_of(X, y, loss=loss, fit_intercept=fit_intercept, sample_weight=sample_weight)
-    if x0 is not None and not isinstance(x0, ConvexReLUResult):
-        raise TypeError(f"`x0` must be a ConvexReLUResult, got {type(x0).__name__}.")
-    if x0 is not None and tuple(x0.coef_pos.shape[:1]) != (data.X.shape[1],):
-        raise ValueError("`x0` must be a result for samples with as many features as `X`.")
-    if x0 is not None and patterns is None:
-        patterns = x0.gates
-    if settings.method == "rbcd" and not data.loss.smooth:
-        raise ValueError("`method` = 'rbcd' is for smooth losses, not for 'hinge'.")
-    radius, robust = perturbation(eps, robust, data)
-    if radius is not None and settings.method not in ("auto", "sylvester"):
-        raise ValueError(
-            f"`eps` > 0 needs `method` 'sylvester' or 'auto', got {settings.method!r}."
-        )
-    used = effective(data)
-    found = chosen_patterns(data.X.shape[0], used, n_patterns, patterns, settings.rng)
-    if settings.method == "rows":
-        check_sums(found.gates.shape[0], data.X.shape[1], Limits().max_bytes, "take another method")
-    return Task(data, used, found, beta, radius, robust)
+def n_patterns_for(n: int, *, psi: float, xi: float) -> int:
+    r"""Return how many sampled patterns make another one unlikely to help.
+
+    .. math::
+
+        N \ge \frac{2}{\psi} \left( n + 1 + \log \frac{1}{\xi} \right)
+
+    With this many independent patterns, with probability at least ``1 - xi`` over their draw, a
+    further one lowers the optimum of the convex program with probability at most `psi`. The
+    number is linear in the samples, while all patterns are exponentially many in the rank.
+
+    Parameters
+    ----------
+    n : int
+        Number of training samples, at least 1.
+    psi : float
+        Largest probability, in (0, 1], that one more pattern helps.
+    xi : float
+        Largest probability, in (0, 1], that the draw fails to achieve this.
+
+    Returns
+    -------
+    int
+        Number of patterns or, for `convex_relu_scp`, of hidden units to draw.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not a number.
+    ValueError
+        If it is out of its range.
+
+    See Also
+    --------
+    convex_relu : the program whose patterns these are.
+    convex_relu_scp : the program with sampled hidden units.
+
+    Notes
+    -----
+    A bound of the scenario approach: the optimum rests on at most n + 1 of the constraints of the
+    dual problem, of which each pattern is one [1]_. The published statement for this problem [2]_
+    has a smaller number for which we know of no proof.
+
+    References
+    ----------
+    .. [1] M. C. Campi, S. Garatti, M. Prandini, "The scenario approach for systems and control
+       design", Annual Reviews in Control 33, 2009.
+    .. [2] Y. Bai, T. Gautam, S. Sojoudi, "Efficient Global Optimization of Two-layer ReLU
+       Networks", SIAM J. Math. Data Sci. 2023, arXiv:2201.01965.
+
+    Examples
+    --------
+    >>> import numopt
+    >>> numopt.n_patterns_for(100, psi=0.1, xi=0.01)
+    2113
+    """
+    n = validate.at_least_one("n", n)
+    psi = validate.between("psi", psi, 0.0, 1.0)
+    xi = validate.between("xi", xi, 0.0, 1.0)
+    return math.ceil(2 / psi * (n + 1 + math.log(1 / xi)))
 
 
-def _betas(betas: Any) -> list[float]:
-    """Return validated weight decays."""
-    try:
-        values = [float(value) for value in betas]
-    except TypeError:
-        raise TypeError(f"`betas` must be a sequence of numbers, got {betas!r}.") from None
-    if not values:
-        raise ValueError("`betas` must not be empty.")
-    return [validate.positive("betas", value) for value in values]
+def network_attack(
+    W1: Array,
+    w2: Array,
+    X: Array,
+    y: Array,
+    *,
+    eps: float | Array,
+    kind: str = "pgd",
+    loss: str = "hinge",
+    steps: int = 20,
+    restarts: int = 1,
+    rng: Any = None,
+) -> Array:
+    r"""Return perturbed samples on which a two-layer ReLU network does worse.
+
+    .. math::
+
+        \max_{|\delta_{kj}| \le \epsilon_j} \; \ell\big(f(x_k + \delta_k), y_k\big),
+        \qquad f(x) = \sum_j a_j \max(x^\top u_j, 0)
+
+    Parameters
+    ----------
+    W1 : array, shape (d, m)
+        Hidden weights u. With d one more than the features of `X`, the last row is the bias.
+    w2 : array, shape (m,)
+        Output weights a.
+    X : array, shape (n, d) or (n, d - 1)
+        Samples.
+    y : array, shape (n,)
+        Labels -1 and 1, or targets for squared loss.
+    eps : float or array of shape (features,)
+        Radius of the perturbation of each feature, not negative. A bias is never perturbed.
+    kind : {"pgd", "fgsm"}, default "pgd"
+        Projected gradient ascent, or one step along the sign of the gradient.
+    loss : {"hinge", "logistic", "squared"}, default "hinge"
+        What is made large. For the first two this is the negative margin ``-y f(x)``.
+    steps : int, default 20
+        Steps of projected gradient ascent.
+    restarts : int, default 1
+        Random starts besides the sample itself; the worst point of all is kept.
+    rng : int or numpy.random.Generator, optional
+        Source of the random starts.
+
+    Returns
+    -------
+    array, shape of `X`
+        The perturbed samples, each within `eps` of its own. No sample is made better.
+
+    Raises
+    ------
+    TypeError
+        If an input is not a real array, or inputs are of different libraries or devices.
+    ValueError
+        If a shape, a sign or an option is wrong, or a number is not finite.
+
+    See Also
+    --------
+    convex_relu : trains networks, also against such perturbations.
+
+    Notes
+    -----
+    Attacks bound the accuracy under perturbations from above, certificates from below. Time
+    O(n d m) for each step.
+
+    References
+    ----------
+    .. [1] A. Madry, A. Makelov, L. Schmidt, D. Tsipras, A. Vladu, "Towards Deep Learning Models
+       Resistant to Adversarial Attacks", ICLR 2018, arXiv:1706.06083.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numopt
+    >>> W1, w2 = np.array([[1.0, -1.0]]), np.array([1.0, -1.0])  # f(x) = x
+    >>> X, y = np.array([[0.5], [-2.0]]), np.array([1.0, -1.0])
+    >>> numopt.network_attack(W1, w2, X, y, eps=0.1, kind="fgsm")
+    array([[ 0.4],
+           [-1.9]])
+    """
+    network, X, y, radius, options = attack_of(
+        W1, w2, X, y, eps=eps, kind=kind, loss=loss, steps=steps, restarts=restarts
+    )
+    return attacked(network, X, y, radius, options, generator(rng))

@@ -30,7 +30,7 @@ from ._cones import (
     second_order_scaling,
     unscaled,
 )
-from ._program import Program, combined, predictions, pulled_back, responses
+from ._program import Program, adjoint, combined, predictions, responses
 from ._terms import Term, loss_term
 
 # Fraction of the way to the boundary that a step goes.
@@ -154,7 +154,7 @@ def _factored(problem: Program, term: Any, point: Point) -> System | None:
     factor = cholesky(matrix)
     if factor is None:
         return None
-    stationarity = -pulled_back(problem, theta) - combined(problem, problem.signs * point.mu)
+    stationarity = -adjoint(problem, theta) - combined(problem, problem.signs * point.mu)
     return System(
         scaling,
         ratio,
@@ -229,11 +229,11 @@ def _solve(problem: Program, system: System, b: Array, c: Array) -> tuple[Array,
         first = _apply_inverse(system, rest_b)
         rhs = predictions(problem, responses(problem, first)) - rest_c
         dg = _solve_loss(system, rhs)
-        u = u + _apply_inverse(system, rest_b - pulled_back(problem, dg))
+        u = u + _apply_inverse(system, rest_b - adjoint(problem, dg))
         g = g + dg
         Xu = responses(problem, u)
         rest_b = b - curvature(system.scaling, u) - combined(problem, system.ratio * Xu)
-        rest_b = rest_b - pulled_back(problem, g)
+        rest_b = rest_b - adjoint(problem, g)
         rest_c = c - predictions(problem, Xu) + system.resistance * g
     return u, g
 
@@ -268,7 +268,7 @@ def _direction(problem: Program, term: Any, system: System, point: Point, target
         t=scaling.curl * (0.5 * scaling.eta**2 * k0 + scaling.w0 * along),
         S=S,
         # From stationarity, which then holds to rounding, whatever the blocks lost.
-        lam=system.stationarity + pulled_back(problem, g) - combined(problem, problem.signs * mu),
+        lam=system.stationarity + adjoint(problem, g) - combined(problem, problem.signs * mu),
         mu=mu,
         parts=term.change(z, point.parts, g, target.value, seen),
         XV=XV,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, NamedTuple
 
-from .._core import validate
 from .._core.namespace import Array, array_namespace, device_of
-from .._core.random import generator, place
-from .._losses.pointwise import LOSSES, Loss
+from .._core.random import place
+from .._losses.pointwise import Loss
 from ._program import group_norms
 
-ATTACKS = ("fgsm", "pgd")
+# Hidden weights of the features, those of the bias if there is one, output weights.
+Network = tuple[Array, Array, Array]
 # A step of projected gradient ascent, relative to the radius over the number of steps.
 _STEP_FACTOR = 2.5
 
@@ -50,131 +49,33 @@ def network_objective(
     return fit + 0.5 * beta * float(xp.sum(W1 * W1) + xp.sum(w2 * w2))
 
 
-def network_attack(
-    W1: Array,
-    w2: Array,
-    X: Array,
-    y: Array,
-    *,
-    eps: float | Array,
-    kind: str = "pgd",
-    loss: str = "hinge",
-    steps: int = 20,
-    restarts: int = 1,
-    rng: Any = None,
+class Attack(NamedTuple):
+    """How to attack: whether in one step, what is made large, steps and random starts."""
+
+    once: bool
+    loss: str
+    steps: int
+    restarts: int
+
+
+def attacked(
+    network: Network, X: Array, y: Array, radius: Array, attack: Attack, rng: Any
 ) -> Array:
-    r"""Return perturbed samples on which a two-layer ReLU network does worse.
-
-    .. math::
-
-        \max_{|\delta_{kj}| \le \epsilon_j} \; \ell\big(f(x_k + \delta_k), y_k\big),
-        \qquad f(x) = \sum_j a_j \max(x^\top u_j, 0)
-
-    Parameters
-    ----------
-    W1 : array, shape (d, m)
-        Hidden weights u. With d one more than the features of `X`, the last row is the bias.
-    w2 : array, shape (m,)
-        Output weights a.
-    X : array, shape (n, d) or (n, d - 1)
-        Samples.
-    y : array, shape (n,)
-        Labels -1 and 1, or targets for squared loss.
-    eps : float or array of shape (features,)
-        Radius of the perturbation of each feature, not negative. A bias is never perturbed.
-    kind : {"pgd", "fgsm"}, default "pgd"
-        Projected gradient ascent, or one step along the sign of the gradient.
-    loss : {"hinge", "logistic", "squared"}, default "hinge"
-        What is made large. For the first two this is the negative margin ``-y f(x)``.
-    steps : int, default 20
-        Steps of projected gradient ascent.
-    restarts : int, default 1
-        Random starts besides the sample itself; the worst point of all is kept.
-    rng : int or numpy.random.Generator, optional
-        Source of the random starts.
-
-    Returns
-    -------
-    array, shape of `X`
-        The perturbed samples, each within `eps` of its own. No sample is made better.
-
-    Raises
-    ------
-    TypeError
-        If an input is not a real array, or inputs are of different libraries or devices.
-    ValueError
-        If a shape, a sign or an option is wrong, or a number is not finite.
-
-    See Also
-    --------
-    convex_relu : trains networks, also against such perturbations.
-
-    Notes
-    -----
-    Attacks bound the accuracy under perturbations from above, certificates from below. Time
-    O(n d m) for each step.
-
-    References
-    ----------
-    .. [1] A. Madry, A. Makelov, L. Schmidt, D. Tsipras, A. Vladu, "Towards Deep Learning Models
-       Resistant to Adversarial Attacks", ICLR 2018, arXiv:1706.06083.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import numopt
-    >>> W1, w2 = np.array([[1.0, -1.0]]), np.array([1.0, -1.0])  # f(x) = x
-    >>> X, y = np.array([[0.5], [-2.0]]), np.array([1.0, -1.0])
-    >>> numopt.network_attack(W1, w2, X, y, eps=0.1, kind="fgsm")
-    array([[ 0.4],
-           [-1.9]])
-    """
-    validate.choice("kind", kind, ATTACKS)
-    validate.choice("loss", loss, tuple(LOSSES))
-    validate.common_namespace(X=X, W1=W1, w2=w2, y=y)
-    dtype = validate.common_float(X=X, W1=W1, w2=w2, y=y)
-    X = validate.finite("X", validate.as_array("X", X, ndim=2, dtype=dtype))
-    W1 = validate.finite("W1", validate.as_array("W1", W1, ndim=2, dtype=dtype))
-    w2 = validate.finite("w2", validate.as_array("w2", w2, ndim=1, dtype=dtype))
-    y = validate.finite("y", validate.as_array("y", y, ndim=1, dtype=dtype))
-    validate.same_shape("y", y, (X.shape[0],), "X")
-    validate.same_shape("w2", w2, (W1.shape[1],), "W1")
-    if W1.shape[0] - X.shape[1] not in (0, 1):
-        raise ValueError(
-            f"`W1` must have {X.shape[1]} rows, or one more for a bias, to match `X`, "
-            f"got {W1.shape[0]}."
-        )
-    radius = radii(eps, X)
-    steps, restarts = validate.count("steps", steps), validate.count("restarts", restarts)
-    network = W1[: X.shape[1], :], W1[X.shape[1] :, :], w2
-    if kind == "fgsm":
-        return _climbed(network, X, X, y, radius, radius, 1, loss)
-    draws = generator(rng)
-    worst, worst_harm = X, _harm(network, X, y, loss)
-    for attempt in range(restarts + 1):
+    """Return the worst samples found within `radius` (d,) of those given."""
+    if attack.once:
+        return _climbed(network, X, X, y, radius, radius, 1, attack.loss)
+    worst, worst_harm = X, _harm(network, X, y, attack.loss)
+    for attempt in range(attack.restarts + 1):
         start = X
         if attempt:
-            start = X + radius * place(draws.uniform(-1, 1, tuple(X.shape)), X)
-        step = radius * _STEP_FACTOR / max(steps, 1)
-        found = _climbed(network, start, X, y, radius, step, steps, loss)
-        worst, worst_harm = _worse(network, worst, worst_harm, found, y, loss)
+            start = X + radius * place(rng.uniform(-1, 1, tuple(X.shape)), X)
+        step = radius * _STEP_FACTOR / max(attack.steps, 1)
+        found = _climbed(network, start, X, y, radius, step, attack.steps, attack.loss)
+        worst, worst_harm = _worse(network, worst, worst_harm, found, y, attack.loss)
     return worst
 
 
-def radii(eps: Any, X: Array) -> Array:
-    """Return validated radii of a perturbation for each feature of X, (d,)."""
-    xp = array_namespace(X)
-    if hasattr(eps, "shape") and eps.shape != ():
-        validate.common_namespace(X=X, eps=eps)
-        eps = validate.as_array("eps", eps, ndim=1, dtype=X.dtype)
-        return validate.non_negative("eps", validate.same_shape("eps", eps, (X.shape[1],), "X"))
-    value = validate.real("eps", eps)
-    if not 0 <= value < math.inf:
-        raise ValueError(f"`eps` must be non-negative and finite, got {eps!r}.")
-    return xp.full((X.shape[1],), value, dtype=X.dtype, device=device_of(X))
-
-
-def _forward(network: tuple[Array, Array, Array], X: Array) -> tuple[Array, Array]:
+def _forward(network: Network, X: Array) -> tuple[Array, Array]:
     """Return hidden values before the activation, and the output."""
     xp = array_namespace(X)
     W, bias, w2 = network
@@ -182,7 +83,7 @@ def _forward(network: tuple[Array, Array, Array], X: Array) -> tuple[Array, Arra
     return hidden, xp.matmul(xp.clip(hidden, 0.0, None), w2)
 
 
-def _harm(network: tuple[Array, Array, Array], X: Array, y: Array, loss: str) -> Array:
+def _harm(network: Network, X: Array, y: Array, loss: str) -> Array:
     """Return what the attack makes large, for each sample."""
     xp = array_namespace(X)
     f = _forward(network, X)[1]
@@ -190,7 +91,7 @@ def _harm(network: tuple[Array, Array, Array], X: Array, y: Array, loss: str) ->
 
 
 def _worse(
-    network: Any, old: Array, harm: Array, new: Array, y: Array, loss: str
+    network: Network, old: Array, harm: Array, new: Array, y: Array, loss: str
 ) -> tuple[Array, Array]:
     xp = array_namespace(old)
     after = _harm(network, new, y, loss)
@@ -199,7 +100,7 @@ def _worse(
 
 
 def _climbed(
-    network: Any,
+    network: Network,
     start: Array,
     X: Array,
     y: Array,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
-from .._core import validate
 from .._core.namespace import Array, array_namespace, device_of
 from .._core.random import place
 from ._projection import hard_margin_gates
@@ -16,68 +14,6 @@ class Patterns(NamedTuple):
 
     active: Array
     gates: Array
-
-
-def n_patterns_for(n: int, *, psi: float, xi: float) -> int:
-    r"""Return how many sampled patterns make another one unlikely to help.
-
-    .. math::
-
-        N \ge \frac{2}{\psi} \left( n + 1 + \log \frac{1}{\xi} \right)
-
-    With this many independent patterns, with probability at least ``1 - xi`` over their draw, a
-    further one lowers the optimum of the convex program with probability at most `psi`. The
-    number is linear in the samples, while all patterns are exponentially many in the rank.
-
-    Parameters
-    ----------
-    n : int
-        Number of training samples, at least 1.
-    psi : float
-        Largest probability, in (0, 1], that one more pattern helps.
-    xi : float
-        Largest probability, in (0, 1], that the draw fails to achieve this.
-
-    Returns
-    -------
-    int
-        Number of patterns or, for `convex_relu_scp`, of hidden units to draw.
-
-    Raises
-    ------
-    TypeError
-        If an argument is not a number.
-    ValueError
-        If it is out of its range.
-
-    See Also
-    --------
-    convex_relu : the program whose patterns these are.
-    convex_relu_scp : the program with sampled hidden units.
-
-    Notes
-    -----
-    A bound of the scenario approach: the optimum rests on at most n + 1 of the constraints of the
-    dual problem, of which each pattern is one [1]_. The published statement for this problem [2]_
-    has a smaller number for which we know of no proof.
-
-    References
-    ----------
-    .. [1] M. C. Campi, S. Garatti, M. Prandini, "The scenario approach for systems and control
-       design", Annual Reviews in Control 33, 2009.
-    .. [2] Y. Bai, T. Gautam, S. Sojoudi, "Efficient Global Optimization of Two-layer ReLU
-       Networks", SIAM J. Math. Data Sci. 2023, arXiv:2201.01965.
-
-    Examples
-    --------
-    >>> import numopt
-    >>> numopt.n_patterns_for(100, psi=0.1, xi=0.01)
-    2113
-    """
-    n = validate.at_least_one("n", n)
-    psi = validate.between("psi", psi, 0.0, 1.0)
-    xi = validate.between("xi", xi, 0.0, 1.0)
-    return math.ceil(2 / psi * (n + 1 + math.log(1 / xi)))
 
 
 def drawn_gates(X: Array, count: int, rng: Any) -> Array:

@@ -49,7 +49,7 @@ class Program(NamedTuple):
         return self.eps is not None and self.robust == "pattern"
 
     def output(self, c: int) -> Program:
-        """Return the problem of one output."""
+        """Return the program of one output."""
         return self._replace(y=self.y[c : c + 1, :])
 
 
@@ -64,7 +64,7 @@ def normalized(
     eps: Array | None,
     robust: str,
 ) -> Program:
-    """Return the problem in units in which one set of penalties serves all data."""
+    """Return the program in units in which one set of penalties serves all data."""
     xp = array_namespace(X)
     row = math.sqrt(_mean_square(X) * X.shape[1]) or 1.0
     height = 1.0
@@ -95,39 +95,39 @@ def _mean_square(x: Array) -> float:
     return peak**2 * float(xp.mean((x / peak) ** 2))
 
 
-def responses(problem: Program, V: Array) -> Array:
+def responses(program: Program, V: Array) -> Array:
     """Return ``X v`` for each neuron of `V` (..., d), shape (..., n)."""
     xp = array_namespace(V)
-    flat = xp.matmul(xp.reshape(V, (-1, V.shape[-1])), problem.X.T)
-    return xp.reshape(flat, (*V.shape[:-1], problem.X.shape[0]))
+    flat = xp.matmul(xp.reshape(V, (-1, V.shape[-1])), program.X.T)
+    return xp.reshape(flat, (*V.shape[:-1], program.X.shape[0]))
 
 
-def combined(problem: Program, T: Array) -> Array:
+def combined(program: Program, T: Array) -> Array:
     """Return ``X' t`` for each row of `T` (..., n), shape (..., d)."""
     xp = array_namespace(T)
-    flat = xp.matmul(xp.reshape(T, (-1, T.shape[-1])), problem.X)
-    return xp.reshape(flat, (*T.shape[:-1], problem.X.shape[1]))
+    flat = xp.matmul(xp.reshape(T, (-1, T.shape[-1])), program.X)
+    return xp.reshape(flat, (*T.shape[:-1], program.X.shape[1]))
 
 
-def predictions(problem: Program, XV: Array) -> Array:
+def predictions(program: Program, XV: Array) -> Array:
     """Return what responses (..., 2, P, n) add up to, shape (..., n)."""
     xp = array_namespace(XV)
-    return xp.sum(problem.active * (XV[..., 0, :, :] - XV[..., 1, :, :]), axis=-2)
+    return xp.sum(program.active * (XV[..., 0, :, :] - XV[..., 1, :, :]), axis=-2)
 
 
-def slacks(problem: Program, V: Array) -> Array:
+def slacks(program: Program, V: Array) -> Array:
     """Return by how much neurons (..., 2, P, d) are inside their cones, (..., 2, P, n)."""
-    inside = problem.signs * responses(problem, V)
-    if not problem.narrowed:
+    inside = program.signs * responses(program, V)
+    if not program.narrowed:
         return inside
     xp = array_namespace(V)
-    return inside - xp.sum(problem.eps * xp.abs(V), axis=-1)[..., None]
+    return inside - xp.sum(program.eps * xp.abs(V), axis=-1)[..., None]
 
 
-def pulled_back(problem: Program, theta: Array) -> Array:
+def adjoint(program: Program, theta: Array) -> Array:
     """Return the adjoint of the prediction: ``+-X' D_i theta``, shape (..., 2, P, d)."""
     xp = array_namespace(theta)
-    half = combined(problem, problem.active * theta[..., None, :])
+    half = combined(program, program.active * theta[..., None, :])
     return xp.stack([half, -half], axis=-3)
 
 
@@ -143,24 +143,24 @@ def per_output(x: Array) -> Array:
     return xp.sum(xp.reshape(x, (x.shape[0], -1)), axis=1)
 
 
-def widened(problem: Program) -> Program:
-    """Return the problem in float64 where the device has it, for what decides success."""
-    xp, wide = array_namespace(problem.X), widest_float(problem.X)
-    if problem.X.dtype == wide:
-        return problem
+def widened(program: Program) -> Program:
+    """Return the program in float64 where the device has it, for what decides success."""
+    xp, wide = array_namespace(program.X), widest_float(program.X)
+    if program.X.dtype == wide:
+        return program
     arrays = ("X", "y", "weights", "active", "signs", "gates", "eps")
-    held = {name: getattr(problem, name) for name in arrays}
-    return problem._replace(
+    held = {name: getattr(program, name) for name in arrays}
+    return program._replace(
         **{name: xp.astype(x, wide) for name, x in held.items() if x is not None}
     )
 
 
-def zeros_like_neurons(problem: Program) -> Array:
+def zeros_like_neurons(program: Program) -> Array:
     """Return neurons of zero for all outputs, (C, 2, P, d)."""
-    xp = array_namespace(problem.X)
-    _, d, patterns = problem.shape
-    shape = (problem.y.shape[0], 2, patterns, d)
-    return xp.zeros(shape, dtype=problem.X.dtype, device=device_of(problem.X))
+    xp = array_namespace(program.X)
+    _, d, patterns = program.shape
+    shape = (program.y.shape[0], 2, patterns, d)
+    return xp.zeros(shape, dtype=program.X.dtype, device=device_of(program.X))
 
 
 def with_bias(X: Array) -> Array:

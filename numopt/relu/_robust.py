@@ -10,12 +10,11 @@ the worst margin is bounded by ``y x'q - eps . sum_i |v_i| + |w_i|``.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.relu import project_robust_cone, soft
 from .._linalg import cholesky, cholesky_solve
-from ._certificate import Lower, worst_case_shift
+from ._certificate import Lower, feasible_scale, worst_case_shift
 from ._patterns import Patterns
 from ._program import Program, combined, group_norms, predictions, responses
 
@@ -75,60 +74,58 @@ def with_surviving_patterns(patterns: Patterns, X: Array, eps: Array) -> Pattern
     return Patterns(xp.take(patterns.active, index, axis=0), xp.take(gates, index, axis=0))
 
 
-def certified_share(problem: Program, V: Array) -> float | None:
+def certified_share(program: Program, V: Array) -> float | None:
     """Return the share of samples whose label no perturbation changes; None without labels."""
-    if problem.eps is None or problem.loss.scales:
+    if program.eps is None or program.loss.scales:
         return None
     xp = array_namespace(V)
-    z = predictions(problem, responses(problem, V))
-    worst = problem.y * z - worst_case_shift(problem, V)
+    z = predictions(program, responses(program, V))
+    worst = program.y * z - worst_case_shift(program, V)
     right = xp.astype(xp.all(worst > 0, axis=0), V.dtype)
     return float(xp.mean(right))
 
 
 def robust_lower(
-    problem: Program, theta: Array, center: Array, pull: Array | None, mu: Array
+    program: Program,
+    theta: Array,
+    center: Array,
+    mu: Array,
+    slopes: Array | None,
+    longest: float = math.inf,
 ) -> Lower:
     """Return the lower bound of multipliers of the worst margins or residuals.
 
-    `theta` (C, n), between 0 and the weights; `center` (C, n), the slopes in the prediction;
-    `mu` (C, 2, P, n) non-negative. Under "pattern", `pull` (C, n, d) are the slopes in the weights
-    of each sample, moved to within ``theta eps`` of ``center x``. A neuron pulls with
-    ``soft(X' D center + ... + X' E mu, eps sum)``, and all is scaled until none exceeds beta.
+    `center` (C, n) are slopes in the prediction, `theta` (C, n) their sizes or, for squared loss,
+    more; `mu` (C, 2, P, n) are not negative. Under "pattern", `slopes` (C, n, d) are those in the
+    weights of each sample, moved to within ``theta eps`` of ``center x``. A neuron's gradient is
+    ``soft(X' D center + ... + X' E mu, eps sum)``, and all is scaled, by no more than `longest`,
+    until none exceeds beta.
     """
-    xp, eps = array_namespace(theta), problem.eps
-    X = problem.X
-    if problem.loss.scales:
+    xp, eps, X = array_namespace(theta), program.eps, program.X
+    if program.loss.scales:
         theta = xp.maximum(theta, xp.abs(center))
     else:
-        theta = xp.minimum(xp.clip(theta, 0.0, None), problem.weights + 0 * theta)
-        center = problem.y * theta
-    if pull is None:
-        half = combined(problem, problem.active * center[:, None, :])
+        theta = xp.minimum(xp.clip(program.y * center, 0.0, None), program.weights + 0 * center)
+        center = program.y * theta
+    if slopes is None:
+        half = combined(program, program.active * center[:, None, :])
         price = xp.sum(theta, axis=1)[:, None, None] + 0 * xp.sum(mu, axis=-1)
     else:
-        middle, reach = center[..., None] * X, theta[..., None] * eps
-        half = xp.matmul(
-            problem.active, middle + xp.minimum(xp.maximum(pull - middle, -reach), reach)
-        )
+        middle, room = center[..., None] * X, theta[..., None] * eps
+        slopes = middle + xp.minimum(xp.maximum(slopes - middle, -room), room)
+        half = xp.matmul(program.active, slopes)
         price = xp.sum(mu, axis=-1)
-    force = xp.stack([half, -half], axis=1) + combined(problem, problem.signs * mu)
-    norms = group_norms(soft(force, price[..., None] * eps))
-    highest = xp.max(xp.reshape(norms, (norms.shape[0], -1)), axis=1)
-    positive = highest > 0
-    limit = xp.where(positive, problem.beta / xp.where(positive, highest, 1.0), math.inf)
-    if not problem.loss.scales:
-        scale, value = problem.loss.dual(center, problem.y, problem.weights, limit)
-        return Lower(value, scale[:, None] * center)
-    linear = xp.sum(center * problem.y, axis=-1)
-    square = xp.sum(theta * theta / problem.weights, axis=-1)
-    best = xp.where(square > 0, linear / xp.where(square > 0, square, 1.0), 0.0)
-    scale = xp.clip(xp.minimum(best, limit), 0.0, None)
-    return Lower(scale * linear - 0.5 * scale**2 * square, scale[:, None] * center)
-
-
-def with_robust_patterns(task: Any) -> tuple[Any, int]:
-    """Return a task restricted to the patterns that survive, and how many there were."""
-    count = task.patterns.active.shape[0]
-    kept = with_surviving_patterns(task.patterns, task.used.X, task.radius)
-    return task._replace(patterns=kept), count
+    force = xp.stack([half, -half], axis=1) + combined(program, program.signs * mu)
+    limit = feasible_scale(group_norms(soft(force, price[..., None] * eps)), program.beta, longest)
+    if program.loss.scales:
+        linear = xp.sum(center * program.y, axis=-1)
+        square = xp.sum(theta * theta / program.weights, axis=-1)
+        best = xp.where(square > 0, linear / xp.where(square > 0, square, 1.0), 0.0)
+        scale = xp.clip(xp.minimum(best, limit), 0.0, None)
+        value = scale * linear - 0.5 * scale**2 * square
+    else:
+        scale, value = program.loss.dual(center, program.y, program.weights, limit)
+    proof: tuple[Array, ...] = (scale[:, None] * theta, scale[:, None, None, None] * mu)
+    if slopes is not None:
+        proof = (*proof, scale[:, None, None] * slopes)
+    return Lower(value, scale[:, None] * center, proof)

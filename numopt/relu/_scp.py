@@ -16,8 +16,9 @@ from .._core.outcome import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_C
 from .._core.random import generator, place
 from .._linalg import cholesky, cholesky_solve
 from ._cones import orthant_ratio
-from ._inputs import Data, data_of
+from ._inputs import data_of
 from ._network import network_objective, outputs_of
+from ._problem import Data
 from ._program import group_norms, with_bias
 from ._terms import Term, loss_term_of
 

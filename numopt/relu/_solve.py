@@ -1,4 +1,4 @@
-"""From a validated problem to a certified solution: choice of the method, loop, verdict."""
+"""From a program to a solution with both bounds: choice of the method, and its loop."""
 
 from __future__ import annotations
 
@@ -7,24 +7,18 @@ from typing import Any
 
 from .._core.iterate import Record, iterate
 from .._core.namespace import Array, array_namespace
-from .._core.outcome import CONVERGED, NON_FINITE
+from .._core.outcome import Status
 from .._linalg import quiet
-from ._certificate import Lower, Upper, better_lower, objective, relative_gap
+from ._bounds import Bounds, Outcome, Start
+from ._certificate import Lower, Upper, objective, price_of_violations, relative_gap
+from ._inputs import Settings
 from ._interior import SHORTEST_STEP, Point, first_point, interior_step, theta_of
-from ._program import (
-    Program,
-    per_output,
-    predictions,
-    pulled_back,
-    responses,
-    widened,
-)
+from ._program import Program, adjoint, responses, widened
 from ._projection import affordable, project
-from ._rbcd import BlockDescent
-from ._robust_splitting import RobustSplitting
-from ._splitting import Penalties, Splitting
-from ._tall import in_sums
-from ._verdict import NETWORK_SETTLED, PRECISION, UNPROVED, Outcome, Settings, Start, Verdict
+from ._published import BlockDescent
+from .rows.in_memory import in_sums
+from .splitting.admm import Penalties, Splitting
+from .splitting.robust import RobustSplitting
 
 # An interior-point step that takes more floating-point operations than this, about ten seconds on
 # two cores, is left to the splitting methods.
@@ -47,52 +41,55 @@ _CLEARLY_NOT_ZERO = 1e3
 _NOT_NEARLY_ZERO = 1.1
 
 
-def chosen_method(problem: Program, settings: Settings) -> str:
+def chosen_method(program: Program, settings: Settings) -> str:
     """Return the method that "auto" stands for."""
     if settings.method != "auto":
         return settings.method
-    n, d, patterns = problem.shape
+    n, d, patterns = program.shape
     small = min(n, patterns * d)
-    if settings.stop == "gap" and problem.eps is None:
+    if program.eps is None:
         if n >= _TALL * patterns * d and 2 * n * small * small <= _INTERIOR_FLOPS:
             return "rows"
-        if _interior_fits(problem):
+        if _interior_fits(program):
             return "interior"
-    squared = problem.loss.name == "squared" and problem.eps is None
+    squared = program.loss.name == "squared" and program.eps is None
     return "cholesky" if squared and small <= 5000 else "sylvester"
 
 
-def _interior_fits(problem: Program) -> bool:
+def _interior_fits(program: Program) -> bool:
     """Tell whether a step of the interior-point method is affordable."""
-    n, d, patterns = problem.shape
+    n, d, patterns = program.shape
     small, large = sorted((n, patterns * d))
     flops = 4 * patterns * n * d * d + 2 * small * small * large
     return flops <= _INTERIOR_FLOPS and small * large <= _INTERIOR_ENTRIES
 
 
-def solve(problem: Program, settings: Settings, start: Start) -> Outcome:
+def solve(program: Program, settings: Settings, start: Start) -> Outcome:
     """Return the outcome of the method asked for; `start` are neurons and multipliers, or None.
 
     With more features than samples all neurons are in the span of the samples: what is orthogonal
     to it changes no response and makes a norm larger. Coordinates of that span take the place of
     the features, unless they are perturbed one by one.
     """
-    n, d, _ = problem.shape
-    if d <= n or problem.eps is not None:
-        return _solved(problem, settings, start)
-    xp = array_namespace(problem.X)
-    Q, R = xp.linalg.qr(widened(problem).X.T, mode="reduced")
-    gates = xp.matmul(xp.astype(problem.gates, Q.dtype), Q)
-    small = problem._replace(X=_as(problem, R.T), gates=_as(problem, gates))
+    n, d, _ = program.shape
+    if d <= n or program.eps is not None:
+        return _solved(program, settings, start)
+    xp = array_namespace(program.X)
+    Q, R = xp.linalg.qr(widened(program).X.T, mode="reduced")
+    gates = xp.matmul(xp.astype(program.gates, Q.dtype), Q)
+    small = program._replace(X=_as(program, R.T), gates=_as(program, gates))
     if start is not None:
         start = _mapped(start[0], Q), start[1]
     found = _solved(small, settings, start)
     upper = found.upper._replace(V=_mapped(found.upper.V, Q.T))
-    return found._replace(upper=upper, V=_mapped(found.V, Q.T))
+    proof = tuple(_mapped(push, Q.T) for push in found.lower.proof)
+    return found._replace(
+        upper=upper, lower=found.lower._replace(proof=proof), V=_mapped(found.V, Q.T)
+    )
 
 
-def _as(problem: Program, x: Array) -> Array:
-    return array_namespace(x).astype(x, problem.X.dtype, copy=False)
+def _as(program: Program, x: Array) -> Array:
+    return array_namespace(x).astype(x, program.X.dtype, copy=False)
 
 
 def _mapped(V: Array, Q: Array) -> Array:
@@ -103,23 +100,23 @@ def _mapped(V: Array, Q: Array) -> Array:
     return xp.reshape(flat, (*V.shape[:-1], Q.shape[1]))
 
 
-def _solved(problem: Program, settings: Settings, start: Start) -> Outcome:
-    zero = None if problem.eps is not None else _zero_network(problem, settings)
+def _solved(program: Program, settings: Settings, start: Start) -> Outcome:
+    zero = None if program.eps is not None else _zero_network(program, settings)
     if zero is not None:
         return zero
-    method = chosen_method(problem, settings)
+    method = chosen_method(program, settings)
     alone = {"interior": _by_interior_point, "rows": _by_rows, "rbcd": _by_block_descent}
     if method in alone:
-        outputs = range(problem.y.shape[0])
+        outputs = range(program.y.shape[0])
         return _together(
-            [alone[method](problem.output(c), c, settings, _part(start, c)) for c in outputs]
+            [alone[method](program.output(c), c, settings, _part(start, c)) for c in outputs]
         )
     engine: Any
-    if problem.eps is not None:
-        engine = RobustSplitting(problem, adapt=settings.rho is None)
+    if program.eps is not None:
+        engine = RobustSplitting(program, adapt=settings.rho is None)
     else:
-        engine = Splitting(problem, method, adapt=settings.rho is None)
-    return _by_splitting(problem, engine, method, settings, start, -1)
+        engine = Splitting(program, method, adapt=settings.rho is None)
+    return _by_splitting(program, engine, method, settings, start, -1)
 
 
 def _part(start: Start, c: int) -> Start:
@@ -130,88 +127,105 @@ def _part(start: Start, c: int) -> Start:
     return V[c : c + 1, ...], None if mu is None else mu[c : c + 1, ...]
 
 
-def _zero_network(problem: Program, settings: Settings) -> Outcome | None:
+def _zero_network(program: Program, settings: Settings) -> Outcome | None:
     """Return the zero network if it is the solution to `tol`, else None."""
-    problem = widened(problem)
-    verdict = Verdict(problem)
-    zero = verdict.upper.V
-    z = predictions(problem, responses(problem, zero))
-    theta = problem.loss.theta(z, problem.y, problem.weights)
-    mu = zero_multipliers(problem, theta)
-    verdict.see_multipliers(theta, mu)
-    if not verdict.gap <= settings.tol or verdict.lower is None:
+    program = widened(program)
+    bounds = Bounds(program)
+    zero = bounds.upper.V
+    theta = program.loss.theta(0 * program.y, program.y, program.weights)
+    mu = zero_multipliers(program, theta)
+    bounds.see_multipliers(theta, mu)
+    if not bounds.gap <= settings.tol or bounds.lower is None:
         return None
-    record = {"nit": 0, **verdict.record(zero)}
-    return Outcome(verdict.upper, verdict.lower, zero, mu, 0, 0, CONVERGED, "none", None, [record])
+    record = {"nit": 0, **bounds.record(zero)}
+    status = Status.CONVERGED
+    return Outcome(bounds.upper, bounds.lower, zero, mu, 0, 0, status, "none", None, [record])
 
 
-def zero_multipliers(problem: Program, theta: Array) -> Array:
+def zero_multipliers(program: Program, theta: Array) -> Array:
     """Return multipliers that show how far theta pulls in each cone, zeros if too far anyway."""
     xp = array_namespace(theta)
-    n, d, _ = problem.shape
-    pull = pulled_back(problem, theta)
+    n, d, _ = program.shape
+    pull = adjoint(program, theta)
     mu = xp.zeros((*pull.shape[:-1], n), dtype=pull.dtype, device=pull.device)
     highest = math.sqrt(float(xp.max(xp.sum(pull * pull, axis=-1))))
     # A gate is in its cone: what pulls along it pulls there.
-    along = float(xp.max(xp.sum(pull * problem.gates, axis=-1)))
-    hopeless = max(highest / _CLEARLY_NOT_ZERO, along / _NOT_NEARLY_ZERO) > problem.beta
-    if highest <= problem.beta or hopeless or not affordable(problem, pull.shape[0]):
+    along = float(xp.max(xp.sum(pull * program.gates, axis=-1)))
+    hopeless = max(highest / _CLEARLY_NOT_ZERO, along / _NOT_NEARLY_ZERO) > program.beta
+    if highest <= program.beta or hopeless or not affordable(program, pull.shape[0]):
         return mu
-    signs = xp.reshape(xp.broadcast_to(problem.signs, mu.shape), (-1, n))
-    found = project(problem.X, signs, xp.reshape(pull, (-1, d)))[1]
+    signs = xp.reshape(xp.broadcast_to(program.signs, mu.shape), (-1, n))
+    found = project(program.X, signs, xp.reshape(pull, (-1, d)))[1]
     return xp.clip(xp.reshape(found, mu.shape), 0.0, None)
 
 
-def _by_rows(problem: Program, output: int, settings: Settings, start: Start) -> Outcome:
+def _by_rows(program: Program, output: int, settings: Settings, start: Start) -> Outcome:
     """Return the outcome of sums over the samples; where rounding stops them, of the samples."""
-    found = in_sums(problem, output, settings, start)
-    stuck = found.status in (PRECISION, NON_FINITE)
-    if settings.method == "auto" and stuck and _interior_fits(problem):
-        return _by_interior_point(problem, output, settings, (found.upper.V, None))
+    found = in_sums(program, output, settings.tol, settings.maxiter, settings.callback, start)
+    stuck = found.status in (Status.PRECISION_LIMIT, Status.NON_FINITE)
+    if settings.method == "auto" and stuck and _interior_fits(program):
+        return _by_interior_point(program, output, settings, (found.upper.V, None), found)
     return found
 
 
-def _by_block_descent(problem: Program, output: int, settings: Settings, start: Start) -> Outcome:
-    engine = BlockDescent(problem, settings.rng)
-    return _by_splitting(problem, engine, "rbcd", settings, start, output)
+def _by_block_descent(program: Program, output: int, settings: Settings, start: Start) -> Outcome:
+    engine = BlockDescent(program, settings.rng)
+    return _by_splitting(program, engine, "rbcd", settings, start, output)
 
 
-def _by_interior_point(problem: Program, output: int, settings: Settings, start: Start) -> Outcome:
-    problem = widened(problem)
-    verdict = Verdict(problem, output)
-    xp = array_namespace(problem.X)
+def _by_interior_point(
+    program: Program,
+    output: int,
+    settings: Settings,
+    start: Start,
+    before: Outcome | None = None,
+) -> Outcome:
+    """Return the outcome of an interior-point method, which may go on where another one stopped."""
+    program = widened(program)
+    bounds = Bounds(program, output)
+    xp = array_namespace(program.X)
     if start is not None:
-        verdict.see_neurons(xp.astype(start[0], problem.X.dtype))
+        bounds.see_neurons(xp.astype(start[0], program.X.dtype))
 
     least, idle = math.inf, 0
 
     def measure(point: Point) -> Record:
         nonlocal least, idle
-        verdict.see_multipliers(theta_of(problem, point)[None, :], point.mu[None, ...])
-        verdict.see_neurons(point.V[None, ...])
-        idle = 0 if verdict.gap < 0.9 * least else idle + 1
-        least = min(least, verdict.gap)
-        return verdict.record(point.V[None, ...])
+        bounds.see_multipliers(theta_of(program, point)[None, :], point.mu[None, ...])
+        bounds.see_neurons(point.V[None, ...])
+        idle = 0 if bounds.gap < 0.9 * least else idle + 1
+        least = min(least, bounds.gap)
+        return bounds.record(point.V[None, ...])
 
     def give_up(point: Point) -> int | None:
         settled = idle >= _STEPS_WITHOUT_PROGRESS and least <= _SMALL_GAP
-        return PRECISION if settled or point.step < SHORTEST_STEP else None
+        return Status.PRECISION_LIMIT if settled or point.step < SHORTEST_STEP else None
 
+    nit, n_factorizations = (0, 0) if before is None else (before.nit, before.n_factorizations)
     with quiet():
         run = iterate(
-            first_point(problem),
-            lambda point: interior_step(problem, point),
+            first_point(program),
+            lambda point: interior_step(program, point),
             measure,
             tol=settings.tol,
             maxiter=settings.maxiter,
             callback=settings.callback,
             give_up=give_up,
+            history=None if before is None else before.history,
+            nit=nit,
         )
-    assert verdict.lower is not None
-    upper, lower = verdict.upper, verdict.lower
-    mu = run.state.mu[None, ...]
+    assert bounds.lower is not None
     return Outcome(
-        upper, lower, upper.V, mu, run.nit, run.nit, run.status, "interior", None, run.history
+        bounds.upper,
+        bounds.lower,
+        bounds.upper.V,
+        run.state.mu[None, ...],
+        run.nit,
+        n_factorizations + run.nit - nit,
+        run.status,
+        "interior",
+        None,
+        run.history,
     )
 
 
@@ -224,15 +238,18 @@ def _together(parts: list[Outcome]) -> Outcome:
     def joined(arrays: list[Array]) -> Array:
         return xp.concat(arrays, axis=0)
 
-    upper = Upper(joined([p.upper.value for p in parts]), joined([p.upper.V for p in parts]))
-    lower = Lower(joined([p.lower.value for p in parts]), joined([p.lower.theta for p in parts]))
+    proofs = zip(*[p.lower.proof for p in parts], strict=True)
     return Outcome(
-        upper,
-        lower,
+        Upper(joined([p.upper.value for p in parts]), joined([p.upper.V for p in parts])),
+        Lower(
+            joined([p.lower.value for p in parts]),
+            joined([p.lower.theta for p in parts]),
+            tuple(joined(list(arrays)) for arrays in proofs),
+        ),
         joined([p.V for p in parts]),
         joined([p.mu for p in parts]) if all(p.mu is not None for p in parts) else None,
         sum(p.nit for p in parts),
-        sum(p.factorizations for p in parts),
+        sum(p.n_factorizations for p in parts),
         max(p.status for p in parts),
         parts[0].method,
         parts[0].rho,
@@ -241,44 +258,36 @@ def _together(parts: list[Outcome]) -> Outcome:
 
 
 def _by_splitting(
-    problem: Program,
+    program: Program,
     engine: Any,
     method: str,
     settings: Settings,
     start: Start,
     output: int,
 ) -> Outcome:
-    wide = widened(problem)
-    verdict = Verdict(wide, output)
-    xp = array_namespace(problem.X)
+    wide = widened(program)
+    bounds = Bounds(wide, output)
+    xp = array_namespace(program.X)
     # Cones that perturbations narrow are not projected onto. Where neurons are too many to be
     # projected, or are not to be, the estimate is all there is.
-    beyond = not problem.narrowed and not (
-        settings.polish and affordable(problem, problem.y.shape[0])
-    )
+    projected = settings.polish and affordable(program, program.y.shape[0])
+    projected, beyond = (projected, not projected) if not program.narrowed else (False, False)
     projected_at = math.inf
 
     def measure(state: Any) -> Record:
         nonlocal projected_at
         V = xp.astype(engine.neurons(state), wide.X.dtype)
-        mu = xp.astype(engine.multipliers(state), wide.X.dtype)
-        verdict.lower = better_lower(verdict.lower, engine.lower(wide, state))
-        if problem.eps is not None:
-            verdict.see_neurons(V)
-        guess = (
-            estimate(wide, verdict, V, responses(wide, V), mu) if not problem.narrowed else math.inf
-        )
+        bounds.see_lower(engine.lower(wide, state))
+        if program.eps is not None:
+            bounds.see_neurons(V)
+        if not (projected or beyond):
+            return bounds.record(V)
+        guess = estimate(wide, bounds, V, xp.astype(engine.multipliers(state), wide.X.dtype))
         # A projection costs as much as many iterations: only where it may end the run.
-        if not beyond and guess <= settings.tol and guess < 0.7 * projected_at:
+        if projected and guess <= settings.tol and guess < 0.7 * projected_at:
             projected_at = guess
-            verdict.project(V)
-        return verdict.record(V) | ({"error": guess} if beyond else {})
-
-    def give_up(state: Any) -> int | None:
-        if settings.stop == "network":
-            V = xp.astype(engine.neurons(state), wide.X.dtype)
-            return NETWORK_SETTLED if verdict.network_settled(V, settings.tol) else None
-        return None
+            bounds.project(V)
+        return bounds.record(V) | ({"error": guess} if beyond else {})
 
     penalties = engine.first_penalties()
     if settings.rho is not None:
@@ -292,40 +301,32 @@ def _by_splitting(
         maxiter=settings.maxiter,
         check_every=_CHECK_EVERY,
         callback=settings.callback,
-        give_up=give_up,
     )
     V = xp.astype(engine.neurons(run.state), wide.X.dtype)
-    if verdict.best_network is not None:
-        V = verdict.best_network[1]
-    if verdict.gap > settings.tol and not (problem.narrowed or beyond):
-        verdict.project(V)
-    assert verdict.lower is not None
+    if projected and bounds.gap > settings.tol:
+        bounds.project(V)
+    assert bounds.lower is not None
     return Outcome(
-        verdict.upper,
-        verdict.lower,
+        bounds.upper,
+        bounds.lower,
         V,
         engine.multipliers(run.state),
         run.nit,
-        engine.factorizations,
-        UNPROVED if beyond and run.status == CONVERGED else run.status,
+        engine.n_factorizations,
+        Status.UNPROVED if beyond and run.status == Status.CONVERGED else run.status,
         method,
         tuple(run.state.penalties),
         run.history,
     )
 
 
-def estimate(problem: Program, verdict: Verdict, V: Array, XV: Array, mu: Array) -> float:
+def estimate(program: Program, bounds: Bounds, V: Array, mu: Array) -> float:
     """Return a guess of the gap that neurons will have once they are moved into their cones.
 
     Each violated slack counts with its multiplier. Only a guess: it can be too small.
     """
-    if verdict.lower is None:
+    if bounds.lower is None:
         return math.inf
-    value = objective(problem, V, XV) + price_of_violations(problem, XV, mu)
-    return relative_gap(value, verdict.lower.value)
-
-
-def price_of_violations(problem: Program, XV: Array, mu: Array) -> Array:
-    """Return what the violated slacks of each output cost at multipliers mu (C, 2, P, n)."""
-    xp = array_namespace(XV)
-    return per_output(mu * xp.clip(-problem.signs * XV, 0.0, None))
+    XV = responses(program, V)
+    value = objective(program, V, XV) + price_of_violations(program, XV, mu)
+    return relative_gap(value, bounds.lower.value)

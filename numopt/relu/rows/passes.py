@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import reduce
+from contextlib import nullcontext
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
-from .._core import validate
-from .._core.namespace import Array, array_namespace, device_of
-from .._kernels.least_squares import row_ranges
-from .._losses.pointwise import LOSSES, Loss
-from ._facets import Facets, nearer, nearest, smallest_rows
-from ._program import group_norms, with_bias
+from ..._core import validate
+from ..._core.namespace import Array, array_namespace, device_of
+from ..._kernels.least_squares import row_ranges
+from ..._linalg import one_blas_thread, quiet
+from ..._losses.pointwise import LOSSES, Loss
+from ..._rows import RowBlocks, add, is_dask
+from .._program import group_norms, with_bias
+from .active_set import Facets, nearer, nearest, smallest_rows
 
 # Entries of what is made of some rows at a time: 16 MB.
 _ENTRIES = 1 << 21
@@ -26,6 +29,43 @@ NEARLY = 0.999
 _WIDTHS = 5
 # Slacks within so many rounding errors of zero count as violated.
 _MARGIN = 4.0
+
+
+class Passes:
+    """The rows, what lies beside them, and the passes so far.
+
+    `alike` has sums come out as on a cluster, whose workers have one thread of BLAS each.
+    """
+
+    def __init__(self, blocks: RowBlocks, y: Any, weights: Any, alike: bool = True) -> None:
+        self.blocks, self.y, self.weights, self.n_passes = blocks, y, weights, 0
+        self._alike = alike
+
+    def fold(self, function: Any, *shared: Any, merge: Any = add, beside: Any = ()) -> Any:
+        """Return the merge of ``function(*shared, block, rows, y, weights)`` over all blocks.
+
+        What else lies `beside` the rows comes after the weights.
+        """
+        self.n_passes += 1
+        beside = (self.y, self.weights, *beside)
+        threads = one_blas_thread(self.blocks.like) if self._alike else nullcontext()
+        with threads, quiet():
+            return self.blocks.fold(partial(function, *shared), *beside, merge=merge)
+
+    def beside(self, name: str, x: Any) -> Any:
+        """Return numbers (n,) for each row as what lies beside the rows."""
+        cluster, dtype = self.blocks.cluster, self.blocks.dtype
+        if cluster is not None and is_dask(x):
+            return cluster.beside(name, x, dtype)
+        return validate.as_array(name, x, ndim=1, dtype=dtype)
+
+    def rowwise(self, function: Any, *shared: Any) -> Any:
+        """Return a number for each row: where the rows are on a cluster, here otherwise."""
+        self.n_passes += 1
+        work = partial(function, *shared)
+        if self.blocks.cluster is None:
+            return self.blocks.each(work, self.y, self.weights)
+        return self.blocks.cluster.rowwise(self.blocks.work(work), (self.y, self.weights))
 
 
 class Frame(NamedTuple):
@@ -65,6 +105,7 @@ class Rows(NamedTuple):
     matters: Array
     gated: Array
     active: Array
+    here: slice  # its rows in the block
     first: int  # its place among all rows
 
     @property
@@ -128,26 +169,38 @@ class Near(NamedTuple):
     samples: Facets
 
 
-class Verdict(NamedTuple):
-    """Sums at the neurons returned: losses of program and network, squares of slacks, pull."""
+class Measured(NamedTuple):
+    """Sums at neurons and dual variables that are returned.
+
+    Losses of program and network, and what of them no network changes; squares of slacks; the
+    gradient in the neurons of each pattern, and the parts of the dual objective.
+    """
 
     loss: Array
     network: Array
+    fixed: Array
     slack: Array
     violated: Array
-    pull: Array
+    gradient: Array
     linear: Array
     square: Array
+    dual: Array
+
+
+def checked_survey(
+    frame: Frame, count: int, block: Array, rows: slice, y: Array, weights: Any
+) -> Survey:
+    """Return what `survey` does, having checked the numbers of a block."""
+    _checked(frame, block, rows, y, weights)
+    return survey(frame, count, block, rows, y, weights)
 
 
 def survey(frame: Frame, count: int, block: Array, rows: slice, y: Array, weights: Any) -> Survey:
-    """Check a block, and return what is to be known of it; `count` rows are kept for a pattern."""
-    _checked(frame, block, rows, y, weights)
+    """Return what is to be known of a block; `count` rows are kept for a pattern."""
     found = []
     for part in _slices(frame, block, rows, y, weights):
         xp = array_namespace(part.X)
-        alive = (part.weights > 0) & (part.matters == 0)
-        fixed = xp.astype(alive, part.X.dtype) * part.weights
+        fixed = _fixed(part)
         norms = group_norms(part.X)
         room = part.signs * part.gated / xp.where(norms > 0, norms, xp.ones_like(norms))
         room = xp.where(part.matters > 0, room, math.inf + 0 * room)
@@ -253,10 +306,10 @@ def near_merged(a: Near, b: Near) -> Near:
     return Near._make([*sums, nearer(a.samples, b.samples)])
 
 
-def verdict_at(
-    frame: Frame, V: Array, proof: Proof, block: Array, rows: slice, y: Array, weights: Any
+def measured_at(
+    frame: Frame, V: Array, block: Array, rows: slice, y: Array, weights: Any, dual: Array
 ) -> Any:
-    """Return the sums at neurons V that are returned, and the pull of the theta of a proof."""
+    """Return the sums at neurons V and dual variables that are returned."""
     found = []
     for part in _slices(frame, block, rows, y, weights):
         xp, loss = array_namespace(part.X), _loss(frame)
@@ -266,29 +319,37 @@ def verdict_at(
         units = xp.clip(responses, 0.0, None)
         z = xp.sum(part.active * (responses[0, ...] - responses[1, ...]), axis=0)
         network = xp.sum(units[0, ...] - units[1, ...], axis=0)
-        theta = _proved(frame, proof, part)
-        made = Verdict(
+        theta = part.matters * loss.admissible(dual[part.here], part.y, part.weights)
+        made = Measured(
             loss.value(z, part.y, part.weights),
             loss.value(network, part.y, part.weights),
+            loss.value(0 * part.y, part.y, _fixed(part)),
             xp.sum(inside * inside),
             xp.sum(short * short),
             xp.matmul(part.active * theta, part.X),
             xp.sum(theta * part.y),
             xp.sum(theta * theta / part.safe),
+            loss.dual_value(theta, part.y, part.safe),
         )
         found.append(tuple(made))
     return reduce(_added, found)
 
 
-def dual_at(
-    frame: Frame, proof: Proof, scale: float, block: Array, rows: slice, y: Array, weights: Any
-) -> Array:
-    """Return the dual value of ``scale theta`` for the theta of a proof."""
+def nearest_at(
+    frame: Frame, points: Array, count: int, block: Array, rows: slice, y: Array, weights: Any
+) -> Facets:
+    """Return the `count` rows that points (2, P, d) in the cones are closest to violating."""
     found = []
     for part in _slices(frame, block, rows, y, weights):
-        theta = scale * _proved(frame, proof, part)
-        found.append(_loss(frame).dual_value(theta, part.y, part.safe))
-    return reduce(_sum_of_two, found)
+        xp = array_namespace(part.X)
+        norms = group_norms(part.X)
+        room = part.signs * xp.matmul(points, part.X.T)
+        room = room / xp.where(norms > 0, norms, xp.ones_like(norms))
+        room = xp.where(part.matters > 0, room, math.inf + 0 * room)
+        room = xp.reshape(room, (-1, room.shape[-1]))
+        signs = xp.concat([part.signs, part.signs])
+        found.append(nearest(room, part.X, signs, count))
+    return reduce(nearer, found)
 
 
 def theta_at(
@@ -308,12 +369,14 @@ def patterns_at(gates: Array, bias: bool, block: Array, *_: Any) -> Array:
     return xp.matmul(with_bias(X) if bias else X, gates.T) >= 0
 
 
+def _fixed(part: Rows) -> Array:
+    """Return the weights of the samples that no network changes, zero for all others."""
+    xp = array_namespace(part.X)
+    return xp.astype((part.weights > 0) & (part.matters == 0), part.X.dtype) * part.weights
+
+
 def _added(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
     return tuple(x + y for x, y in zip(a, b, strict=True))
-
-
-def _sum_of_two(a: Array, b: Array) -> Array:
-    return a + b
 
 
 def _loss(frame: Frame) -> Loss:
@@ -354,6 +417,7 @@ def _slices(frame: Frame, block: Array, rows: slice, y: Array, weights: Any) -> 
             matters,
             gated,
             xp.astype(gated >= 0, X.dtype),
+            part,
             rows.start + part.start,
         )
 

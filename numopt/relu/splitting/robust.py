@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._core.namespace import Array, array_namespace, device_of
-from .._kernels.relu import project_robust_cone, prox_robust_margin, prox_robust_square
-from ._certificate import Lower
-from ._program import Program, combined, responses, zeros_like_neurons
-from ._robust import robust_lower
-from ._splitting import (
+from ..._core.namespace import Array, array_namespace, device_of
+from ..._kernels.relu import project_robust_cone, prox_robust_margin, prox_robust_square
+from .._certificate import Lower
+from .._program import Program, combined, responses, zeros_like_neurons
+from .._robust import robust_lower
+from .admm import (
     RELAXATION,
     Penalties,
     adapted,
@@ -57,25 +57,25 @@ class Points(NamedTuple):
 
 
 class RobustSplitting:
-    """The method on one problem: makes states, moves them and reads them."""
+    """The method on one program: makes states, moves them and reads them."""
 
-    def __init__(self, problem: Program, adapt: bool) -> None:
+    def __init__(self, program: Program, adapt: bool) -> None:
         """Do what is done once: the eigendecompositions of the Sylvester equation."""
-        xp = array_namespace(problem.X)
-        self.problem, self.adapt = problem, adapt
-        self.spectrum = spectrum_of(problem)
-        self.factorizations = 1
-        self.lipschitz = problem.robust == "lipschitz"
-        self.squares = xp.sum(problem.X * problem.X, axis=1)
+        xp = array_namespace(program.X)
+        self.program, self.adapt = program, adapt
+        self.spectrum = spectrum_of(program)
+        self.n_factorizations = 1
+        self.lipschitz = program.robust == "lipschitz"
+        self.squares = xp.sum(program.X * program.X, axis=1)
 
     def first_penalties(self) -> Penalties:
         """Return the first penalties, then adapted."""
-        scale = 1 / math.sqrt(self.problem.shape[2]) if self.problem.loss.scales else 0.02
-        return Penalties(self.problem.beta, scale)
+        scale = 1 / math.sqrt(self.program.shape[2]) if self.program.loss.scales else 0.02
+        return Penalties(self.program.beta, scale)
 
     def start(self, penalties: Penalties, V: Array | None, mu: Array | None) -> State:  # noqa: ARG002
         """Return a state at neurons V, or at zero."""
-        p, xp = self.problem, array_namespace(self.problem.X)
+        p, xp = self.program, array_namespace(self.program.X)
         V = zeros_like_neurons(p) if V is None else V
         dtype, device = p.X.dtype, device_of(p.X)
         half = xp.matmul(p.active.T, V[:, 0, ...] - V[:, 1, ...])
@@ -89,7 +89,7 @@ class RobustSplitting:
 
     def points(self, state: State) -> Points:
         """Return the proximal points of a state."""
-        p, xp, rho = self.problem, array_namespace(state.W), state.penalties.rho
+        p, xp, rho = self.program, array_namespace(state.W), state.penalties.rho
         V = shrunk(state.W, p.beta / rho)
         flat = xp.reshape(state.A, (-1, p.X.shape[1]))
         if self.lipschitz:
@@ -106,7 +106,7 @@ class RobustSplitting:
 
     def _pattern_loss(self, state: State) -> tuple[Array, Array, Array]:
         """Return weights, multipliers and slopes in the prediction, for each sample."""
-        p, xp, rho = self.problem, array_namespace(state.Q), state.penalties.rho_loss
+        p, xp, rho = self.program, array_namespace(state.Q), state.penalties.rho_loss
         found = []
         for c in range(p.y.shape[0]):
             y, Q = p.y[c, :], state.Q[c, ...]
@@ -125,7 +125,7 @@ class RobustSplitting:
 
         The shift r balances its penalty with the multipliers, which rise with r.
         """
-        p, xp, rho = self.problem, array_namespace(state.Q), state.penalties.rho_loss
+        p, xp, rho = self.program, array_namespace(state.Q), state.penalties.rho_loss
         z = xp.sum(p.X * state.Q, axis=-1)
         step = self.squares / rho
         high = state.R
@@ -141,7 +141,7 @@ class RobustSplitting:
 
     def _shifted(self, z: Array, step: Array, r: Array) -> tuple[Array, Array]:
         """Return the prox of the loss whose worst case is r away, and its multipliers."""
-        p, xp = self.problem, array_namespace(z)
+        p, xp = self.program, array_namespace(z)
         r = r[:, None] + 0 * z
         if not p.loss.scales:
             best = p.loss.prox(z - p.y * r, p.y, p.weights, step) + p.y * r
@@ -171,7 +171,7 @@ class RobustSplitting:
 
     def _moved(self, state: State, points: Points) -> State:
         """Return the state after an exact update of u, then of all reflected copies."""
-        p, xp = self.problem, array_namespace(state.W)
+        p, xp = self.program, array_namespace(state.W)
         rho, rho_loss = state.penalties
         folded = p.signs * (2 * points.S - state.T)
         R = 2 * points.V - state.W + combined(p, folded) + 2 * points.A - state.A
@@ -211,7 +211,7 @@ class RobustSplitting:
 
     def neurons(self, state: State) -> Array:
         """Return the neurons v of a state, many of them exactly zero."""
-        return shrunk(state.W, self.problem.beta / state.penalties.rho)
+        return shrunk(state.W, self.program.beta / state.penalties.rho)
 
     def multipliers(self, state: State) -> Array:
         """Return the multipliers of the constraints, all non-negative."""
@@ -224,8 +224,8 @@ class RobustSplitting:
         xp, dtype = array_namespace(state.W), wide.X.dtype
         points = self.points(state)
         mu = state.penalties.rho * xp.clip(points.S - state.T, 0.0, None)
-        pull = None
+        slopes = None
         if not self.lipschitz:
-            pull = xp.astype(state.penalties.rho_loss * (points.Q - state.Q), dtype)
+            slopes = xp.astype(state.penalties.rho_loss * (points.Q - state.Q), dtype)
         theta, center, mu = (xp.astype(x, dtype) for x in (points.theta, points.center, mu))
-        return robust_lower(wide, theta, center, pull, mu)
+        return robust_lower(wide, theta, center, mu, slopes)

@@ -15,7 +15,7 @@ from ._program import (
     responses,
     zeros_like_neurons,
 )
-from ._splitting import Penalties, shrunk
+from .splitting.admm import Penalties, shrunk
 
 # Constants of the publication: stopping threshold of the inner loop, its decrease in each outer
 # iteration, growth and shrinkage of the step, its least length.
@@ -39,31 +39,31 @@ class State(NamedTuple):
 
 
 class BlockDescent:
-    """ADMM with block-coordinate descent on one problem with one output."""
+    """ADMM with block-coordinate descent on one program with one output."""
 
-    def __init__(self, problem: Program, rng: object) -> None:
+    def __init__(self, program: Program, rng: object) -> None:
         """Form ``X'X`` once."""
-        xp = array_namespace(problem.X)
-        self.problem = problem
-        self.gram = xp.matmul(problem.X.T, problem.X)
+        xp = array_namespace(program.X)
+        self.program = program
+        self.gram = xp.matmul(program.X.T, program.X)
         self.rng = generator(rng)  # type: ignore[arg-type]
-        self.factorizations = 0
+        self.n_factorizations = 0
 
     def first_penalties(self) -> Penalties:
         """Return the penalty; the loss has no copy."""
-        return Penalties(self.problem.beta, math.nan)
+        return Penalties(self.program.beta, math.nan)
 
     def start(self, penalties: Penalties, V: Array | None, mu: Array | None) -> State:
         """Return a state at neurons V, or at zero, with multipliers mu, or none."""
-        xp = array_namespace(self.problem.X)
-        V = zeros_like_neurons(self.problem) if V is None else V
-        S = xp.clip(self.problem.signs * responses(self.problem, V), 0.0, None)
+        xp = array_namespace(self.program.X)
+        V = zeros_like_neurons(self.program) if V is None else V
+        S = xp.clip(self.program.signs * responses(self.program, V), 0.0, None)
         nu = 0 * S if mu is None else -mu / penalties.rho
         return State(V, V, S, 0 * V, nu, 1.0, _THRESHOLD, penalties)
 
     def step(self, state: State) -> State:
         """Return the next state."""
-        p, rho = self.problem, state.penalties.rho
+        p, rho = self.program, state.penalties.rho
         xp = array_namespace(state.V)
         U, length = self._descended(state)
         V = shrunk(U + state.lam, p.beta / rho)
@@ -99,7 +99,7 @@ class BlockDescent:
 
     def _descended(self, state: State) -> tuple[Array, float]:
         """Return u after random block steps, and the last step length."""
-        p, rho, U = self.problem, state.penalties.rho, state.U
+        p, rho, U = self.program, state.penalties.rho, state.U
         patterns = p.shape[2]
         z = predictions(p, responses(p, U))
         goal = state.V - state.lam + combined(p, p.signs * (state.S - state.nu))
@@ -117,7 +117,7 @@ class BlockDescent:
         self, sign: int, i: int, goal: Array, rho: float, length: float, z: Array, U: Array
     ) -> tuple[float, float, Array, Array]:
         """Return step length, decrease, predictions and neurons after a step in one block."""
-        p, xp = self.problem, array_namespace(U)
+        p, xp = self.program, array_namespace(U)
         u, side = U[0, sign, i, :], 1.0 - 2.0 * sign
         theta = p.loss.theta(z, p.y, p.weights)[0, :]
         pull = rho * (u + xp.matmul(self.gram, u) - goal[0, sign, i, :])

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import array_api_extra as xpx
 
-from .._core.namespace import Array, array_namespace, device_of
-from ._program import group_norms
+from ..._core.namespace import Array, array_namespace, device_of
+from .._program import group_norms
 
 
 class Facets(NamedTuple):

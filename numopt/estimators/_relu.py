@@ -1,4 +1,4 @@
-"""Estimators in the style of scikit-learn, which is imported with this module only."""
+"""Networks of one hidden layer with fit and predict."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from sklearn.utils.validation import (
 )
 
 from .._losses.pointwise import expit
-from ._api import convex_relu
-from ._network import outputs_of
-from ._program import with_bias
+from ..relu import convex_relu
 
 # Sparse samples are stored densely up to this many bytes.
 _DENSE_LIMIT = 2**31
@@ -81,9 +79,7 @@ class _ConvexReLU(BaseEstimator):  # type: ignore[misc]
     def _outputs(self, X: Any) -> Any:
         check_is_fitted(self)
         X = self._samples(X).astype(self.mean_.dtype)
-        X = with_bias(self._scaled(X))
-        # Arrays that joblib has mapped into memory are of a class of their own.
-        return outputs_of(X, np.asarray(self.result_.W1), np.asarray(self.result_.w2))
+        return self.result_.predict(self._scaled(X))
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn's tools may expect."""
@@ -130,7 +126,7 @@ class ConvexReLURegressor(RegressorMixin, _ConvexReLU):  # type: ignore[misc]
     n_patterns : int, default 64
         Activation patterns to draw.
     refine : int, default 0
-        Rounds of enrichment of the patterns.
+        Rounds of column generation: patterns that would help are added.
     eps : float, default 0.0
         Radius of the perturbations to withstand, in the unit of the features.
     robust : {"pattern", "lipschitz"}, default "pattern"
@@ -236,7 +232,7 @@ class ConvexReLUClassifier(ClassifierMixin, _ConvexReLU):  # type: ignore[misc]
     n_patterns : int, default 64
         Activation patterns to draw.
     refine : int, default 0
-        Rounds of enrichment of the patterns.
+        Rounds of column generation: patterns that would help are added.
     eps : float, default 0.0
         Radius of the perturbations to withstand, in the unit of the features.
     robust : {"pattern", "lipschitz"}, default "pattern"

@@ -12,23 +12,22 @@ linear.
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
-from functools import partial
 from typing import Any, NamedTuple
 
-from .._core.iterate import Callback, Record, Run, iterate
-from .._core.namespace import Array, array_namespace, device_of
-from .._core.validate import contiguous
-from .._linalg import one_blas_thread, quiet
-from .._rows import RowBlocks, add
-from ._facets import joined, pruned
-from ._program import group_norms
-from ._quadratic import Kinks, Quadratic, Solution, linear_pull, minimized, pulled_by
-from ._row_sums import (
+from ..._core.iterate import Callback, Record, Run, iterate
+from ..._core.namespace import Array, array_namespace, device_of
+from ..._core.outcome import Status
+from ..._core.validate import contiguous
+from ..._linalg import quiet
+from .._program import group_norms
+from .._quadratic import Kinks, Quadratic, Solution, linear_pull, minimized, pulled_by
+from .active_set import joined, pruned
+from .passes import (
     NEARLY,
     Crossings,
     Frame,
     Near,
+    Passes,
     Proof,
     Sums,
     Survey,
@@ -37,10 +36,8 @@ from ._row_sums import (
     kinks_at,
     model_at,
     near_merged,
-    survey,
     surveys_merged,
 )
-from ._verdict import PRECISION
 
 # Rows kept for each pattern at first, for each column, and those added at a time. With 200 rows for
 # each of twenty patterns of 20000 samples in 11 columns no other was met, with 30 three rounds were
@@ -66,32 +63,6 @@ _GOOD_SHARE = 0.5
 _PATIENCE, _MOVED = 6, 0.1
 
 
-class Passes:
-    """The rows, what lies beside them, and the passes so far.
-
-    `alike` has sums come out as on a cluster, whose workers have one thread of BLAS each.
-    """
-
-    def __init__(self, blocks: RowBlocks, y: Any, weights: Any, alike: bool = True) -> None:
-        self.blocks, self.y, self.weights, self.n_passes = blocks, y, weights, 0
-        self._alike = alike
-
-    def fold(self, function: Any, *shared: Any, merge: Any = add) -> Any:
-        """Return the merge of ``function(*shared, block, rows, y, weights)`` over all blocks."""
-        self.n_passes += 1
-        threads = one_blas_thread(self.blocks.like) if self._alike else nullcontext()
-        with threads, quiet():
-            return self.blocks.fold(partial(function, *shared), self.y, self.weights, merge=merge)
-
-    def rowwise(self, function: Any, *shared: Any) -> Any:
-        """Return a number for each row: where the rows are on a cluster, here otherwise."""
-        self.n_passes += 1
-        work = partial(function, *shared)
-        if self.blocks.cluster is None:
-            return self.blocks.each(work, self.y, self.weights)
-        return self.blocks.cluster.rowwise(self.blocks.work(work), (self.y, self.weights))
-
-
 class Job(NamedTuple):
     """A convex program in normalized units, and the rows it is about.
 
@@ -112,7 +83,7 @@ class Job(NamedTuple):
     output: int = 0
 
 
-class Bounds:
+class RowBounds:
     """The best bounds so far, and what proves them."""
 
     def __init__(self, fixed: float) -> None:
@@ -121,6 +92,7 @@ class Bounds:
         self.V: Array = None
         self.proof: Proof = Proof(None)
         self.push: Array = None
+        self.scale = 0.0  # of what gives the lower bound
 
     @property
     def gap(self) -> float:
@@ -147,7 +119,7 @@ class Bounds:
             value = share * float(sums.dual) + (1 - share) * float(sums.nearly)
         if value + self.fixed > self.lower:
             self.lower = value + self.fixed
-            self.proof, self.push = proof, push
+            self.proof, self.push, self.scale = proof, push, scale
 
 
 class Model(NamedTuple):
@@ -181,7 +153,7 @@ class State(NamedTuple):
     best: float = math.inf
     least: float = math.inf
     idle: int = 0
-    factorizations: int = 0
+    n_factorizations: int = 0
 
 
 def dual_scale(
@@ -197,23 +169,23 @@ def dual_scale(
     return min(limit, max(linear, 0.0) / square) if square > 0 else 0.0
 
 
-def surveyed(passes: Passes, frame: Frame, columns: int) -> Survey:
-    """Return what the first pass finds, having checked all numbers."""
-    count = min(frame.n, _FIRST_ROWS * columns)
-    found: Survey = passes.fold(survey, frame, count, merge=surveys_merged)
+def surveyed(summarize: Any, passes: Passes, frame: Frame) -> Survey:
+    """Return what the first pass finds: by `survey`, or by `checked_survey` for new numbers."""
+    count = min(frame.n, _FIRST_ROWS * frame.gates.shape[1])
+    found: Survey = passes.fold(summarize, frame, count, merge=surveys_merged)
     return found
 
 
-def solved(job: Job, maxiter: int, callback: Callback | None) -> tuple[Run[State], Bounds]:
+def solved(job: Job, maxiter: int, callback: Callback | None) -> tuple[Run[State], RowBounds]:
     """Return the run of the sequence from the zero network, and the bounds it reached."""
-    bounds = Bounds(job.fixed)
+    bounds = RowBounds(job.fixed)
 
     def measure(_: State) -> Record:
         return {
             "error": bounds.gap,
             "fun": job.unit * bounds.upper,
-            "dual": job.unit * bounds.lower,
-            "infeas": 0.0,
+            "dual_fun": job.unit * bounds.lower,
+            "infeasibility": 0.0,
             "output": job.output,
         }
 
@@ -225,12 +197,12 @@ def solved(job: Job, maxiter: int, callback: Callback | None) -> tuple[Run[State
             tol=job.tol,
             maxiter=maxiter,
             callback=callback,
-            give_up=lambda state: PRECISION if state.idle >= _PATIENCE else None,
+            give_up=lambda state: Status.PRECISION_LIMIT if state.idle >= _PATIENCE else None,
         )
     return run, bounds
 
 
-def _first_state(job: Job, bounds: Bounds) -> State:
+def _first_state(job: Job, bounds: RowBounds) -> State:
     xp, (patterns, d) = array_namespace(job.rows), job.frame.gates.shape
     V = xp.zeros((2, patterns, d), dtype=job.rows.dtype, device=device_of(job.rows))
     near = _at_most(job, max(_NEAR_SAMPLES, _NEAR_FOR_EACH * patterns * d))
@@ -282,7 +254,7 @@ def _model_with_kinks(job: Job, V: Array, near: int) -> Model:
     return Model(sums, gram, pull, Kinks(features, y, weights / job.mass), index, others)
 
 
-def _step(job: Job, bounds: Bounds, state: State) -> State:
+def _step(job: Job, bounds: RowBounds, state: State) -> State:
     """Return neurons inside all cones that minimize the model, and the model there."""
     model, mass = state.model, job.mass
     problem = Quadratic(
@@ -296,7 +268,7 @@ def _step(job: Job, bounds: Bounds, state: State) -> State:
     inside = drawn_back(job.frame.gates, target, seen.reach)
     state = state._replace(
         rows=joined(pruned(state.rows, found.mu, _most_rows(job)), seen.facets),
-        factorizations=state.factorizations + found.factorizations,
+        n_factorizations=state.n_factorizations + found.factorizations,
     )
     if job.frame.loss == "squared":
         sums = _sums_of(model, inside)
@@ -314,7 +286,7 @@ def _step(job: Job, bounds: Bounds, state: State) -> State:
     return _judged(bounds, state, job.tol, exact)
 
 
-def _see_solution(job: Job, bounds: Bounds, state: State, found: Solution, push: Array) -> None:
+def _see_solution(job: Job, bounds: RowBounds, state: State, found: Solution, push: Array) -> None:
     """Take note of the theta at which the model has its minimum, where it is one of the loss."""
     xp, model = array_namespace(push), state.model
     if job.frame.loss == "squared":
@@ -402,7 +374,7 @@ def _next_width(state: State, share: float) -> float:
     return 0.0 if few else _NARROWER * state.width
 
 
-def _judged(bounds: Bounds, state: State, tol: float, exact: bool) -> State:
+def _judged(bounds: RowBounds, state: State, tol: float, exact: bool) -> State:
     """Return a state that knows for how many steps the bounds have stayed where they were.
 
     Where the model gave the bounds itself, a finer minimum of it may be what is missing.

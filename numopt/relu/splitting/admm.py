@@ -11,16 +11,16 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._core.namespace import Array, array_namespace, device_of
-from .._kernels.relu import fold_slacks, reflect_slacks
-from .._linalg import cholesky, cholesky_solve
-from ._certificate import Lower, lower_bound
-from ._program import (
+from ..._core.namespace import Array, array_namespace, device_of
+from ..._kernels.relu import fold_slacks, reflect_slacks
+from ..._linalg import cholesky, cholesky_solve
+from .._certificate import Lower, lower_bound
+from .._program import (
     Program,
+    adjoint,
     combined,
     group_norms,
     predictions,
-    pulled_back,
     responses,
     zeros_like_neurons,
 )
@@ -65,24 +65,24 @@ def shrunk(W: Array, threshold: float) -> Array:
 class SampleSplit:
     """The update of u with a Cholesky factor: exact loss if squared, else a copy of predictions."""
 
-    def __init__(self, problem: Program, penalties: Penalties) -> None:
+    def __init__(self, program: Program, penalties: Penalties) -> None:
         """Factor the smaller of an n by n and a P d by P d matrix."""
-        xp = array_namespace(problem.X)
-        self.problem, self.penalties = problem, penalties
-        self.exact = problem.loss.name == "squared"
-        X, (n, d, patterns) = problem.X, problem.shape
-        rho, ones = penalties.rho, xp.ones_like(problem.weights)
-        self.c = problem.weights if self.exact else penalties.rho_loss * ones
+        xp = array_namespace(program.X)
+        self.program, self.penalties = program, penalties
+        self.exact = program.loss.name == "squared"
+        X, (n, d, patterns) = program.X, program.shape
+        rho, ones = penalties.rho, xp.ones_like(program.weights)
+        self.c = program.weights if self.exact else penalties.rho_loss * ones
         eye = xp.eye(d, dtype=X.dtype, device=device_of(X))
         self.B = cholesky(eye + xp.matmul(X.T, X))
         self.by_samples = n <= patterns * d
         jitter = 8 * float(xp.finfo(X.dtype).eps)
         if self.by_samples:
             half = cholesky_solve(self.B, X.T)
-            shared = xp.matmul(problem.active.T, problem.active)
+            shared = xp.matmul(program.active.T, program.active)
             matrix = (2 / rho) * shared * xp.matmul(X, half) + _diagonal(1 / self.c)
         else:
-            basis = xp.reshape(problem.active.T[:, :, None] * X[:, None, :], (n, patterns * d))
+            basis = xp.reshape(program.active.T[:, :, None] * X[:, None, :], (n, patterns * d))
             blocks = eye + xp.matmul(X.T, X)
             same = xp.eye(patterns, dtype=X.dtype, device=device_of(X))
             spread = xp.reshape(
@@ -94,11 +94,11 @@ class SampleSplit:
 
     def start(self, V: Array | None) -> tuple[Array, ...]:  # noqa: ARG002
         """Return the first reflected copy."""
-        return (0 * self.problem.y,)
+        return (0 * self.program.y,)
 
     def point(self, Q: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return the predictions that the loss prefers; an exact loss has no copy."""
-        p = self.problem
+        p = self.program
         if self.exact:
             return Q
         step = 1 / self.penalties.rho_loss + 0 * p.weights
@@ -111,7 +111,7 @@ class SampleSplit:
     def theta(self, Q: tuple[Array, ...], z: Array) -> Array:
         """Return minus the slope of the loss: of its copy where there is one."""
         if self.exact:
-            return self.problem.loss.theta(z, self.problem.y, self.problem.weights)
+            return self.program.loss.theta(z, self.program.y, self.program.weights)
         return self.penalties.rho_loss * (self.point(Q)[0] - Q[0])
 
     def update(
@@ -121,7 +121,7 @@ class SampleSplit:
 
         The reflected points of the other copies are `goal` in the norm, ``|T|`` in the cones.
         """
-        p, xp = self.problem, array_namespace(goal)
+        p, xp = self.program, array_namespace(goal)
         R = self.penalties.rho * (goal + combined(p, p.signs * xp.abs(T)))
         (point,) = self.point(Q)
         q = p.y if self.exact else 2 * point - Q[0]
@@ -131,9 +131,9 @@ class SampleSplit:
             a = self._divided(half)
             seen = xp.sum(p.active * responses(p, a), axis=-2)
             t = cholesky_solve(self.factor, (q - 2 * seen).T).T
-            a = a + self._divided(pulled_back(p, t)[:, 0, ...])
+            a = a + self._divided(adjoint(p, t)[:, 0, ...])
         else:
-            rhs = half + pulled_back(p, self.c * q)[:, 0, ...]
+            rhs = half + adjoint(p, self.c * q)[:, 0, ...]
             flat = xp.reshape(rhs, (rhs.shape[0], -1))
             a = xp.reshape(cholesky_solve(self.factor, flat.T).T, rhs.shape)
         U = xp.stack([b + a, b - a], axis=1)
@@ -158,11 +158,11 @@ class Spectrum(NamedTuple):
     Qp: Array
 
 
-def spectrum_of(problem: Program) -> Spectrum:
+def spectrum_of(program: Program) -> Spectrum:
     """Return both eigendecompositions."""
-    xp = array_namespace(problem.X)
-    features, Qf = xp.linalg.eigh(xp.matmul(problem.X.T, problem.X))
-    patterns, Qp = xp.linalg.eigh(xp.matmul(problem.active, problem.active.T))
+    xp = array_namespace(program.X)
+    features, Qf = xp.linalg.eigh(xp.matmul(program.X.T, program.X))
+    patterns, Qp = xp.linalg.eigh(xp.matmul(program.active, program.active.T))
     return Spectrum(xp.clip(features, 0.0, None), Qf, xp.clip(patterns, 0.0, None), Qp)
 
 
@@ -240,15 +240,15 @@ class Weights(NamedTuple):
 class WeightSplit:
     """The update of u as a Sylvester equation: the loss has a copy of each sample's weights."""
 
-    def __init__(self, problem: Program, penalties: Penalties, spectrum: Spectrum) -> None:
+    def __init__(self, program: Program, penalties: Penalties, spectrum: Spectrum) -> None:
         """Take the eigendecompositions; nothing is factored."""
-        xp = array_namespace(problem.X)
-        self.problem, self.penalties, self.spectrum = problem, penalties, spectrum
-        self.squares = xp.sum(problem.X * problem.X, axis=1)
+        xp = array_namespace(program.X)
+        self.program, self.penalties, self.spectrum = program, penalties, spectrum
+        self.squares = xp.sum(program.X * program.X, axis=1)
 
     def start(self, V: Array | None) -> tuple[Array, ...]:
         """Return the first reflected copy: that of neurons V and the slope of the loss there."""
-        p = self.problem
+        p = self.program
         if V is None:
             return Weights(0 * zeros_like_neurons(p)[:, 0, ...], 0 * p.y, 0 * p.y)
         z = predictions(p, responses(p, V))
@@ -257,7 +257,7 @@ class WeightSplit:
 
     def _preferred(self, Q: tuple[Array, ...]) -> Array:
         """Return how far along its sample the loss moves each linear model."""
-        p, (_, z, along) = self.problem, Q
+        p, (_, z, along) = self.program, Q
         z = z + along * self.squares
         best = p.loss.prox(z, p.y, p.weights, self.squares / self.penalties.rho_loss)
         return (best - z) / self.squares
@@ -286,7 +286,7 @@ class WeightSplit:
 
         The reflected points of the other copies are `goal` in the norm, ``|T|`` in the cones.
         """
-        p, (A, z, along) = self.problem, Q
+        p, (A, z, along) = self.program, Q
         rho, rho_loss = self.penalties
         shift = self._preferred(Q)
         # The pull of the loss along the samples takes the way of the slacks: one product with X.
@@ -305,37 +305,37 @@ class WeightSplit:
 
 
 class Splitting:
-    """A splitting method on one problem: makes states, moves them and reads them."""
+    """A splitting method on one program: makes states, moves them and reads them."""
 
-    def __init__(self, problem: Program, method: str, adapt: bool) -> None:
+    def __init__(self, program: Program, method: str, adapt: bool) -> None:
         """Do what is done once: the eigendecompositions of the Sylvester equation."""
-        self.problem, self.adapt = problem, adapt
-        self.spectrum = spectrum_of(problem) if method == "sylvester" else None
-        self.factorizations = 0
+        self.program, self.adapt = program, adapt
+        self.spectrum = spectrum_of(program) if method == "sylvester" else None
+        self.n_factorizations = 0
         self._split: SampleSplit | WeightSplit | None = None
 
     def split(self, penalties: Penalties) -> SampleSplit | WeightSplit:
         """Return the update of u for some penalties; the last one is kept."""
         if self._split is None or self._split.penalties != penalties:
-            self.factorizations += 1
+            self.n_factorizations += 1
             if self.spectrum is None:
-                self._split = SampleSplit(self.problem, penalties)
+                self._split = SampleSplit(self.program, penalties)
             else:
-                self._split = WeightSplit(self.problem, penalties, self.spectrum)
+                self._split = WeightSplit(self.program, penalties, self.spectrum)
         return self._split
 
     def first_penalties(self) -> Penalties:
         """Return penalties that served well: the prox of the norm then has a threshold of one."""
-        scale = 1.0 if self.problem.loss.scales else 0.02
-        if self.spectrum is not None and self.problem.loss.scales:
-            scale = 1 / math.sqrt(self.problem.shape[2])
-        return Penalties(self.problem.beta, scale)
+        scale = 1.0 if self.program.loss.scales else 0.02
+        if self.spectrum is not None and self.program.loss.scales:
+            scale = 1 / math.sqrt(self.program.shape[2])
+        return Penalties(self.program.beta, scale)
 
     def start(self, penalties: Penalties, V: Array | None, mu: Array | None) -> State:
         """Return a state at neurons V, or at zero, with multipliers mu, or none."""
         Q = self.split(penalties).start(V)
-        V = zeros_like_neurons(self.problem) if V is None else V
-        T = self.problem.signs * responses(self.problem, V)
+        V = zeros_like_neurons(self.program) if V is None else V
+        T = self.program.signs * responses(self.program, V)
         if mu is not None:
             xp = array_namespace(V)
             T = xp.where(mu > 0, -mu / penalties.rho, xp.clip(T, 0.0, None))
@@ -375,16 +375,16 @@ class Splitting:
 
     def _moved(self, state: State) -> State:
         """Return the state after an exact update of u, then of all reflected copies."""
-        problem, rho = self.problem, state.penalties.rho
-        V = shrunk(state.W, problem.beta / rho)
+        program, rho = self.program, state.penalties.rho
+        V = shrunk(state.W, program.beta / rho)
         split = self.split(state.penalties)
         U, XU, Q = split.update(2 * V - state.W, state.T, state.Q)
-        T = reflect_slacks(state.T, XU, problem.signs, RELAXATION)
+        T = reflect_slacks(state.T, XU, program.signs, RELAXATION)
         return State(state.W + RELAXATION * (U - V), T, Q, state.penalties, state.age + 1)
 
     def neurons(self, state: State) -> Array:
         """Return the neurons v of a state, many of them exactly zero."""
-        return shrunk(state.W, self.problem.beta / state.penalties.rho)
+        return shrunk(state.W, self.program.beta / state.penalties.rho)
 
     def multipliers(self, state: State) -> Array:
         """Return the multipliers of the constraints, all non-negative."""
@@ -394,7 +394,7 @@ class Splitting:
     def lower(self, wide: Program, state: State) -> Lower:
         """Return the lower bound that the multipliers of a state prove, in `wide` precision."""
         xp, dtype = array_namespace(state.W), wide.X.dtype
-        z = predictions(self.problem, responses(self.problem, self.neurons(state)))
+        z = predictions(self.program, responses(self.program, self.neurons(state)))
         theta = self.split(state.penalties).theta(state.Q, z)
         return lower_bound(wide, xp.astype(theta, dtype), xp.astype(self.multipliers(state), dtype))
 

@@ -1,0 +1,1 @@
+"""Training on sums over the samples: a sequence of small quadratic programs."""

@@ -1,0 +1,143 @@
+"""The training problem of samples that are gone through in blocks, in files or on a cluster."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+from ..._core.namespace import Array, array_namespace
+from ..._losses.pointwise import LOSSES, Loss
+from .._certificate import Certificate, feasible_scale, network_mismatch
+from .._problem import Counts
+from .._program import group_norms
+from .._projection import project
+from .active_set import Facets, nearer
+from .passes import Frame, Measured, Passes, measured_at, nearest_at, patterns_at
+
+# Rows next to a neuron for each column, and passes that look for others, when it is shown how far
+# dual variables pull in its cone.
+_NEAREST, _LOOKS = 20, 20
+# Rounding errors by which dual variables may pull too far without a closer look.
+_ENOUGH = 1e-12
+
+
+class InBlocks(NamedTuple):
+    """The rows and what lies beside them, the frame of all passes, and the weight decay."""
+
+    passes: Passes
+    frame: Frame
+    beta: float
+
+    @property
+    def loss(self) -> Loss:
+        """The loss of a sample."""
+        return LOSSES[self.frame.loss]
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one output, and its targets are a vector."""
+        return True
+
+    @property
+    def gates(self) -> Array:
+        """A vector (P, d) in the cone of each pattern."""
+        return self.frame.gates
+
+    @property
+    def counts(self) -> Counts:
+        """How the samples were gone through so far."""
+        blocks = self.passes.blocks
+        return Counts(self.passes.n_passes, blocks.n_blocks, blocks.n_retries)
+
+    def _measured(self, V: Array, dual: Any) -> Measured:
+        """Return the sums at neurons (2, P, d) and dual variables: one pass."""
+        return Measured(*self.passes.fold(measured_at, self.frame, V, beside=(dual,)))
+
+    def certificate(
+        self,
+        V: Array,
+        dual: Any,
+        proof: tuple[Array, ...],
+        network: tuple[Array, Array],
+        mu: Any,  # noqa: ARG002
+    ) -> Certificate:
+        """Return both bounds, measured on arrays that are returned: one pass."""
+        xp, (push,) = array_namespace(V), proof
+        seen = self._measured(V[0, ...], dual)
+        gradient = xp.stack([seen.gradient, -seen.gradient])[None, ...]
+        scale = float(feasible_scale(group_norms(gradient + push), self.beta, longest=1.0)[0])
+        if self.loss.scales:
+            value = scale * float(seen.linear) - 0.5 * scale**2 * float(seen.square)
+        else:
+            # The dual objective is concave, and zero at zero.
+            value = scale * float(seen.dual)
+        norms = self.beta * float(xp.sum(group_norms(V)))
+        fun = float(seen.loss) + norms
+        slack, short = math.sqrt(float(seen.slack)), math.sqrt(float(seen.violated))
+        return Certificate(
+            [fun],
+            [value + float(seen.fixed)],
+            [fun],
+            short / slack if slack > 0 else 0.0,
+            float(seen.network) + norms,
+            network_mismatch(V, *network),
+            V.shape[2],
+        )
+
+    def proof(self, V: Array, dual: Any) -> tuple[Array, ...]:
+        """Return multipliers of some rows that show how far dual variables pull, ``X' E mu``.
+
+        These are the rows next to the gates and the neurons and, a few passes long, those that the
+        projections onto the cones they leave violate most.
+        """
+        xp, (_, _, patterns, d) = array_namespace(V), V.shape
+        half = self._measured(V[0, ...], dual).gradient
+        gradient = xp.stack([half, -half])
+        gates = xp.stack([self.gates, self.gates])
+        norms = group_norms(V[0, ...])[..., None]
+        kept = [self._nearest(gates), self._nearest(xp.where(norms > 0, V[0, ...], gates))]
+        targets = xp.reshape(gradient, (2 * patterns, d))
+        for _ in range(_LOOKS):
+            rows = xp.concat(kept)
+            inside = xp.matmul(self.gates, rows.T) >= 0
+            signs = 2 * xp.astype(xp.concat([inside, inside]), rows.dtype) - 1
+            points, mu = project(rows, signs, targets)
+            push = xp.matmul(signs * xp.clip(mu, 0.0, None), rows)
+            if float(xp.max(group_norms(targets + push))) <= self.beta * (1 + _ENOUGH):
+                break
+            kept.append(self._nearest(xp.reshape(points, gates.shape)))
+        return (xp.reshape(push, (1, 2, patterns, d)),)
+
+    def _nearest(self, points: Array) -> Array:
+        """Return rows (k, d) of unit norm that points in the cones are closest to violating."""
+        count, d = min(self.frame.n, _NEAREST * points.shape[-1]), points.shape[-1]
+        found: Facets = self.passes.fold(nearest_at, self.frame, points, count, merge=nearer)
+        xp = array_namespace(points)
+        (index,) = xp.nonzero(xp.reshape(found.order, (-1,)) < math.inf)
+        return xp.take(xp.reshape(found.rows, (-1, d)), index, axis=0)
+
+    def patterns_of_samples(self) -> Any:
+        """Return the patterns (n, P) in the chunks of the rows, made when asked for; else None."""
+        cluster, gates = self.passes.blocks.cluster, self.gates
+        if cluster is None:
+            return None
+        xp, source = array_namespace(gates), cluster.source
+        return source.map_blocks(
+            partial(patterns_at, gates, self.frame.bias),
+            dtype=xp.bool,
+            chunks=(source.chunks[0], (gates.shape[0],)),
+            meta=xp.zeros((0, 0), dtype=xp.bool),
+        )
+
+    def for_samples(self, x: Any) -> Any:
+        """Return what belongs to samples as it is: it lies beside the rows."""
+        return x
+
+    def as_held(self, name: str, x: Any) -> Any:
+        """Return what belongs to samples as it lies beside the rows."""
+        return self.passes.beside(name, x)
+
+    def certified_share(self, V: Array) -> float | None:  # noqa: ARG002
+        """Return None, as there are no perturbations."""
+        return None

@@ -1,0 +1,1 @@
+"""Training by splitting methods, whose iterates are outside the cones by a little."""
