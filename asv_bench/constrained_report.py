@@ -120,7 +120,7 @@ def sketches(options):
 
     for name in options.problems or PAPER:
         row = {"problem": name}
-        for accuracy in ("theory", "adaptive"):
+        for rules, method in (("published", "published"), ("adaptive", "auto")):
             problem = Named(name)
             result = numopt.minimize_equality(
                 problem.fun,
@@ -128,19 +128,19 @@ def sketches(options):
                 jac=problem.grad,
                 lagrangian_hess=problem.hess_lagrangian,
                 constraints=NonlinearConstraint(problem.con, 0, 0, jac=problem.jac),
-                linear_solver="kaczmarz",
-                linear_solver_fallback=None,
+                method=method,
+                sketch="kaczmarz",
+                fallback=False,
                 max_inner=100_000,
-                accuracy=accuracy,
                 tol=1e-4,
                 maxiter=500,
                 rng=0,
             )
             error = residual(problem, result.x)
             row |= {
-                f"{accuracy}_solved": error <= 2e-4,
-                f"{accuracy}_iterations": result.nit,
-                f"{accuracy}_sketches": result.n_inner,
+                f"{rules}_solved": error <= 2e-4,
+                f"{rules}_iterations": result.nit,
+                f"{rules}_sketches": result.stats["n_inner"],
             }
         yield row
 
@@ -149,8 +149,8 @@ def rows(options):
     """Follow the residual of row sketches on dense systems, next to a factorization and GMRES."""
     from scipy.sparse.linalg import gmres
 
-    from numopt.constrained._factor import symmetric_factor
-    from numopt.constrained._sketch import Sketcher, equilibrated
+    from numopt.constrained.kkt.factor import symmetric_factor
+    from numopt.constrained._published import Sketcher, equilibrated
 
     rng = np.random.default_rng(0)
     N = 2000

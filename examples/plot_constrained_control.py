@@ -56,7 +56,7 @@ X, Y = np.meshgrid(t, t, indexing="ij")
 target = np.exp(-(((np.hypot(X - 0.5, Y - 0.5) - 0.28) / 0.09) ** 2)).ravel()
 
 
-def solve(alpha, start=None, warm=None):
+def solve(alpha, start=None):
     """Return the best temperature and heating for a price of heat."""
 
     def objective(x):
@@ -75,7 +75,6 @@ def solve(alpha, start=None, warm=None):
         jac=gradient,
         lagrangian_hess=hessian,
         constraints=NonlinearConstraint(equation, 0.0, 0.0, jac=equation_jacobian),
-        warm=warm,
     )
 
 
@@ -105,21 +104,20 @@ show(ax, target, "the temperature that is wanted", "inferno")
 figure, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
 show(axes[0], result.x[:M], "temperature u (state)", "inferno")
 show(axes[1], result.x[M:], "heating z (control)", "RdBu_r")
-show(axes[2], result.lam[0], "multiplier (price of heat)", "PuOr")
+show(axes[2], result.dual[0], "multiplier (price of heat)", "PuOr")
 
 # %%
 # How expensive may heating be?
 # -----------------------------
 #
-# With dear heating the ring stays faint. Each solve starts from the one before: ``warm`` hands on
-# multipliers and penalties.
+# With dear heating the ring stays faint. Each solve starts from the result of the one before, which
+# hands on multipliers and penalties, too.
 
 alphas = 10.0 ** np.arange(-3, -8, -1)
 misses, efforts, steps = [], [], []
 previous = None
 for alpha in alphas:
-    start = None if previous is None else previous.x
-    previous = solve(alpha, start, previous)
+    previous = solve(alpha, previous)
     misses.append(np.sqrt(np.mean((previous.x[:M] - target) ** 2)))
     efforts.append(np.sqrt(np.mean(previous.x[M:] ** 2)))
     steps.append(previous.nit)

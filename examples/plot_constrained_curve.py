@@ -48,7 +48,7 @@ def solve(radius=1.5, start=(1.9, -0.6), **options):
     """Return the lowest point on a circle."""
     return numopt.minimize_equality(
         valley,
-        np.array(start),
+        start,
         jac=slope,
         lagrangian_hess=curvature,
         constraints=circle(radius),
@@ -76,7 +76,7 @@ _ = ax.set(aspect="equal", title="iterates on their way to the lowest point of t
 # What the multiplier says
 # ------------------------
 #
-# Enlarge the circle a little: the lowest value on it changes at the rate ``-lam`` for each unit of
+# Enlarge the circle a little: the lowest value on it changes at the rate ``-dual`` for each unit of
 # the right side. ``kkt_solve`` gives the rate of the point itself. Both are tangents of what many
 # solves would draw.
 
@@ -86,7 +86,7 @@ squares = radii**2
 figure, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
 ax.plot(squares, values, color="0.3", label="lowest value, from 40 solves")
 here = np.array([-0.8, 0.8])
-ax.plot(1.5**2 + here, result.fun - result.lam_flat[0] * here, color=numopt.plotting.TARGET,
+ax.plot(1.5**2 + here, result.fun - result.dual[0][0] * here, color=numopt.plotting.TARGET,
         label="tangent from the multiplier of one")  # fmt: skip
 ax.plot(1.5**2, result.fun, "o", color=numopt.plotting.TARGET)
 ax.set(xlabel="squared radius", ylabel="value")
@@ -102,7 +102,7 @@ print("from two solves:    ", (moved - result.x) / 1e-5)
 # --------------------------------------
 #
 # Two circles that do not meet have no common point. The solver ends where they are closest to being
-# satisfied, and says so: ``status`` is 3 and ``success`` is False.
+# satisfied, and says so: ``status`` is 5 and ``success`` is False.
 
 apart = [
     circle(1.0),
@@ -113,13 +113,13 @@ apart = [
         jac=lambda x: np.array([2 * (x[0] - 3), 2 * x[1]]),
     ),
 ]
-failed = numopt.minimize_equality(valley, np.array([0.5, 1.0]), jac=slope, constraints=apart)
-print(failed.status, failed.message)
+failed = numopt.minimize_equality(valley, [0.5, 1.0], jac=slope, constraints=apart)
+print(failed.message)
 
 figure, ax = plt.subplots(figsize=(5.5, 2.9), layout="constrained")
 for center in (0, 3):
     ax.plot(center + np.cos(angle), np.sin(angle), color=numopt.plotting.SOURCE)
-ax.plot(*failed.x, "X", color=numopt.plotting.TARGET, markersize=10, label="returned, status 3")
+ax.plot(*failed.x, "X", color=numopt.plotting.TARGET, markersize=10, label="returned, status 5")
 ax.set(aspect="equal")
 _ = ax.legend()
 
@@ -128,20 +128,20 @@ _ = ax.legend()
 # ------------------------
 #
 # The paper behind the method solves the Newton systems by projecting onto one row at a time. Below
-# is what that costs for the published accuracy rule and for the adaptive one. A factorization
+# is what that costs by the published rules and by those used here. A factorization
 # replaces thousands of rows at these sizes, which is why ``"auto"`` never sketches.
 
 counts = {}
-for accuracy in ("theory", "adaptive"):
-    run = solve(accuracy=accuracy, linear_solver="kaczmarz", tol=1e-4, rng=0)
-    counts[accuracy] = (
+for method in ("published", "auto"):
+    run = solve(method=method, sketch="kaczmarz", tol=1e-4, rng=0)
+    counts[method] = (
         np.cumsum([record["inner"] for record in run.history]),
         [record["error"] for record in run.history],
     )
 figure, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
-for (accuracy, (rows, errors)), color in zip(
+for (method, (rows, errors)), color in zip(
     counts.items(), (numopt.plotting.TARGET, numopt.plotting.SOURCE), strict=True
 ):
-    ax.plot(np.maximum(rows, 1), errors, "o-", color=color, label=accuracy)
+    ax.plot(np.maximum(rows, 1), errors, "o-", color=color, label=f'method="{method}"')
 ax.set(xscale="log", yscale="log", xlabel="rows projected onto", ylabel="residual")
 _ = ax.legend()

@@ -148,6 +148,13 @@ INFEASIBLE = Program(
 )
 
 
+def solved_by(name):
+    """Return the options that name a linear solver: a method, or a sketch."""
+    return (
+        {"sketch": name} if name in ("kaczmarz", "gaussian", "block-kaczmarz") else {"method": name}
+    )
+
+
 class Portable:
     """A sphere that touches a warped valley, with derivatives, on any array library."""
 

@@ -106,10 +106,10 @@ class NamedProblems:
                         jac=p.grad,
                         lagrangian_hess=p.hess_lagrangian,
                         constraints=NonlinearConstraint(p.con, 0, 0, jac=p.jac),
-                        linear_solver="kaczmarz",
+                        sketch="kaczmarz",
                         tol=1e-4,
                         rng=0,
-                    ).n_inner
+                    ).stats["n_inner"]
                     for p in self.paper
                 ]
             )

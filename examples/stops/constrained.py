@@ -47,7 +47,7 @@ def control(folder: Path) -> list[Row]:
             tol=TOL,
         )
     )
-    slope = gradient(result.x) + jacobian(result.x).T @ result.lam_flat
+    slope = gradient(result.x) + jacobian(result.x).T @ result.dual_vector()
     checks = [
         Check("equation", np.abs(equation(result.x)).max(), TOL),
         Check("gradient", np.abs(slope).max(), TOL),

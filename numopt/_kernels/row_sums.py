@@ -37,10 +37,10 @@ def loss_gradient(
     xp = array_namespace(A)
     gradient = xp.zeros(A.shape[1], dtype=A.dtype, device=device_of(A))
     total = xp.zeros(1, dtype=A.dtype, device=device_of(A))
+    phi = pointwise(loss, threshold)
     for rows in row_ranges(*A.shape):
         margins = xp.matmul(A[rows, :], x)
-        values = loss_values(margins, b[rows], loss, threshold)
-        slopes = loss_slopes(margins, b[rows], loss, threshold)
+        values, slopes = phi.values(margins, b[rows]), phi.slopes(margins, b[rows])
         if weights is not None:
             values, slopes = values * weights[rows], slopes * weights[rows]
         total = total + xp.sum(values)
@@ -58,7 +58,7 @@ def loss_hessian(
     total = xp.zeros((d, d), dtype=A.dtype, device=device_of(A))
     for rows in row_ranges(*A.shape):
         block = A[rows, :]
-        curvatures = loss_curvatures(xp.matmul(block, x), b[rows], loss, threshold)
+        curvatures = pointwise(loss, threshold).curvatures(xp.matmul(block, x), b[rows])
         if weights is not None:
             curvatures = curvatures * weights[rows]
         block = block * xp.sqrt(curvatures)[:, None]
@@ -84,21 +84,6 @@ def csr_weighted_gram(data: Array, indices: Array, indptr: Array, weights: Array
         dense = xp.matmul(xp.astype(inside, data.dtype) * data[here][None, :], chosen)
         total = total + xp.matmul(dense.T, weights[rows][:, None] * dense)
     return total
-
-
-def loss_values(margins: Array, b: Array, loss: int, threshold: float) -> Array:
-    """Return ``phi(m, y)`` (n,)."""
-    return pointwise(loss, threshold).values(margins, b)
-
-
-def loss_slopes(margins: Array, b: Array, loss: int, threshold: float) -> Array:
-    """Return the derivative (n,) of phi in m."""
-    return pointwise(loss, threshold).slopes(margins, b)
-
-
-def loss_curvatures(margins: Array, b: Array, loss: int, threshold: float) -> Array:
-    """Return the second derivative (n,) of phi in m."""
-    return pointwise(loss, threshold).curvatures(margins, b)
 
 
 def pointwise(loss: int, threshold: float) -> Smooth:

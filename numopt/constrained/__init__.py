@@ -2,6 +2,6 @@
 
 from ._api import minimize_equality
 from ._result import EqualityResult
-from ._row_sum import RowSum
+from .row_sums import RowSum
 
 __all__ = ["EqualityResult", "RowSum", "minimize_equality"]

@@ -5,21 +5,16 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from .._core import validate
 from .._core.iterate import Callback, closing
-from .._core.namespace import Array, array_namespace
-from ._constraints import read_constraints
-from ._curvature import Given, check_hess, with_rows
-from ._problem import Objective, Problem
+from ._inputs import read_second_derivatives, read_settings, read_start
+from ._problem import read_problem
 from ._result import EqualityResult
-from ._row_sum import RowSum
-from ._run import solve
-from ._settings import read_settings
+from ._solve import report, solve
 
 
 def minimize_equality(
     fun: Any,
-    x0: Array,
+    x0: Any,
     args: Any = (),
     *,
     jac: Any = None,
@@ -27,13 +22,11 @@ def minimize_equality(
     hessp: Any = None,
     constraints: Any = (),
     lagrangian_hess: Any = None,
-    linear_solver: str = "auto",
-    linear_solver_fallback: str | None = "direct",
+    method: str = "auto",
+    sketch: str | None = None,
     sketch_size: int | None = None,
-    accuracy: str = "adaptive",
+    fallback: bool = True,
     superlinear: bool = True,
-    lam0: Any = None,
-    warm: EqualityResult | None = None,
     tol: float | None = None,
     feas_tol: float | None = None,
     maxiter: int = 500,
@@ -41,8 +34,8 @@ def minimize_equality(
     time_limit: float | None = None,
     scale: bool = True,
     penalty: tuple[float, float] = (1.0, 0.1),
-    beta: float | None = None,
-    nu: float = 1.5,
+    penalty_rate: float = 1.5,
+    sufficient_decrease: float | None = None,
     allow_overdetermined: bool = False,
     rng: Any = None,
     callback: Callback | None = None,
@@ -64,9 +57,13 @@ def minimize_equality(
     fun : callable or RowSum
         ``fun(x, *args)`` returns f(x), or the pair of f(x) and its gradient if ``jac=True``. A
         `RowSum` brings its derivatives with it, and may lie in files or on a cluster.
-    x0 : array, shape (n,)
-        Start, real and finite. Its library, device and dtype (float32 or float64; integers become
-        the default float) are those of everything the callables are given and the result holds.
+    x0 : array, shape (n,), tuple of arrays, or EqualityResult
+        Start, real and finite: a point, a pair of point and multipliers (one vector (m,), or one
+        for each constraint as in ``dual``), or an earlier result, whose penalties and shift of the
+        Hessian are taken over, too. Multipliers to start with are else a least-squares estimate
+        (zero for the published method). The library, device and dtype of the point (float32 or
+        float64; integers become the default float, lists arrays of NumPy) are those of everything
+        the callables are given and the result holds. What they return may be lists, too.
     args : tuple, default ()
         Further arguments of `fun`, `jac`, `hess` and `hessp`.
     jac : callable, True or {"2-point", "3-point", "cs"}, optional
@@ -88,31 +85,28 @@ def minimize_equality(
         operators.
     lagrangian_hess : callable, optional
         ``lagrangian_hess(x, lam)`` returns the Hessian of ``f + lam'c`` in one go.
-    linear_solver : str, default "auto"
-        ``"direct"`` factors; ``"gmres"`` and ``"minres"`` need products only; ``"kaczmarz"``,
-        ``"gaussian"`` and ``"block-kaczmarz"`` are the sketches of the paper. ``"auto"`` factors
-        matrices, takes GMRES for operators, and never sketches.
-    linear_solver_fallback : {"direct", None}, default "direct"
-        What finishes a system on which an iterative solver spent its budget.
+    method : {"auto", "direct", "gmres", "minres", "published"}, default "auto"
+        How steps are found. ``"direct"`` factors the systems; ``"gmres"`` and ``"minres"`` need
+        products only; ``"auto"`` factors matrices and takes GMRES for operators.
+        ``"published"`` is the algorithm of the paper with its rules and constants, for study.
+    sketch : {"kaczmarz", "gaussian", "block-kaczmarz"}, optional
+        Solve the systems by projections onto random rows, as the paper does: with its rules beside
+        ``method="published"``, with those used here beside ``"auto"``. Default is to factor.
     sketch_size : int, optional
         Rows of a block. Default ``ceil((n + m) / 16)``.
-    accuracy : {"adaptive", "theory"}, default "adaptive"
-        The production rules, or algorithm and constants exactly as published, for study.
+    fallback : bool, default True
+        Whether a factorization finishes a system on which an iterative solver spent its budget.
     superlinear : bool, default True
         Solve the systems more accurately as the residual falls.
-    lam0 : array, shape (m,), or list of arrays, optional
-        Multipliers to start with. Default is a least-squares estimate (zero in theory mode).
-    warm : EqualityResult, optional
-        An earlier result whose multipliers, penalties and shift of the Hessian are taken over.
     tol : float, optional
         Largest entry of the gradient of the Lagrangian relative to ``max(1, max|g|)``.
-        Default 1e-8, in float32 and in theory mode 1e-4.
+        Default 1e-8, in float32 and for the published method 1e-4.
     feas_tol : float, optional
         Largest constraint violation. Default `tol`.
     maxiter : int, default 500
         Largest number of iterations.
     max_inner : int, optional
-        Largest number of Krylov steps or sketched rows for a system. Default 2000 and 50 sweeps.
+        Largest number of Krylov steps or projections for a system. Default 2000 and 50 sweeps.
     time_limit : float, optional
         Seconds after which no further iteration begins.
     scale : bool, default True
@@ -120,11 +114,11 @@ def minimize_equality(
         Tolerances, objective and multipliers stay in the units given.
     penalty : tuple of float, default (1.0, 0.1)
         First penalties of the merit function, on ``|c|^2 / 2`` and ``|g + G'lam|^2 / 2``.
-    beta : float, optional
-        Share of the predicted decrease that a step has to bring, less than 0.5. Default 1e-4, in
-        theory mode 0.1.
-    nu : float, default 1.5
+    penalty_rate : float, default 1.5
         Rate at which penalties change, greater than 1.
+    sufficient_decrease : float, optional
+        Share of the predicted decrease that a step has to bring, less than 0.5. Default 1e-4, for
+        the published method 0.1.
     allow_overdetermined : bool, default False
         Accept more equations than variables, and look for a point that satisfies them by least
         squares.
@@ -139,8 +133,8 @@ def minimize_equality(
     Returns
     -------
     EqualityResult
-        ``x``, ``fun``, multipliers ``lam``, the certificate ``optimality`` and
-        ``constr_violation``, ``success``, ``status``, ``message``, counters and ``history``.
+        ``x``, ``fun``, multipliers ``dual``, the certificate ``optimality`` and
+        ``infeasibility``, ``success``, ``status``, ``message``, ``checks``, counters, ``history``.
 
     Raises
     ------
@@ -168,24 +162,24 @@ def minimize_equality(
     suitable penalties, has its minima at solutions, so that full steps are accepted near them
     without a second-order correction. A step solves
 
-    ``[[H + dw I, G'], [G, -dc I]] [dx, dlam] = -[g + G'lam, c]``
+    ``[[H + p I, G'], [G, -d I]] [dx, dlam] = -[g + G'lam, c]``
 
-    with H the Hessian of the Lagrangian. The shifts dw and dc are raised until the matrix has n
-    positive and m negative eigenvalues (dc covers dependent constraints), and damp steps where
-    short ones follow one another. Penalties that make the step descend follow in closed form.
-    Where no step decreases the merit function, new multipliers, damping and a restoration of the
-    constraints by Levenberg-Marquardt steps are tried in this order.
+    with H the Hessian of the Lagrangian. The primal shift p and the dual shift d are raised until
+    the matrix has n positive and m negative eigenvalues (d covers dependent constraints), and damp
+    steps where short ones follow one another. Penalties that make the step descend follow in
+    closed form. Where no step decreases the merit function, new multipliers, damping and a
+    restoration of the constraints by Levenberg-Marquardt steps are tried in this order.
 
     A step costs one Hessian, one product with it, and one factorization: ``(n + m)^3 / 3``
     operations dense, fill-in sparse. A trial point costs f, c, g and G. Memory is that of the
     factors. Row sketches suit low accuracy and well-conditioned systems only; see the documentation
     for measured figures.
 
-    Proved [1]_, in theory mode, if iterates stay in a compact set, G has full rank on it and the
-    modified Hessian is positive definite on its null space: the inner loops end and the penalties
-    settle almost surely, the residual converges to zero from any start, linearly near a regular
-    solution, superlinearly where the accuracy is raised with the residual. The production rules
-    keep the descent test and the line search of the paper, and lower penalties at most eight
+    Proved [1]_, for the published method, if iterates stay in a compact set, G has full rank on it
+    and the modified Hessian is positive definite on its null space: the inner loops end and the
+    penalties settle almost surely, the residual converges to zero from any start, linearly near a
+    regular solution, superlinearly where the accuracy is raised with the residual. The rules used
+    here keep the descent test and the line search of the paper, and lower penalties at most eight
     times; no theorem covers restoration or damping. The certificate is independent of all this.
 
     Dense arrays of NumPy, CuPy, PyTorch and any other Array API library; sparse matrices and
@@ -209,7 +203,7 @@ def minimize_equality(
     >>> target = np.array([1.0, 2.0, 2.0])
     >>> result = numopt.minimize_equality(
     ...     lambda x: ((x - target) ** 2).sum(),
-    ...     np.array([1.0, 0.0, 0.0]),
+    ...     [1.0, 0.0, 0.0],
     ...     jac=lambda x: 2 * (x - target),
     ...     hess=lambda x: 2 * np.eye(3),
     ...     constraints=sphere,
@@ -218,54 +212,43 @@ def minimize_equality(
     True
     >>> result.x
     array([0.33333333, 0.66666667, 0.66666667])
-    >>> result.lam_flat
-    array([2.])
+    >>> result.dual
+    [array([2.])]
     """
     begin = time.perf_counter()
-    x0 = _start(x0)
-    args = tuple(args) if isinstance(args, list | tuple) else (args,)
-    settings = read_settings(x0, begin, locals())
-    given = _second_derivatives(hess, hessp, lagrangian_hess, args, finite_diff_rel_step)
-    blocks = read_constraints(constraints, x0, finite_diff_rel_step)
-    rows = fun if isinstance(fun, RowSum) else None
-    if rows is None:
-        objective = Objective(fun, jac, args, finite_diff_rel_step)
-    else:
-        _check_alone(rows, x0, jac=jac, hessp=hessp, lagrangian_hess=lagrangian_hess, args=args)
-        if callable(hess):
-            raise ValueError("`hess` must not be given as a function with a RowSum.")
-        objective = Objective(rows.value_and_gradient, True, (), finite_diff_rel_step)
-        given, blocks = with_rows(rows, given, blocks)
+    start = read_start(x0)
+    settings = read_settings(
+        start.x,
+        begin,
+        method=method,
+        sketch=sketch,
+        sketch_size=sketch_size,
+        fallback=fallback,
+        superlinear=superlinear,
+        tol=tol,
+        feas_tol=feas_tol,
+        maxiter=maxiter,
+        max_inner=max_inner,
+        time_limit=time_limit,
+        scale=scale,
+        penalty=penalty,
+        penalty_rate=penalty_rate,
+        sufficient_decrease=sufficient_decrease,
+        allow_overdetermined=allow_overdetermined,
+        rng=rng,
+        callback=callback,
+    )
+    given = read_second_derivatives(
+        fun,
+        hess=hess,
+        hessp=hessp,
+        lagrangian_hess=lagrangian_hess,
+        args=args,
+        rel_step=finite_diff_rel_step,
+    )
+    problem = read_problem(
+        fun, start.x, args, jac=jac, constraints=constraints, rel_step=finite_diff_rel_step
+    )
     with closing(callback):
-        return solve(Problem(objective, blocks, x0, rows), given, settings, x0)
-
-
-def _start(x0: Any) -> Array:
-    """Return the start as a vector of floats."""
-    if isinstance(x0, list | tuple | int | float):
-        raise TypeError(f"`x0` must be an array, got {type(x0).__name__}.")
-    validate.common_namespace(x0=x0)
-    dtype = validate.common_float(x0=x0)
-    x0 = validate.finite("x0", validate.as_array("x0", x0, ndim=1, dtype=dtype))
-    return array_namespace(x0).asarray(x0, copy=True)
-
-
-def _check_alone(rows: RowSum, x0: Array, **others: Any) -> None:
-    """Raise if a sum over rows comes with what it has itself, or with a start it does not fit."""
-    for name, value in others.items():
-        if value is not None and value != ():
-            raise ValueError(f"`{name}` must not be given with a RowSum, which has its own.")
-    validate.same_shape("x0", x0, rows.shape[1:], "A")
-
-
-def _second_derivatives(
-    hess: Any, hessp: Any, lagrangian_hess: Any, args: tuple[Any, ...], rel_step: Any
-) -> Given:
-    """Return what is known of second derivatives; only one way to say it may be taken."""
-    named = {"hess": hess, "hessp": hessp, "lagrangian_hess": lagrangian_hess}
-    taken = [name for name, value in named.items() if value is not None]
-    if len(taken) > 1:
-        raise ValueError(f"`{taken[0]}` and `{taken[1]}` exclude one another; give one of them.")
-    validate.optional_callable("hessp", hessp)
-    validate.optional_callable("lagrangian_hess", lagrangian_hess)
-    return Given(check_hess(hess), hessp, lagrangian_hess, args, rel_step)
+        solution = solve(problem, given, settings, start)
+    return report(problem, settings, solution)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .._core import validate
 from .._core.namespace import Array, array_namespace, device_of
+from .._core.settings import is_sparse
 from ._differences import SCHEMES, Differences
-from ._matrices import as_matrix, as_vector, is_operator, is_sparse
+from ._matrices import as_matrix, as_vector, is_operator
 
 _ELSEWHERE = (
     "only equalities are solved here; use scipy.optimize.minimize with method='trust-constr' "
@@ -68,12 +69,17 @@ def _from_dict(name: str, constraint: dict[str, Any], x0: Array, rel_step: Any) 
     return _nonlinear(name, fun, jac, hess, 0.0, x0, (rel_step, None))
 
 
-def _with_args(function: Any, args: Iterable[Any]) -> Any:
+def _with_args(function: Any, args: Any) -> Any:
     """Return a function of the first arguments alone; anything else as it is."""
     if not callable(function):
         return function
-    extra = tuple(args) if isinstance(args, list | tuple) else (args,)
+    extra = as_tuple(args)
     return (lambda *given: function(*given, *extra)) if extra else function
+
+
+def as_tuple(args: Any) -> tuple[Any, ...]:
+    """Return further arguments of a function, of which there may be one alone, as a tuple."""
+    return tuple(args) if isinstance(args, list | tuple) else (args,)
 
 
 def _from_nonlinear(name: str, constraint: Any, x0: Array, rel_step: Any) -> Block:
@@ -152,7 +158,7 @@ def _linear(name: str, matrix: Any, target: Any, x0: Array) -> Block:
 def _from_bounds(name: str, bounds: Any, x0: Array) -> Block:
     """Return the fixed variables of bounds, which must be fixed or free, as linear equations."""
     xp, n = array_namespace(x0), x0.shape[0]
-    low, high = ([float(b) for b in _spread(side, n)] for side in (bounds.lb, bounds.ub))
+    low, high = ([float(b) for b in _listed(side, n)] for side in (bounds.lb, bounds.ub))
     fixed = [k for k in range(n) if low[k] == high[k]]
     for k in range(n):
         if k not in fixed and (low[k] > float("-inf") or high[k] < float("inf")):
@@ -167,7 +173,7 @@ def _from_bounds(name: str, bounds: Any, x0: Array) -> Block:
     )
 
 
-def _spread(values: Any, n: int) -> list[Any]:
+def _listed(values: Any, n: int) -> list[Any]:
     listed = values.tolist() if hasattr(values, "tolist") else values
     listed = listed if isinstance(listed, list) else [listed]
     return listed * n if len(listed) == 1 else listed
@@ -175,9 +181,9 @@ def _spread(values: Any, n: int) -> list[Any]:
 
 def _target(name: str, lb: Any, ub: Any) -> Any:
     """Return the common value of two bounds, a number or a list, having checked that it is one."""
-    low, high = _spread(lb, 1), _spread(ub, 1)
+    low, high = _listed(lb, 1), _listed(ub, 1)
     size = max(len(low), len(high))
-    low, high = _spread(low, size), _spread(high, size)
+    low, high = _listed(low, size), _listed(high, size)
     if len(low) != len(high):
         raise ValueError(f"`{name}` must have as many lower as upper bounds.")
     for k, (a, b) in enumerate(zip(low, high, strict=True)):

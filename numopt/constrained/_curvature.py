@@ -10,46 +10,34 @@ from .._core import validate
 from .._core.namespace import Array, array_namespace, device_of, inner
 from ._constraints import Block
 from ._differences import SCHEMES, Differences
-from ._matrices import added, as_hessian, as_vector, is_sparse, operator
+from ._matrices import LowRank, added, as_hessian, as_vector, operator
 from ._problem import Point, Problem, lagrangian_gradient
-from ._row_sum import RowSum
+from .row_sums import RowSum
 
 UPDATES = ("bfgs", "sr1", "l-bfgs")
 # Finite differences of gradients, and full matrices of updates, up to this many variables.
 FULL_MATRIX = 200
 MEMORY = 10
-SKETCHED = "sketched"
 # Powell's damping keeps y's at least this share of s'Bs.
 _DAMPING = 0.2
 _SR1_SKIP = 1e-8
 
 
 class Curvature(NamedTuple):
-    """A rule for Hessians; `hessian(point, lam)` returns a matrix, an operator or a `LowRank`."""
+    """A rule for Hessians; `hessian(point, lam)` returns a matrix, an operator or a `LowRank`.
+
+    A sketched one has the rule that it stands for beside it.
+    """
 
     mode: str
     hessian: Callable[[Point, Array], Any]
     update: Callable[[Point, Array, Point], Curvature] | None = None
+    sketch_of: Curvature | None = None
 
     @property
     def approximate(self) -> bool:
         """Whether products with these Hessians are not the change of the gradient."""
-        return self.update is not None or self.mode == SKETCHED
-
-
-class LowRank(NamedTuple):
-    """A compact matrix ``sigma I - W M^-1 W'`` with W (n, k)."""
-
-    sigma: float
-    W: Array
-    M: Array
-
-    def __matmul__(self, v: Array) -> Array:
-        """Return the product with a vector."""
-        if self.W.shape[1] == 0:
-            return self.sigma * v
-        xp = array_namespace(v)
-        return self.sigma * v - self.W @ xp.linalg.solve(self.M, (self.W.T @ v)[:, None])[:, 0]
+        return self.update is not None or self.sketch_of is not None
 
 
 class Given(NamedTuple):
@@ -60,45 +48,19 @@ class Given(NamedTuple):
     lagrangian_hess: Any
     args: tuple[Any, ...]
     rel_step: Any
-    mode: str = "exact"  # what Hessians from callables are called
-
-
-def with_rows(rows: RowSum, given: Given, blocks: list[Block]) -> tuple[Given, list[Block]]:
-    """Return second derivatives with those of a sum over rows, unless updates were asked for.
-
-    Constraints without a Hessian get one by differences: only theirs, which cost no pass.
-    """
-    if given.hess is not None:
-        return given, blocks
-    known = all(block.linear or block.hessian is not None for block in blocks)
-    mode = "exact" if known else "finite-difference"
-    if rows.sketch_size is not None:
-        mode = SKETCHED
-    rule = Differences("3-point", given.rel_step)
-    filled = [
-        block
-        if block.linear or block.hessian is not None
-        else block._replace(hessian=partial(_differenced, rule, block))
-        for block in blocks
-    ]
-    return given._replace(hess=rows.hessian, mode=mode), filled
-
-
-def _differenced(rule: Differences, block: Block, x: Array, v: Array) -> Array:
-    """Return the Hessian of ``v' c`` from differences of the Jacobian."""
-    found = rule.jacobian(lambda z: block.jacobian(z).T @ v, x)
-    return (found + found.T) * 0.5
 
 
 def choose_curvature(problem: Problem, given: Given) -> Curvature:
     """Return the best rule for what is there."""
     if given.lagrangian_hess is not None:
         return Curvature("exact", _from_lagrangian(problem, given))
+    if problem.rows is not None and given.hess is None:
+        return _from_rows(problem, problem.rows, given)
     blocks_known = all(b.linear or b.hessian is not None for b in problem.blocks)
     if callable(given.hess) and blocks_known:
-        return Curvature(given.mode, _from_parts(problem, given))
+        return Curvature("exact", _from_parts(problem, given, problem.blocks))
     if given.hessp is not None and blocks_known:
-        return Curvature("operator", _from_parts(problem, given))
+        return Curvature("operator", _from_parts(problem, given, problem.blocks))
     mode = given.hess if isinstance(given.hess, str) else _mode_of_strategy(given.hess)
     if mode in SCHEMES:
         return Curvature("finite-difference", _from_differences(problem, mode, given.rel_step))
@@ -107,14 +69,6 @@ def choose_curvature(problem: Problem, given: Given) -> Curvature:
         if mode == "finite-difference":
             return Curvature(mode, _from_differences(problem, "2-point", given.rel_step))
     return LimitedMemory(()).curvature() if mode == "l-bfgs" else FullUpdate(mode, None).curvature()
-
-
-def exact_rule(problem: Problem, curvature: Curvature) -> Curvature:
-    """Return the rule itself, or in place of a sketched one that of exact Hessians."""
-    if curvature.mode != SKETCHED or problem.rows is None:
-        return curvature
-    exact = Given(problem.rows._exact().hessian, None, None, (), None)
-    return Curvature(exact.mode, _from_parts(problem, exact))
 
 
 def check_hess(hess: Any) -> Any:
@@ -150,7 +104,9 @@ def _from_lagrangian(problem: Problem, given: Given) -> Callable[[Point, Array],
     return hessian
 
 
-def _from_parts(problem: Problem, given: Given) -> Callable[[Point, Array], Any]:
+def _from_parts(
+    problem: Problem, given: Given, blocks: list[Block]
+) -> Callable[[Point, Array], Any]:
     """Return the sum of the Hessian of f and those of the constraints."""
 
     def objective(x: Array, check: bool) -> Any:
@@ -169,7 +125,7 @@ def _from_parts(problem: Problem, given: Given) -> Callable[[Point, Array], Any]
             problem.counts["nhev"] += 1
         total = objective(point.x, check)
         parts = problem.split(problem.user_multipliers(lam))
-        for k, (block, v) in enumerate(zip(problem.blocks, parts, strict=True)):
+        for k, (block, v) in enumerate(zip(blocks, parts, strict=True)):
             if block.hessian is not None:
                 found = block.hessian(point.x, v)
                 name = f"constraints[{k}]: hess"
@@ -177,6 +133,34 @@ def _from_parts(problem: Problem, given: Given) -> Callable[[Point, Array], Any]
         return problem.scale_f * total
 
     return hessian
+
+
+def _from_rows(problem: Problem, rows: RowSum, given: Given) -> Curvature:
+    """Return the rule of a sum over rows.
+
+    Constraints without a Hessian get one by differences: only theirs, which cost no pass.
+    """
+    rule = Differences("3-point", given.rel_step)
+    unknown = [not block.linear and block.hessian is None for block in problem.blocks]
+    blocks = [
+        block._replace(hessian=partial(_differenced, rule, block)) if missing else block
+        for block, missing in zip(problem.blocks, unknown, strict=True)
+    ]
+    source = rows if rows.sketch_size is None else rows.exact()
+    exact = Curvature(
+        "finite-difference" if any(unknown) else "exact",
+        _from_parts(problem, given._replace(hess=source.hessian), blocks),
+    )
+    if source is rows:
+        return exact
+    sketched = _from_parts(problem, given._replace(hess=rows.hessian), blocks)
+    return Curvature("sketched", sketched, sketch_of=exact)
+
+
+def _differenced(rule: Differences, block: Block, x: Array, v: Array) -> Array:
+    """Return the Hessian of ``v' c`` from differences of the Jacobian."""
+    found = rule.jacobian(lambda z: block.jacobian(z).T @ v, x)
+    return (found + found.T) * 0.5
 
 
 def _from_differences(
@@ -302,14 +286,3 @@ def compact(pairs: tuple[tuple[Array, Array], ...], like: Array) -> LowRank:
         ]
     )
     return LowRank(sigma, xp.concat([sigma * S, Y], axis=1), M)
-
-
-def as_kkt_block(H: Any, G: Any) -> Any:
-    """Return a Hessian in the format of the Jacobian next to it: sparse with sparse."""
-    if is_sparse(G) and not is_sparse(H) and hasattr(H, "shape") and not hasattr(H, "matvec"):
-        from scipy.sparse import csc_array
-
-        return csc_array(H)
-    if is_sparse(H) and not is_sparse(G) and not hasattr(G, "matvec"):
-        return H.toarray()
-    return H

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .._core.namespace import Array, array_namespace, device_of
-from ._matrices import is_sparse
 
 SCHEMES = ("2-point", "3-point", "cs")
 # Steps that balance truncation and rounding: eps to this power, relative to the size of x.
@@ -35,10 +34,8 @@ class Differences(NamedTuple):
     def gradient(self, fun: Callable[[Array], Array], x: Array) -> Array:
         """Return the gradient (n,) of a scalar function."""
         xp = array_namespace(x)
-        return self._replaced(None).jacobian(lambda z: xp.reshape(fun(z), (1,)), x)[0, :]
-
-    def _replaced(self, sparsity: Any) -> Differences:
-        return self._replace(sparsity=sparsity)
+        dense = self._replace(sparsity=None)
+        return dense.jacobian(lambda z: xp.reshape(fun(z), (1,)), x)[0, :]
 
     def _steps(self, x: Array) -> Array:
         """Return a step for each variable that ``x + step`` represents exactly."""
@@ -103,8 +100,3 @@ def column_groups(pattern: Any) -> Array:
         for i in rows:
             taken[i].add(color)
     return groups
-
-
-def densified(A: Any) -> Any:
-    """Return a sparse matrix as an array, anything else as it is."""
-    return A.toarray() if is_sparse(A) else A

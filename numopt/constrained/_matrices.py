@@ -6,19 +6,15 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from array_api_compat import is_numpy_array
 
 from .._core.namespace import Array, array_namespace, device_of
+from .._core.settings import is_sparse
 
 # A Hessian whose halves differ by more, relative to its largest entry, is not a matter of rounding.
 _ASYMMETRY = 1e-6
-
-
-def is_sparse(A: Any) -> bool:
-    """Tell whether something is a SciPy sparse matrix or array."""
-    return hasattr(A, "tocsr") and hasattr(A, "nnz")
 
 
 def is_operator(A: Any) -> bool:
@@ -30,6 +26,10 @@ def as_number(name: str, value: Any) -> float:
     """Return what a scalar function returned as a float."""
     if isinstance(value, float):
         return float(value)
+    while isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
+    if value is None or isinstance(value, list | tuple | str):
+        raise TypeError(f"`{name}` must return a number, got {type(value).__name__}.")
     if math.prod(getattr(value, "shape", ())) != 1:
         raise ValueError(f"`{name}` must return a number, got shape {tuple(value.shape)}.")
     while getattr(value, "ndim", 0):
@@ -44,7 +44,7 @@ def as_vector(
 ) -> Array:
     """Return what a function returned as a vector of the library, device and dtype of `like`."""
     if not _is_like(value, like, 1):
-        value = _converted(name, value, like, real)
+        value = converted(name, value, like, real=real)
         value = value[None] if value.ndim == 0 else value
     if value.ndim != 1 or (size is not None and value.shape[0] != size):
         wanted = "a vector" if size is None else f"shape ({size},)"
@@ -60,7 +60,7 @@ def as_matrix(name: str, value: Any, like: Array) -> Any:
             raise TypeError(f"`{name}` returned a sparse matrix, which only NumPy arrays go with.")
         value = value.tocsr() if value.dtype == like.dtype else value.astype(like.dtype).tocsr()
     elif not (is_operator(value) or _is_like(value, like, 2)):
-        value = _converted(name, value, like, True)
+        value = converted(name, value, like)
         value = value[None, :] if value.ndim == 1 else value
     if len(value.shape) != 2 or value.shape[1] != n:
         raise ValueError(
@@ -74,15 +74,37 @@ def _is_like(value: Any, like: Array, ndim: int) -> bool:
     return type(value) is type(like) and value.ndim == ndim and value.dtype == like.dtype
 
 
-def _converted(name: str, value: Any, like: Array, real: bool) -> Array:
+def converted(name: str, value: Any, like: Array, *, real: bool = True) -> Array:
     """Return a value on the device of `like`, in its dtype unless complex numbers may pass."""
     xp = array_namespace(like)
-    array = xp.asarray(value, device=device_of(like))
+    try:
+        array = _as_array(value, like)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"`{name}` must return an array of numbers: {error}") from error
     if xp.isdtype(array.dtype, "complex floating"):
         if not real:
             return array
         raise ValueError(f"`{name}` must return real numbers, got dtype {array.dtype}.")
     return xp.astype(array, like.dtype, copy=False)
+
+
+def _as_array(value: Any, like: Array) -> Array:
+    """Return a number, an array or nested lists of them as an array on the device of `like`."""
+    xp = array_namespace(like)
+    if isinstance(value, list | tuple) and value and not is_numpy_array(like):
+        parts = [_as_array(item, like) for item in value]
+        return xp.stack(
+            [
+                part
+                if xp.isdtype(part.dtype, "complex floating")
+                else xp.astype(part, like.dtype, copy=False)
+                for part in parts
+            ]
+        )
+    array = xp.asarray(value, device=device_of(like))
+    if not xp.isdtype(array.dtype, ("bool", "numeric")):
+        raise TypeError(f"got {type(value).__name__} of dtype {array.dtype}.")
+    return array
 
 
 def as_hessian(name: str, value: Any, like: Array, *, check: bool) -> Any:
@@ -206,3 +228,18 @@ def largest_entry(like: Array) -> float:
 @cache
 def _largest_entry(xp: Any, dtype: Any) -> float:
     return 1e-4 * math.sqrt(float(xp.finfo(dtype).max))
+
+
+class LowRank(NamedTuple):
+    """A compact matrix ``sigma I - W M^-1 W'`` with W (n, k)."""
+
+    sigma: float
+    W: Array
+    M: Array
+
+    def __matmul__(self, v: Array) -> Array:
+        """Return the product with a vector."""
+        if self.W.shape[1] == 0:
+            return self.sigma * v
+        xp = array_namespace(v)
+        return self.sigma * v - self.W @ xp.linalg.solve(self.M, (self.W.T @ v)[:, None])[:, 0]

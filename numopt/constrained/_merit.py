@@ -43,11 +43,11 @@ class Slope(NamedTuple):
         """Tell whether the slope is at most ``-eta2/2 |F|^2``."""
         return self.along(penalties) <= -0.5 * penalties.eta2 * self.residual
 
-    def adapted(self, penalties: Penalties, nu: float) -> Penalties | None:
+    def adapted(self, penalties: Penalties, rate: float) -> Penalties | None:
         """Return penalties with which the step descends, None if there are none within bounds.
 
-        ``eta1`` grows by ``nu^2`` as long as c decreases along the step, ``eta2`` shrinks by ``nu``
-        as long as its term is what prevents descent. Neither takes an evaluation.
+        ``eta1`` grows by ``rate^2`` as long as c decreases along the step, ``eta2`` shrinks by
+        ``rate`` as long as its term is what prevents descent. Neither takes an evaluation.
         """
         eta1, eta2 = penalties
         while not self.descends(Penalties(eta1, eta2)):
@@ -55,8 +55,8 @@ class Slope(NamedTuple):
             lowers = self.a2 > -0.5 * self.gradient and eta2 > SMALLEST_ETA2
             if not (raises or lowers):
                 return None
-            eta1 = min(eta1 * nu**2, LARGEST_ETA1) if raises else eta1
-            eta2 = max(eta2 / nu, SMALLEST_ETA2) if lowers else eta2
+            eta1 = min(eta1 * rate**2, LARGEST_ETA1) if raises else eta1
+            eta2 = max(eta2 / rate, SMALLEST_ETA2) if lowers else eta2
         return Penalties(eta1, eta2)
 
     def lowered(self, penalties: Penalties, excess: Terms, slack: float) -> Penalties | None:

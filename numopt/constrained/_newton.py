@@ -9,17 +9,18 @@ from typing import Any, NamedTuple
 from .._core import random
 from .._core.iterate import Record
 from .._core.namespace import Array, array_namespace, inner
+from .._core.outcome import Status
+from ._certificate import Residuals
 from ._curvature import Curvature
-from ._inertia import Shifts
-from ._kkt import build_kkt, identity_like
-from ._linear import Counts
+from ._feasibility import restore, stationary
+from ._inputs import Settings
 from ._matrices import all_finite, is_operator, largest
 from ._merit import Penalties, Slope, Terms, slope_of, terms_of
 from ._problem import Point, Problem, lagrangian_gradient
-from ._restore import restore, stationary
-from ._settings import Settings
+from .kkt.regularize import Shifts
+from .kkt.system import build_kkt, identity_like
+from .linear.direct import Counts
 
-NO_STEP, INFEASIBLE = 2, 3
 LARGEST_FIRST_MULTIPLIER = 1e3
 HALVINGS = 25
 # Times that penalties may be lowered: in the end they only rise, as the theory of the method asks.
@@ -47,19 +48,24 @@ class State(NamedTuple):
     curvature: Curvature
     penalties: Penalties
     shifts: Shifts
-    rung: int = 0
+    fallbacks: int = 0
     patience: int = 0
     lowered: int = 0
-    status: int | None = None
+    status: Status | None = None
     length: float = 0.0
     rtol: float = 0.0
     inner: int = 0
-    delta_w: float = 0.0
+    primal_shift: float = 0.0
 
     @property
     def gradient(self) -> Array:
         """Gradient of the Lagrangian (n,)."""
         return lagrangian_gradient(self.point, self.lam)
+
+    @property
+    def regularization(self) -> float:
+        """The last shift of the Hessian that the inertia asked for."""
+        return self.shifts.last_shift
 
 
 class Found(NamedTuple):
@@ -80,54 +86,51 @@ class Direction(NamedTuple):
     dlam: Array
     slope: Slope
     penalties: Penalties
-    delta_w: float
+    primal_shift: float
     rtol: float
     inner: int
 
 
 @dataclass
 class Newton:
-    """The production method: `step` and `measure` for `iterate`."""
+    """The recommended method: `step` and `measure` for `iterate`."""
 
     problem: Problem
     linear: Any
     counts: Counts
     settings: Settings
 
+    @property
+    def linear_solver(self) -> str:
+        """Who solves the systems."""
+        return str(self.linear.name)
+
     def measure(self, state: State) -> Record:
-        """Return the residuals in the user's units, and how the last step went."""
-        problem, point = self.problem, state.point
-        optimality = largest(state.gradient) / problem.scale_f
-        violation = problem.violation(point.c)
-        size = max(1.0, largest(point.g) / problem.scale_f)
+        """Return the residuals in the user's units."""
+        problem, point, settings = self.problem, state.point, self.settings
+        found = Residuals(
+            largest(state.gradient) / problem.scale_f,
+            problem.violation(point.c),
+            largest(point.g) / problem.scale_f,
+        )
         return {
-            "error": max(optimality / size, violation * self.settings.tol / self.settings.feas_tol),
+            "error": max(found.relative, found.infeasibility * settings.tol / settings.feas_tol),
             "fun": point.fun / problem.scale_f,
-            "optimality": optimality,
-            "constr_violation": violation,
-            "step": state.length,
-            "rtol": state.rtol,
-            "inner": state.inner,
-            "delta_w": state.delta_w,
-            "eta1": state.penalties.eta1,
-            "eta2": state.penalties.eta2,
+            "optimality": found.optimality,
+            "infeasibility": found.infeasibility,
         }
 
-    def give_up(self, state: State) -> int | None:
-        """Return the status of a run that cannot go on."""
-        return state.status
-
     def step(self, state: State) -> State:
-        """Return the next iterate; where none is better, the next rung of the ladder."""
-        if state.rung == 0 and stationary(state.point, self.settings.tol):
-            return self._leave(state)
+        """Return the next iterate; where none is better, the next fallback."""
+        if state.fallbacks == 0 and stationary(state.point, self.settings.tol):
+            return self._move_away(state)
         H = state.curvature.hessian(state.point, state.lam)
         direction = self.direction(state, H) if all_finite(H) else None
         if direction is None:
-            return self._rescue(state)
+            return self._fall_back(state)
         found = self.search(state, direction)
         if found is None:
-            return self._rescue(state._replace(delta_w=direction.delta_w))
+            return self._fall_back(state._replace(primal_shift=direction.primal_shift))
         return self._accepted(state, direction, found)
 
     def direction(self, state: State, H: Any) -> Direction | None:
@@ -154,13 +157,14 @@ class Newton:
             penalties: Penalties | None = state.penalties
             if not slope.descends(state.penalties):
                 final = work.exact or rtol <= FLOOR_RTOL
-                turn = final or tightened >= TIGHTENINGS
-                penalties = slope.adapted(state.penalties, self.settings.nu) if turn else None
+                penalties = None
+                if final or tightened >= TIGHTENINGS:
+                    penalties = slope.adapted(state.penalties, self.settings.penalty_rate)
                 if penalties is None and final:
                     return None
             if penalties is not None:
                 used = 0.0 if work.exact else rtol
-                return Direction(dx, dlam, slope, penalties, work.delta_w, used, work.inner)
+                return Direction(dx, dlam, slope, penalties, work.primal_shift, used, work.inner)
             rtol, tightened = max(rtol / 10, FLOOR_RTOL), tightened + 1
 
     def search(self, state: State, direction: Direction) -> Found | None:
@@ -200,7 +204,7 @@ class Newton:
         if not all_finite(gradient):
             return None
         change = terms_of(trial, gradient, lam).minus(
-            start, direction.slope, self.settings.beta * length
+            start, direction.slope, self.settings.sufficient_decrease * length
         )
         eps = float(array_namespace(gradient).finfo(gradient.dtype).eps)
         value = start.value(direction.penalties)
@@ -243,8 +247,8 @@ class Newton:
         if curvature.update is not None:
             curvature = curvature.update(state.point, lam, point)
         shifts = state.shifts.after_step(length)
-        if direction.delta_w > state.shifts.damp_w:
-            shifts = shifts._replace(last_w=direction.delta_w)
+        if direction.primal_shift > state.shifts.primal_damping:
+            shifts = shifts._replace(last_shift=direction.primal_shift)
         penalties = found.penalties
         refreshed = self._refreshed(point, lam)
         if refreshed is not None:
@@ -260,7 +264,7 @@ class Newton:
             length=length,
             rtol=direction.rtol,
             inner=direction.inner,
-            delta_w=direction.delta_w,
+            primal_shift=direction.primal_shift,
         )
 
     def _refreshed(self, point: Point, lam: Array) -> Array | None:
@@ -282,7 +286,7 @@ class Newton:
         if not point.c.shape[0]:
             return None
         if is_operator(point.G):
-            return least_squares_by_products(point)
+            return _by_products(point)
         kkt = build_kkt(identity_like(point.x, point.G), point.G)
         self.counts.factorizations += 1
         factor = kkt.factor(0.0, 0.0)
@@ -306,37 +310,37 @@ class Newton:
         lam = state.lam if lam is None else lam
         return state._replace(point=point, lam=lam, penalties=self.settings.penalty, length=0.0)
 
-    def _rescue(self, state: State) -> State:
-        """Return the state of the next rung: new multipliers, damping, restoration, giving up."""
-        rung = state.rung + 1
-        shifts = state.shifts
-        if rung <= 2:
-            damping = max(1e-2, shifts.damp_w) if rung == 1 else max(1.0, 100 * shifts.damp_w)
-            state = self._restarted(state, state.point) if rung == 1 else state
-            damping_c = 1e-2 * damping
-            shifts = shifts._replace(damp_w=damping, damp_c=max(damping_c, shifts.damp_c))
-            return state._replace(rung=rung, shifts=shifts)
-        if rung == 3 and self.problem.violation(state.point.c) > self.settings.feas_tol:
+    def _fall_back(self, state: State) -> State:
+        """Return the state of the next fallback.
+
+        New multipliers, damping, restoration, giving up.
+        """
+        tried = state.fallbacks + 1
+        if tried <= 2:
+            if tried == 1:
+                state = self._restarted(state, state.point)
+            return state._replace(fallbacks=tried, shifts=state.shifts.damped(first=tried == 1))
+        if tried == 3 and self.problem.violation(state.point.c) > self.settings.feas_tol:
             point = restore(self.problem, state.point, self.settings.tol)
             if stationary(point, self.settings.tol):
-                return state._replace(point=point, status=INFEASIBLE)
+                return state._replace(point=point, status=Status.INFEASIBLE)
             if point is not state.point:
-                return self._restarted(state, point)._replace(rung=rung, shifts=Shifts())
-        return state._replace(status=NO_STEP)
+                return self._restarted(state, point)._replace(fallbacks=tried, shifts=Shifts())
+        return state._replace(status=Status.STALLED)
 
-    def _leave(self, state: State) -> State:
+    def _move_away(self, state: State) -> State:
         """Return a state away from a point where the constraints have no slope.
 
         Along -g first, then at random.
         """
         point = state.point
         if self.problem.violation(point.c) <= self.settings.feas_tol:
-            return state._replace(rung=1)
+            return state._replace(fallbacks=1)
         size = math.sqrt(inner(point.g, point.g))
         moves = [-point.g / size] if size > 0 else []
-        spread = 1e-3 * (1 + math.sqrt(inner(point.x, point.x)))
+        radius = 1e-3 * (1 + math.sqrt(inner(point.x, point.x)))
         moves += [
-            spread * random.place(self.settings.rng.standard_normal(self.problem.n), point.x)
+            radius * random.place(self.settings.rng.standard_normal(self.problem.n), point.x)
             for _ in range(3)
         ]
         for move in moves:
@@ -348,10 +352,10 @@ class Newton:
                 point.c, point.c
             ):
                 return self._restarted(state, trial)
-        return state._replace(status=INFEASIBLE)
+        return state._replace(status=Status.INFEASIBLE)
 
 
-def least_squares_by_products(point: Point) -> Array:
+def _by_products(point: Point) -> Array:
     """Return the multipliers that minimize ``|g + G' lam|`` for an operator G."""
     from scipy.sparse.linalg import lsmr
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .._core import validate
 from .._core.namespace import Array, array_namespace, device_of
-from ._constraints import Block
+from ._constraints import Block, as_tuple, read_constraints
 from ._differences import SCHEMES, Differences
 from ._matrices import (
     all_finite,
     as_number,
     as_vector,
+    converted,
     largest,
     largest_entry,
     row_peaks,
     scaled_rows,
     stacked,
 )
-from ._row_sum import RowSum
+from .row_sums import RowSum
 
 # Functions whose gradient at the start has a larger entry are scaled down to it, at most so far.
 LARGEST_GRADIENT = 100.0
@@ -71,7 +71,7 @@ class Objective:
             return as_vector("fun: gradient", self._gradient, x, x.shape[0])
         if self._jac is not None:
             return as_vector("jac", self._jac(x), x, x.shape[0])
-        return self._rule.gradient(lambda z: array_namespace(z).asarray(self._fun(z)), x)
+        return self._rule.gradient(lambda z: converted("fun", self._fun(z), x, real=False), x)
 
 
 class Problem:
@@ -87,7 +87,6 @@ class Problem:
         self.scale_f = 1.0
         self.scale_c: Array | None = None
         self.counts = dict.fromkeys(("nfev", "njev", "nhev", "ncev"), 0)
-        self._linear: dict[int, Any] = {}
 
     @property
     def work(self) -> dict[str, int]:
@@ -191,6 +190,13 @@ class Problem:
             scaled_rows(point.G, self.scale_c),
         )
 
+    def in_given_units(self, point: Point) -> Point:
+        """Return a point of the scaled program as one of the user's."""
+        G, c, scale = point.G, point.c, self.scale_c
+        if scale is not None:
+            G, c = scaled_rows(G, 1 / scale), c / scale
+        return Point(point.x, point.fun / self.scale_f, c, point.g / self.scale_f, G)
+
     def user_multipliers(self, lam: Array) -> Array:
         """Return multipliers of the scaled program as those of the user's."""
         lam = lam if self.scale_c is None else lam * self.scale_c
@@ -217,4 +223,16 @@ def lagrangian_gradient(point: Point, lam: Array) -> Array:
     return point.g + point.G.T @ lam if lam.shape[0] else point.g
 
 
-Hessian = Callable[[Array, Array], Any]
+def read_problem(
+    fun: Any, x0: Array, args: Any, *, jac: Any, constraints: Any, rel_step: Any
+) -> Problem:
+    """Return the program that a user's functions stand for, not scaled."""
+    args = as_tuple(args)
+    blocks = read_constraints(constraints, x0, rel_step)
+    if not isinstance(fun, RowSum):
+        return Problem(Objective(fun, jac, args, rel_step), blocks, x0)
+    for name, value in (("jac", jac), ("args", args)):
+        if value is not None and value != ():
+            raise ValueError(f"`{name}` must not be given with a RowSum, which has its own.")
+    validate.same_shape("x0", x0, fun.shape[1:], "A")
+    return Problem(Objective(fun.value_and_gradient, True, (), rel_step), blocks, x0, fun)

@@ -13,10 +13,10 @@ SOLVES = {
 }
 # What the records of a history hold besides "nit" and "error".
 RECORDS = {
-    "EqualityResult": {"fun", "optimality", "constr_violation", "step", "rtol", "inner"}
-    | {"delta_w", "eta1", "eta2"},
+    "EqualityResult": {"fun", "optimality", "infeasibility", "step", "rtol", "inner"}
+    | {"primal_shift", "constraint_penalty", "gradient_penalty"},
 }
 # Numbers that must be Python's, besides those that all results have.
 NUMBERS = {
-    "EqualityResult": {float: ["optimality", "constr_violation"], int: ["ncev"]},
+    "EqualityResult": {float: ["optimality", "infeasibility"], int: ["ncev"]},
 }

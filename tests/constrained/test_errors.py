@@ -3,6 +3,7 @@
 import array_api_strict
 import numpy as np
 import pytest
+from programs import solved_by
 from scipy.optimize import Bounds, LinearConstraint, NonlinearConstraint
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import aslinearoperator
@@ -101,7 +102,8 @@ BAD = {
         r"`lagrangian_hess` must return a square matrix, got shape \(2, 3\)",
     ),
     "x0-complex": ({"x0": X0 + 0j}, TypeError, "`x0` must hold real numbers"),
-    "x0-list": ({"x0": [1.0, 2.0]}, TypeError, "`x0` must be an array, got list"),
+    "x0-kind": ({"x0": "12"}, TypeError, "`x0` must be an array or a sequence of real numbers"),
+    "x0-ragged": ({"x0": [[1.0], 2.0]}, ValueError, "`x0` must be an array .* ragged"),
     "x0-matrix": ({"x0": X0[None]}, ValueError, r"`x0` must be a vector, got shape \(1, 3\)"),
     "x0-empty": ({"x0": X0[:0]}, ValueError, "`x0` must not be empty"),
     "x0-nan": ({"x0": X0 * NAN}, ValueError, r"`x0` must be finite, got nan at \[0\]"),
@@ -114,14 +116,14 @@ BAD = {
         ValueError,
         "`hess` and `lagrangian_hess` exclude one another",
     ),
-    "solver": ({"linear_solver": "lu"}, ValueError, "`linear_solver` must be one of 'auto'"),
-    "fallback": ({"linear_solver_fallback": "lu"}, ValueError, "`linear_solver_fallback` must be"),
-    "theory-krylov": (
-        {"linear_solver": "gmres", "accuracy": "theory"},
+    "method": ({"method": "lu"}, ValueError, "`method` must be one of 'auto'.* 'published'"),
+    "sketch": ({"sketch": "rows"}, ValueError, "`sketch` must be one of 'kaczmarz', 'gaussian'"),
+    "fallback": ({"fallback": "lu"}, TypeError, "`fallback` must be True or False, got str"),
+    "sketch-krylov": (
+        {"method": "gmres", "sketch": "kaczmarz"},
         ValueError,
-        "`linear_solver` must be one of 'direct', 'kaczmarz'.* with accuracy='theory'",
+        "`sketch` must not be given with method='gmres'",
     ),
-    "accuracy": ({"accuracy": "exact"}, ValueError, "`accuracy` must be one of 'adaptive', 'th"),
     "tol": ({"tol": 0}, ValueError, "`tol` must be positive and finite, got 0"),
     "feas-tol": ({"feas_tol": -1.0}, ValueError, "`feas_tol` must be positive"),
     "maxiter": ({"maxiter": -1}, ValueError, "`maxiter` must be non-negative, got -1"),
@@ -129,16 +131,25 @@ BAD = {
     "max-inner": ({"max_inner": 0}, ValueError, "`max_inner` must be at least 1, got 0"),
     "sketch-size": ({"sketch_size": 0}, ValueError, "`sketch_size` must be at least 1, got 0"),
     "time-limit": ({"time_limit": 0.0}, ValueError, "`time_limit` must be positive"),
-    "beta": ({"beta": 0.5}, ValueError, "`beta` must be less than 0.5"),
-    "beta-zero": ({"beta": 0.0}, ValueError, r"`beta` must be in \(0, 0.5\], got 0.0"),
-    "nu": ({"nu": 1.0}, ValueError, "`nu` must be finite and greater than 1"),
-    "penalty": ({"penalty": 1.0}, ValueError, r"`penalty` must be a pair \(eta1, eta2\)"),
+    "decrease": ({"sufficient_decrease": 0.5}, ValueError, "`sufficient_decrease` must be less"),
+    "decrease-zero": (
+        {"sufficient_decrease": 0.0},
+        ValueError,
+        r"`sufficient_decrease` must be in \(0, 0.5\], got 0.0",
+    ),
+    "rate": ({"penalty_rate": 1.0}, ValueError, "`penalty_rate` must be finite and greater than 1"),
+    "penalty": ({"penalty": 1.0}, ValueError, "`penalty` must be a pair of numbers, got 1.0"),
     "penalty-sign": ({"penalty": (1.0, 0.0)}, ValueError, "`penalty` must be positive"),
     "scale": ({"scale": 1}, TypeError, "`scale` must be True or False, got int"),
     "rng": ({"rng": "seed"}, TypeError, "`rng` must be None, an integer seed or"),
     "callback": ({"callback": 1}, TypeError, "`callback` must be callable"),
-    "lam0": ({"lam0": np.ones(2)}, ValueError, r"`lam0` must have shape \(1,\), got \(2,\)"),
-    "warm": ({"warm": {}}, TypeError, "`warm` must be an EqualityResult, got dict"),
+    "multipliers": (
+        {"x0": (X0, np.ones(2))},
+        ValueError,
+        "`x0` must have 1 multipliers, one for each equation, got 2",
+    ),
+    "triple": ({"x0": (X0, X0[:1], 0)}, ValueError, r"must be a pair \(x, multipliers\), got .* 3"),
+    "x0-dict": ({"x0": {}}, TypeError, "`x0` must be an array or a sequence .* got dict"),
 }
 
 
@@ -150,10 +161,10 @@ def test_bad_input(changes, error, message):
 
 @pytest.mark.parametrize("name", ["direct", "kaczmarz", "gaussian", "block-kaczmarz"])
 def test_solvers_that_need_rows_refuse_operators(name):
-    with pytest.raises(ValueError, match=f"'{name}' needs rows .* linear_solver='gmres'"):
-        solve(hessp=lambda _, p: 2 * p, constraints=sphere(), linear_solver=name)
-    with pytest.raises(ValueError, match=f"'{name}' needs rows .* linear_solver='gmres'"):
-        solve(lagrangian_hess=lambda *_: aslinearoperator(np.eye(3)), linear_solver=name)
+    with pytest.raises(ValueError, match=f"'{name}' needs rows .* method='gmres'"):
+        solve(hessp=lambda _, p: 2 * p, constraints=sphere(), **solved_by(name))
+    with pytest.raises(ValueError, match=f"'{name}' needs rows .* method='gmres'"):
+        solve(lagrangian_hess=lambda *_: aslinearoperator(np.eye(3)), **solved_by(name))
 
 
 def sphere():
@@ -162,9 +173,9 @@ def sphere():
     )
 
 
-def test_theory_refuses_operators():
-    with pytest.raises(ValueError, match="'theory' needs matrices"):
-        solve(hessp=lambda _, p: 2 * p, constraints=sphere(), accuracy="theory")
+def test_published_method_refuses_operators():
+    with pytest.raises(ValueError, match="'published' needs matrices"):
+        solve(hessp=lambda _, p: 2 * p, constraints=sphere(), method="published")
 
 
 def test_asymmetric_hessian_warns_once_and_is_symmetrized():
@@ -189,7 +200,7 @@ def test_asymmetric_hessian_warns_once_and_is_symmetrized():
 def test_numbers_that_are_not_finite_at_the_start(changes):
     result = solve(**changes)
     assert not result.success
-    assert result.status == 98
+    assert result.status is numopt.Status.NON_FINITE
     assert result.nit == 0
     assert "not finite at x0" in result.message
 
@@ -213,7 +224,7 @@ def test_function_that_turns_nan_ends_with_a_status():
 
     result = solve(fun=turns, constraints=sphere())
     assert not result.success
-    assert result.status == 2
+    assert result.status is numopt.Status.STALLED
     assert np.isfinite(result.fun)
     assert len(calls) < 500
 

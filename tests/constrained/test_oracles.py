@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 import scipy.linalg
-from programs import GOTTFR, PROGRAMS, Program, kkt_errors
+from programs import GOTTFR, PROGRAMS, Program, kkt_errors, solved_by
 from scipy.optimize import NonlinearConstraint
 
 import numopt
 from numopt.constrained import _merit, _newton
-from numopt.constrained._factor import symmetric_factor
-from numopt.constrained._inertia import Shifts, regularize
-from numopt.constrained._kkt import DenseKkt
 from numopt.constrained._merit import Penalties, slope_of, terms_of
 from numopt.constrained._problem import Point, lagrangian_gradient
+from numopt.constrained.kkt.factor import symmetric_factor
+from numopt.constrained.kkt.regularize import Shifts, regularize
+from numopt.constrained.kkt.system import DenseKkt
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -21,14 +21,14 @@ def test_solution_meets_the_conditions_and_the_known_minimum(name):
     result = program.solve()
     optimality, violation, lam = kkt_errors(program, result.x)
     assert result.success
-    assert result.status == 0
+    assert result.status is numopt.Status.CONVERGED
     assert max(optimality, violation) <= 1e-8
     assert abs(result.fun - program.minimum) <= 1e-7 * max(1, abs(program.minimum))
-    np.testing.assert_allclose(result.lam_flat, lam, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(result.dual_vector(), lam, rtol=1e-6, atol=1e-6)
     # What is reported is what is there.
-    gL = program.grad(result.x) + program.jac(result.x).T @ result.lam_flat
+    gL = program.grad(result.x) + program.jac(result.x).T @ result.dual_vector()
     assert result.optimality == pytest.approx(np.abs(gL).max(), rel=1e-6, abs=1e-14)
-    assert result.constr_violation == np.abs(program.con(result.x)).max()
+    assert result.infeasibility == np.abs(program.con(result.x)).max()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -50,7 +50,7 @@ def test_convex_quadratic_program_takes_one_step(seed):
     assert result.nit == 1
     assert result.hess_mode == "exact"
     np.testing.assert_allclose(result.x, exact[:n], rtol=1e-9, atol=1e-10)
-    np.testing.assert_allclose(result.lam_flat, exact[n:], rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(result.dual_vector(), exact[n:], rtol=1e-8, atol=1e-9)
 
 
 def _zero(x, _):
@@ -112,7 +112,11 @@ def test_every_step_descends_and_every_point_is_low_enough(name, monkeypatch):
             start = terms_of(state.point, state.gradient, state.lam)
             end = terms_of(found.point, lagrangian_gradient(found.point, found.lam), found.lam)
             assert direction.slope.descends(found.penalties)
-            bound = found.length * self.settings.beta * direction.slope.along(found.penalties)
+            bound = (
+                found.length
+                * self.settings.sufficient_decrease
+                * direction.slope.along(found.penalties)
+            )
             change = end.value(found.penalties) - start.value(found.penalties)
             small = end.gradient + end.violation <= 1e-6
             seen.append(small or change <= bound + 1e-12 * (1 + abs(start.value(found.penalties))))
@@ -165,7 +169,7 @@ def test_exactly_singular_matrix_is_seen():
     kkt = DenseKkt(np.eye(5), np.vstack([G, G[:1]]))
     rhs = rng.normal(size=8)
     found = regularize(kkt, rhs, Shifts())
-    assert found.delta_c > 0
+    assert found.dual_shift > 0
     assert found.factor.negative == 3
 
 
@@ -177,9 +181,9 @@ def test_shift_makes_the_hessian_positive_on_the_null_space():
         found = regularize(DenseKkt(H, G), rng.normal(size=13), Shifts())
         Z = scipy.linalg.null_space(G)
         lowest = np.linalg.eigvalsh(Z.T @ H @ Z).min()
-        assert np.linalg.eigvalsh(Z.T @ (H + found.delta_w * np.eye(9)) @ Z).min() > 0
-        assert (found.delta_w == 0) == (lowest > 0)
-        assert found.delta_w <= 40 * max(-lowest, 1e-4)
+        assert np.linalg.eigvalsh(Z.T @ (H + found.primal_shift * np.eye(9)) @ Z).min() > 0
+        assert (found.primal_shift == 0) == (lowest > 0)
+        assert found.primal_shift <= 40 * max(-lowest, 1e-4)
 
 
 def test_sensitivity_is_the_derivative_of_the_solution():
@@ -196,7 +200,9 @@ def test_sensitivity_is_the_derivative_of_the_solution():
     dx, dlam = result.kkt_solve(np.array([2.0, 0, 0]), np.array([1.0]))
     high, low = (program(p + t).solve(tol=1e-12) for t in (h, -h))
     np.testing.assert_allclose(dx, (high.x - low.x) / (2 * h), rtol=1e-6, atol=1e-7)
-    np.testing.assert_allclose(dlam, (high.lam_flat - low.lam_flat) / (2 * h), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(
+        dlam, (high.dual_vector() - low.dual_vector()) / (2 * h), rtol=1e-6, atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("solver", ["gmres", "minres", "kaczmarz", "gaussian", "block-kaczmarz"])
@@ -204,9 +210,9 @@ def test_sensitivity_is_the_derivative_of_the_solution():
 def test_all_linear_solvers_find_the_same_minimizer(name, solver):
     program = PROGRAMS[name]
     direct = program.solve()
-    result = program.solve(linear_solver=solver, rng=0)
+    result = program.solve(**solved_by(solver), rng=0)
     assert result.success
-    assert result.n_inner > 0
+    assert result.stats["n_inner"] > 0
     np.testing.assert_allclose(result.x, direct.x, rtol=0, atol=1e-6)
 
 
@@ -222,7 +228,9 @@ def test_scales_of_the_functions_do_not_matter(name):
     result = scaled.solve(tol=1e-9, feas_tol=1e-14)
     assert result.success
     np.testing.assert_allclose(result.x, plain.x, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(result.lam_flat, 1e12 * plain.lam_flat, rtol=1e-4, atol=1e-1)
+    np.testing.assert_allclose(
+        result.dual_vector(), 1e12 * plain.dual_vector(), rtol=1e-4, atol=1e-1
+    )
 
 
 def test_nearly_singular_jacobian_is_solved():
@@ -249,6 +257,6 @@ def test_contradicting_constraints_are_infeasible():
         lambda x: x @ x, np.array([3.0, 1.0, 0.0]), jac=lambda x: 2 * x, constraints=constraints
     )
     assert not result.success
-    assert result.status == 3
+    assert result.status is numopt.Status.INFEASIBLE
     assert abs(result.x.sum() - 1.5) <= 1e-4
     assert "infeasible" in result.message

@@ -10,8 +10,8 @@ from scipy.sparse.linalg import aslinearoperator
 import numopt
 from numopt.constrained._curvature import compact, damped
 from numopt.constrained._differences import Differences, column_groups
-from numopt.constrained._factor import sparse_factor
-from numopt.constrained._kkt import LowRankKkt, SparseKkt, build_kkt
+from numopt.constrained.kkt.factor import sparse_factor
+from numopt.constrained.kkt.system import LowRankKkt, SparseKkt, build_kkt
 
 
 class Chain:
@@ -65,7 +65,7 @@ class Chain:
         G, g = self.jac(result.x).toarray(), self.grad(result.x)
         lam = np.linalg.lstsq(G.T, -g, rcond=None)[0]
         assert np.abs(g + G.T @ lam).max() <= 2 * tol * max(1, np.abs(g).max())
-        np.testing.assert_allclose(result.lam_flat, lam, atol=1e3 * tol)
+        np.testing.assert_allclose(result.dual_vector(), lam, atol=1e3 * tol)
 
 
 CHAIN = Chain()
@@ -81,7 +81,7 @@ def test_sparse_agrees_with_dense(kind):
         lagrangian_hess=lambda x, v: CHAIN.hess(x, v).toarray(),
     )
     CHAIN.check(dense)
-    assert sparse.linear_solver == dense.linear_solver == "direct"
+    assert sparse.stats["linear_solver"] == dense.stats["linear_solver"] == "direct"
     np.testing.assert_allclose(sparse.x, dense.x, rtol=0, atol=1e-7)
 
 
@@ -121,12 +121,12 @@ def test_matrix_free(solver, jacobian):
     result = CHAIN.solve(
         CHAIN.constraint(jac=jac, hess=hess_c),
         hessp=lambda x, p: CHAIN.hess(x, np.zeros(CHAIN.m)) @ p,
-        linear_solver=solver,
+        method=solver,
     )
     CHAIN.check(result)
     assert result.hess_mode == "operator"
-    assert result.linear_solver == ("gmres" if solver == "auto" else solver)
-    assert result.n_inner > 0
+    assert result.stats["linear_solver"] == ("gmres" if solver == "auto" else solver)
+    assert result.stats["n_inner"] > 0
 
 
 @pytest.mark.parametrize("hess", ["bfgs", "l-bfgs"])
@@ -157,7 +157,7 @@ def test_sparse_finite_differences(scheme):
     result = CHAIN.solve(constraint, lagrangian_hess=CHAIN.hess, tol=1e-6)
     CHAIN.check(result, tol=1e-5)
     # Three columns share a row, so three groups do.
-    assert len(calls) <= result.ncev * (1 + 2 * 3)
+    assert len(calls) <= result.stats["ncev"] * (1 + 2 * 3)
 
 
 def test_groups_share_no_row():
@@ -258,7 +258,7 @@ def test_sparse_linear_constraints_and_dense_ones_together():
     assert result.success
     assert result.nit == 1
     np.testing.assert_allclose(result.x, np.append(np.ones(3), np.full(57, 37 / 57)), atol=1e-9)
-    assert [part.shape for part in result.lam] == [(3,), (1,)]
+    assert [part.shape for part in result.dual] == [(3,), (1,)]
 
 
 def test_sparse_dependent_rows_are_solved():
@@ -278,16 +278,16 @@ def test_sparse_sensitivity_agrees_with_dense():
     sparse = CHAIN.solve(lagrangian_hess=CHAIN.hess)
     rx, rc = np.random.default_rng(5).normal(size=CHAIN.n), np.ones(CHAIN.m)
     dx, dlam = sparse.kkt_solve(rx, rc)
-    H, G = CHAIN.hess(sparse.x, sparse.lam_flat), CHAIN.jac(sparse.x)
+    H, G = CHAIN.hess(sparse.x, sparse.dual_vector()), CHAIN.jac(sparse.x)
     np.testing.assert_allclose(H @ dx + G.T @ dlam, rx, atol=1e-8)
     np.testing.assert_allclose(G @ dx, rc, atol=1e-8)
 
 
 def test_sketches_take_sparse_matrices_as_dense_ones():
     chain = Chain(12)
-    result = chain.solve(lagrangian_hess=chain.hess, linear_solver="block-kaczmarz", rng=0)
+    result = chain.solve(lagrangian_hess=chain.hess, sketch="block-kaczmarz", rng=0)
     chain.check(result)
-    quasi = chain.solve(hess="l-bfgs", linear_solver="block-kaczmarz", rng=0, tol=1e-5)
+    quasi = chain.solve(hess="l-bfgs", sketch="block-kaczmarz", rng=0, tol=1e-5)
     assert quasi.success
 
 

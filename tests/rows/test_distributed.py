@@ -1,13 +1,13 @@
 """Dask arrays: the same answers as from memory, and nothing gathered, started or configured."""
 
-import itertools
 import os
-import pickle
 import subprocess
 import sys
 
+import chunks
 import numpy as np
 import pytest
+from chunks import CHUNKS, EVERY_CHUNKING, EVERY_SCHEDULER, N, chunked, pieces
 from libraries import ROOT
 from numpy.testing import assert_allclose, assert_array_equal
 from regression_problems import METHODS, conditioned, random_problem
@@ -17,46 +17,13 @@ import numopt
 dask = pytest.importorskip("dask", reason="Dask is not installed (group test)")
 da = pytest.importorskip("dask.array", reason="Dask is not installed (group test)")
 
-N, D = 5000, 6
-CHUNKS = {
-    "one": (N,),
-    "even": (1000,) * 5,
-    "ragged": (1, 699, 1, 1899, 400, 1000, 1000),
-    "empty": (0, 2500, 0, 2499, 1, 0),
-    "many": (100,) * 50,
-}
-EVERY_CHUNKING = pytest.mark.parametrize("sizes", CHUNKS.values(), ids=CHUNKS.keys())
-EVERY_SCHEDULER = pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
-
-
-def chunked(x, sizes):
-    return da.from_array(x, chunks=(sizes, *((-1,) if x.ndim == 2 else ())))
-
-
-def pieces(x, sizes):
-    ends = np.cumsum([0, *sizes])
-    return [x[low:high] for low, high in itertools.pairwise(ends) if high > low]
+counted = chunks.counted  # a fixture
+D = 6
 
 
 @pytest.fixture(scope="module")
 def problem():
     return random_problem(N, D, seed=0)
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """Return the sizes in bytes of what each barrier brings to this process."""
-    from numopt._rows.cluster import Cluster
-
-    sizes, compute = [], Cluster.compute
-
-    def counting(self, nodes):
-        values = compute(self, nodes)
-        sizes.append(sum(len(pickle.dumps(value)) for value in values))
-        return values
-
-    monkeypatch.setattr(Cluster, "compute", counting)
-    return sizes
 
 
 @EVERY_CHUNKING

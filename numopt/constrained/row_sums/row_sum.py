@@ -6,12 +6,12 @@ from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
-from .._core import random, validate
-from .._core.namespace import Array, array_namespace, device_of, inner
-from .._rows import RowBlocks, is_dask
-from ..sketching import SparseSign
-from ._loss import Named, Want, block_sums, check_beside, read_loss, sparse_sums
-from ._matrices import is_sparse
+from ..._core import random, validate
+from ..._core.namespace import Array, array_namespace, device_of, inner
+from ..._core.settings import is_sparse
+from ..._rows import RowBlocks, SparseRows, beside_like, is_array_like, is_dask
+from ...sketching import SparseSign
+from .loss import Named, Want, block_sums, check_beside, read_loss, sparse_sums
 
 
 class RowSum:
@@ -147,17 +147,16 @@ class RowSum:
         rng: Any = None,
     ) -> None:
         self._loss = read_loss(loss, threshold)
-        self._rows = _SparseRows(A) if is_sparse(A) else RowBlocks("A", A)
-        self.shape, self.n_passes = self._rows.shape, 0
-        n, d = self.shape
+        self._rows = _read_rows(A)
+        n, d = self.shape = self._rows.shape
         if b is None and isinstance(self._loss, Named):
             raise ValueError(f"`b` must be given for loss={loss!r}.")
-        self._b = self._beside("b", b)
-        self._weights = self._beside("weights", weights)
-        self._own = validate.common_float(A=self._rows.like, b=_like(b), weights=_like(weights))
-        here = (None if is_dask(v) else v for v in (self._b, self._weights))
-        check_beside(self._loss, *here, place="")
-        self._check = is_dask(self._b) or is_dask(self._weights)
+        self._b, self._weights = self._beside("b", b), self._beside("weights", weights)
+        beside = {"b": self._b, "weights": self._weights}
+        like = {name: beside_like(self._rows.cluster, v) for name, v in beside.items()}
+        self._own = validate.common_float(A=self._rows.like, **like)
+        check_beside(self._loss, *(None if is_dask(v) else v for v in beside.values()), place="")
+        self._check = any(map(is_dask, beside.values()))
         self._ridge = validate.real("ridge", ridge)
         if not 0 <= self._ridge < float("inf"):
             raise ValueError(f"`ridge` must be non-negative and finite, got {ridge!r}.")
@@ -171,18 +170,21 @@ class RowSum:
         self._ahead = self._rows.mapped or not self._rows.in_memory
         self._expected = True
 
+    def __repr__(self) -> str:
+        """Return the size of the sum, and its loss."""
+        n, d = self.shape
+        return f"RowSum of {n} rows, {d} coefficients, {self._loss.name} loss"
+
     def _beside(self, name: str, v: Any) -> Any:
         """Return what lies beside the rows, a number each: in memory, or in their chunks."""
-        if v is None:
-            return None
-        if is_dask(v) and self._rows.cluster is not None:
-            v = self._rows.cluster.beside(name, v, validate.common_float(**{name: v._meta}))
-            if v.ndim != 1:
-                raise ValueError(f"`{name}` must be a vector, got chunks {v.chunks}.")
-            return v
-        validate.common_namespace(**{"A": self._rows.like, name: v})
-        v = validate.as_array(name, v, ndim=1, dtype=validate.common_float(**{name: v}))
-        return validate.same_shape(name, v, self.shape[:1], "A")
+        if v is not None and not is_dask(v):
+            _, v = validate.arrays(A=self._rows.like, **{name: v})
+        return self._rows.beside(name, v)
+
+    @property
+    def n_passes(self) -> int:
+        """Passes over the rows so far."""
+        return self._rows.n_passes
 
     @property
     def n_blocks(self) -> int:
@@ -222,14 +224,14 @@ class RowSum:
         self._expected = True
         return known.hessian.copy() if is_sparse(known.hessian) else _copied(known.hessian)
 
-    def _exact(self) -> RowSum:
+    def exact(self) -> RowSum:
         """Return the same objective with exact Hessians."""
         exact = copy(self)
         exact.sketch_size, exact._known = None, None
         return exact
 
     def _point(self, x: Array) -> Array:
-        validate.common_namespace(A=self._rows.like, x=x)
+        _, x = validate.arrays(A=self._rows.like, x=x)
         dtype = validate.common_float(x=x)
         x = validate.as_array("x", x, ndim=1, dtype=dtype)
         return validate.same_shape("x", x, self.shape[1:], "A")
@@ -249,9 +251,8 @@ class RowSum:
             want = want._replace(sketch=SparseSign(self.sketch_size, self.shape[0], rng=self._rng))
         self._rows.dtype = xp.result_type(self._own, x.dtype)
         wide = xp.astype(x, self._rows.dtype, copy=False)
-        sums = sparse_sums if isinstance(self._rows, _SparseRows) else block_sums
+        sums = sparse_sums if isinstance(self._rows, SparseRows) else block_sums
         work = partial(sums, self._loss, self.shape[0], wide, want)
-        self.n_passes += 1
         found = list(self._rows.fold(work, self._b, self._weights))
         self._check = False
         if want.gradient:
@@ -289,35 +290,17 @@ class _Known(NamedTuple):
     hessian: Any
 
 
-class _SparseRows:
-    """A sparse matrix in memory, in the place of `RowBlocks`: one block, and sparse."""
-
-    in_memory, mapped, cluster, n_blocks, n_retries = True, False, None, 1, 0
-
-    def __init__(self, A: Any) -> None:
-        self._matrix = A.tocsr()
-        if not self._matrix.has_sorted_indices:
-            self._matrix = self._matrix.sorted_indices()
-        self.shape = int(A.shape[0]), int(A.shape[1])
-        if 0 in self.shape:
-            raise ValueError(f"`A` must not be empty, got shape {self.shape}.")
-        self.like = self._matrix.data
-        self.dtype = validate.common_float(A=self.like)
-        validate.finite("A.data", self.like)
-
-    def fold(self, work: Any, b: Array | None, weights: Array | None) -> tuple[Array, ...]:
-        """Return the sums over all rows."""
-        if self._matrix.dtype != self.dtype:
-            self._matrix = self._matrix.astype(self.dtype)
-        sums: tuple[Array, ...] = work(self._matrix, slice(0, self.shape[0]), b, weights)
-        return sums
+def _read_rows(A: Any) -> RowBlocks | SparseRows:
+    """Return the rows of a matrix in any of its forms."""
+    if is_sparse(A):
+        rows = SparseRows("A", A, dense=False)
+        validate.finite("A.data", rows.like)
+        return rows
+    if is_array_like(A):
+        (A,) = validate.arrays(A=A)
+    return RowBlocks("A", A)
 
 
 def _copied(x: Array) -> Array:
     """Return a copy: what is kept for a point stays as it is."""
     return array_namespace(x).asarray(x, copy=True)
-
-
-def _like(v: Any) -> Any:
-    """Return what stands for the library and the dtype of something that may be a Dask array."""
-    return v._meta if is_dask(v) else v

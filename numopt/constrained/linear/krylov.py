@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .._core.namespace import Array, array_namespace, inner
-from ._factor import sparse_factor, symmetric_factor
-from ._inertia import CURVATURE, LARGEST_W, Shifts, larger
-from ._kkt import Blocks, build_kkt, identity_like
-from ._linear import Counts, Direct
-from ._matrices import is_operator, is_sparse
+from ..._core.namespace import Array, array_namespace, inner
+from ..._core.settings import is_sparse
+from .._matrices import is_operator
+from ..kkt.factor import sparse_factor, symmetric_factor
+from ..kkt.regularize import CURVATURE, LARGEST_W, Shifts, larger
+from ..kkt.system import Blocks, build_kkt, identity_like
+from .direct import Counts, Direct
 
 RESTART = 100
 MAX_INNER = 2000
@@ -23,25 +24,25 @@ TEST_RTOL = 1e-2
 class Krylov:
     """Solve by a Krylov method; shifts rise until the step has positive curvature."""
 
-    def __init__(self, name: str, counts: Counts, *, max_inner: int | None, fallback: bool) -> None:
+    def __init__(self, name: str, counts: Counts, max_inner: int | None, fallback: bool) -> None:
         self.name, self.counts = name, counts
         self.max_inner, self.fallback = max_inner or MAX_INNER, fallback
         self._direct = Direct(counts)
 
     def begin(self, H: Any, G: Any, rhs: Array, shifts: Shifts) -> Any:
         """Return a system along whose solution the Hessian is positive, None if there is none."""
-        delta_w, blocks = shifts.damp_w, Blocks(H, G)
+        primal_shift, blocks = shifts.primal_damping, Blocks(H, G)
         precondition = self._preconditioner(G)
-        while delta_w <= LARGEST_W:
-            work = KrylovWork(self, blocks, rhs, delta_w, shifts.damp_c, precondition)
+        while primal_shift <= LARGEST_W:
+            work = KrylovWork(self, blocks, rhs, primal_shift, shifts.dual_damping, precondition)
             d = work.solve(TEST_RTOL)
             if d is None:
                 return self._instead(H, G, rhs, shifts)
             dx = d[: blocks.n]
-            curvature = inner(dx, H @ dx) + delta_w * inner(dx, dx)
+            curvature = inner(dx, H @ dx) + primal_shift * inner(dx, dx)
             if blocks.m == blocks.n or curvature >= CURVATURE * inner(dx, dx):
                 return work
-            delta_w = larger(delta_w, shifts.last_w)
+            primal_shift = larger(primal_shift, shifts.last_shift)
         return None
 
     def _instead(self, H: Any, G: Any, rhs: Array, shifts: Shifts) -> Any:
@@ -58,7 +59,8 @@ class Krylov:
         if self.name == "minres":
             return _block_diagonal(G)
         self.counts.factorizations += 1
-        like = array_namespace(_values(G)).zeros(G.shape[1])
+        values = G.data if is_sparse(G) else G
+        like = array_namespace(values).zeros(G.shape[1])
         factor = build_kkt(identity_like(like, G), G).factor(0.0, 1e-8)
         return None if factor is None else factor.solve
 
@@ -66,10 +68,10 @@ class Krylov:
 class Auto:
     """Factor matrices, use GMRES where derivatives are operators."""
 
-    def __init__(self, counts: Counts, *, max_inner: int | None, fallback: bool) -> None:
+    def __init__(self, counts: Counts, max_inner: int | None, fallback: bool) -> None:
         self.name = "direct"
         self._direct = Direct(counts)
-        self._krylov = Krylov("gmres", counts, max_inner=max_inner, fallback=fallback)
+        self._krylov = Krylov("gmres", counts, max_inner, fallback)
 
     def begin(self, H: Any, G: Any, rhs: Array, shifts: Shifts) -> Any:
         """Return the system, solved in the way its format asks for."""
@@ -77,10 +79,6 @@ class Auto:
             self.name = "gmres"
             return self._krylov.begin(H, G, rhs, shifts)
         return self._direct.begin(H, G, rhs, shifts)
-
-
-def _values(G: Any) -> Array:
-    return G.data if is_sparse(G) else G
 
 
 def _block_diagonal(G: Any) -> Callable[[Array], Array] | None:
@@ -107,17 +105,17 @@ class KrylovWork:
         solver: Krylov,
         blocks: Blocks,
         rhs: Array,
-        delta_w: float,
-        delta_c: float,
+        primal_shift: float,
+        dual_shift: float,
         precondition: Callable[[Array], Array] | None,
     ) -> None:
         from scipy.sparse.linalg import LinearOperator
 
-        self.delta_w, self.delta_c = delta_w, delta_c
+        self.primal_shift = primal_shift
         self._solver, self._rhs, self._d = solver, rhs, None
         shape = (rhs.shape[0], rhs.shape[0])
         self._matrix = LinearOperator(
-            shape, matvec=lambda v: blocks.product(v, delta_w, delta_c), dtype=rhs.dtype
+            shape, matvec=lambda v: blocks.product(v, primal_shift, dual_shift), dtype=rhs.dtype
         )
         self._precondition = (
             None if precondition is None else LinearOperator(shape, matvec=precondition)

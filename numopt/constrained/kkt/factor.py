@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from .._core.namespace import Array, array_namespace
+from ..._core.namespace import Array, array_namespace
 
 # Pivots this small relative to the largest are rounding errors of zero.
 _ZERO_PIVOT = 4.0

@@ -1,16 +1,13 @@
-"""Who solves the Newton system: a factorization, a Krylov method, or row sketches."""
+"""What all solvers of the Newton system have in common, and the one that factors it."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
-from .._core.namespace import Array
-from ._inertia import Regularized, Shifts, regularize
-from ._kkt import build_kkt
-from ._matrices import is_operator
-
-SOLVERS = ("auto", "direct", "gmres", "minres", "kaczmarz", "gaussian", "block-kaczmarz")
-SKETCHES = ("kaczmarz", "gaussian", "block-kaczmarz")
+from ..._core.namespace import Array
+from .._matrices import is_operator
+from ..kkt.regularize import Regularized, Shifts, regularize
+from ..kkt.system import build_kkt
 
 
 def need_entries(name: str, *matrices: Any) -> None:
@@ -21,9 +18,10 @@ def need_entries(name: str, *matrices: Any) -> None:
 
 def operators_given(name: str) -> ValueError:
     """Return the error for a solver that cannot work with operators."""
+    option = "method" if name == "direct" else "sketch"
     return ValueError(
-        f"`linear_solver` = {name!r} needs rows of matrices, but derivatives were given as "
-        "operators; use linear_solver='gmres' (or 'minres')."
+        f"`{option}` = {name!r} needs rows of matrices, but derivatives were given as operators; "
+        "use method='gmres' (or 'minres')."
     )
 
 
@@ -40,8 +38,7 @@ class Work(Protocol):
     """One Newton system being solved, to one accuracy after the other."""
 
     exact: bool
-    delta_w: float
-    delta_c: float
+    primal_shift: float
     inner: int
 
     def solve(self, rtol: float) -> Array | None:
@@ -55,7 +52,7 @@ class DirectWork:
     inner = 0
 
     def __init__(self, regularized: Regularized, rhs: Array) -> None:
-        self.delta_w, self.delta_c = regularized.delta_w, regularized.delta_c
+        self.primal_shift = regularized.primal_shift
         self._solve, self._rhs = regularized.factor.solve, rhs
 
     def solve(self, _: float) -> Array:

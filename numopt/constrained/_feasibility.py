@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .._core.namespace import Array, array_namespace, inner
-from ._kkt import build_kkt, identity_like
 from ._matrices import is_operator, largest
 from ._problem import Point, Problem
+from .kkt.system import build_kkt, identity_like
 
 # Restoration is done when |c|^2 has come down by this factor.
 ENOUGH = 1e-4

@@ -1,34 +1,19 @@
-"""The system ``[[H + dw I, G'], [G, -dc I]]`` of a Newton step, in each of its formats."""
+"""The system ``[[H + p I, G'], [G, -d I]]`` of a Newton step, in each of its formats."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from .._core.namespace import Array, array_namespace, device_of
-from ._curvature import LowRank, as_kkt_block
-from ._differences import columns_of_entries
-from ._factor import Factor, sparse_factor, symmetric_factor
-from ._matrices import is_operator, is_sparse
+from ..._core.namespace import Array, array_namespace, device_of
+from ..._core.settings import is_sparse
+from .._differences import columns_of_entries
+from .._matrices import LowRank, is_operator, largest
+from .factor import Factor, sparse_factor, symmetric_factor
 
 # Entered below in a sparse system, so that its pivots can stay on the diagonal; refined away.
 SPARSE_SHIFT = 1e-9
 _REFINEMENTS = 5
-
-
-class Kkt(Protocol):
-    """A system of equations with n + m unknowns, in any format."""
-
-    H: Any
-    G: Any
-    n: int
-    m: int
-
-    def factor(self, delta_w: float, delta_c: float) -> Factor | None:
-        """Return the factor of the shifted matrix, None if it is singular."""
-
-    def product(self, v: Array, delta_w: float, delta_c: float) -> Array:
-        """Return the product with the shifted matrix."""
 
 
 class Blocks:
@@ -38,14 +23,14 @@ class Blocks:
         self.H, self.G = H, G
         self.m, self.n = G.shape
 
-    def product(self, v: Array, delta_w: float, delta_c: float) -> Array:
+    def product(self, v: Array, primal_shift: float, dual_shift: float) -> Array:
         """Return the product with the shifted matrix."""
         xp = array_namespace(v)
         top, bottom = v[: self.n], v[self.n :]
-        above = self.H @ top + delta_w * top
+        above = self.H @ top + primal_shift * top
         if not self.m:
             return above
-        return xp.concat([above + self.G.T @ bottom, self.G @ top - delta_c * bottom])
+        return xp.concat([above + self.G.T @ bottom, self.G @ top - dual_shift * bottom])
 
 
 class DenseKkt(Blocks):
@@ -55,18 +40,18 @@ class DenseKkt(Blocks):
         super().__init__(H, G)
         self.matrix = kkt_assemble(H, G)
 
-    def factor(self, delta_w: float, delta_c: float) -> Factor:
+    def factor(self, primal_shift: float, dual_shift: float) -> Factor:
         """Return the factor of the shifted matrix."""
-        return symmetric_factor(self.shifted(delta_w, delta_c))
+        return symmetric_factor(self.shifted(primal_shift, dual_shift))
 
-    def shifted(self, delta_w: float, delta_c: float) -> Array:
+    def shifted(self, primal_shift: float, dual_shift: float) -> Array:
         """Return the shifted matrix as a new array."""
         xp, K = array_namespace(self.matrix), self.matrix
         N = self.n + self.m
-        if delta_w == 0 and delta_c == 0:
+        if primal_shift == 0 and dual_shift == 0:
             return xp.asarray(K, copy=True)
-        shifts = xp.full((N,), delta_w, dtype=K.dtype, device=device_of(K))
-        shifts[self.n :] = -delta_c
+        shifts = xp.full((N,), primal_shift, dtype=K.dtype, device=device_of(K))
+        shifts[self.n :] = -dual_shift
         return K + xp.eye(N, dtype=K.dtype, device=device_of(K)) * shifts
 
 
@@ -131,25 +116,25 @@ class SparseKkt(Blocks):
         known = pattern is not None and pattern.fits(H, G)
         self.pattern = pattern if known and pattern is not None else sparse_pattern(H, G)
 
-    def shifted(self, delta_w: float, delta_c: float) -> Any:
+    def shifted(self, primal_shift: float, dual_shift: float) -> Any:
         """Return the shifted matrix in CSC format."""
         from scipy.sparse import csc_array
 
         xp, N = array_namespace(self.H.data), self.n + self.m
-        shifts = xp.full(N, delta_w)
-        shifts[self.n :] = -delta_c
+        shifts = xp.full(N, primal_shift)
+        shifts[self.n :] = -dual_shift
         values = xp.concat([self.H.data, self.G.data, self.G.data, shifts])
         pattern = self.pattern
         data = pattern.gather @ values
         return csc_array((data, pattern.indices, pattern.indptr), shape=(N, N))
 
-    def factor(self, delta_w: float, delta_c: float) -> Factor | None:
+    def factor(self, primal_shift: float, dual_shift: float) -> Factor | None:
         """Return the factor of the matrix, with a small shift below that refinement takes out."""
-        shift = max(delta_c, SPARSE_SHIFT) if self.m else 0.0
-        factor = sparse_factor(self.shifted(delta_w, shift))
-        if factor is None or shift == delta_c:
+        shift = max(dual_shift, SPARSE_SHIFT) if self.m else 0.0
+        factor = sparse_factor(self.shifted(primal_shift, shift))
+        if factor is None or shift == dual_shift:
             return factor
-        solve = refined(factor.solve, lambda v: self.product(v, delta_w, delta_c))
+        solve = refined(factor.solve, lambda v: self.product(v, primal_shift, dual_shift))
         return factor._replace(solve=solve)
 
 
@@ -161,23 +146,18 @@ def refined(
     def improved(b: Array) -> Array:
         x = solve(b)
         residual = b - product(x)
-        size = _size(residual)
+        size = largest(residual)
         for _ in range(_REFINEMENTS):
-            if size <= 1e-13 * _size(b):
+            if size <= 1e-13 * largest(b):
                 break
             better = x + solve(residual)
             residual = b - product(better)
-            if not _size(residual) < 0.5 * size:
+            if not largest(residual) < 0.5 * size:
                 break
-            x, size = better, _size(residual)
+            x, size = better, largest(residual)
         return x
 
     return improved
-
-
-def _size(v: Array) -> float:
-    xp = array_namespace(v)
-    return float(xp.max(xp.abs(v)))
 
 
 class LowRankKkt(Blocks):
@@ -188,13 +168,13 @@ class LowRankKkt(Blocks):
         self.base = build_kkt(_identity(H.sigma, H.W, G), G, pattern)
         self.pattern = getattr(self.base, "pattern", None)
 
-    def factor(self, delta_w: float, delta_c: float) -> Factor | None:
+    def factor(self, primal_shift: float, dual_shift: float) -> Factor | None:
         """Return the factor by the formula of Sherman, Morrison and Woodbury.
 
         The matrix H is positive definite, so the inertia is that of the base.
         """
         H = self.H
-        base: Factor | None = self.base.factor(delta_w, delta_c)
+        base: Factor | None = self.base.factor(primal_shift, dual_shift)
         if base is None or H.W.shape[1] == 0:
             return base
         xp = array_namespace(H.W)
@@ -232,15 +212,12 @@ def build_kkt(H: Any, G: Any, pattern: SparsePattern | None = None) -> Any:
         return LowRankKkt(H, G, pattern)
     if is_operator(H) or is_operator(G):
         raise TypeError("a factorization needs matrices, not operators")
-    H = as_kkt_block(H, G)
     if is_sparse(G):
-        return SparseKkt(H, G, pattern)
-    if is_sparse(H):
-        return SparseKkt(H, _sparse_rows(G), pattern)
-    return DenseKkt(H, G)
+        return SparseKkt(H if is_sparse(H) else _sparse(H), G, pattern)
+    return DenseKkt(H.toarray() if is_sparse(H) else H, G)
 
 
-def _sparse_rows(G: Any) -> Any:
-    from scipy.sparse import csr_array
+def _sparse(H: Array) -> Any:
+    from scipy.sparse import csc_array
 
-    return csr_array(G)
+    return csc_array(H)

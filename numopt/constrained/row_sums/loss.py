@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .._core import validate
-from .._core.namespace import Array, array_namespace, device_of
-from .._kernels import row_sums as kernels
-from .._kernels.least_squares import row_ranges
-from .._linalg import quiet
+from ..._core import validate
+from ..._core.namespace import Array, array_namespace, device_of
+from ..._kernels import row_sums as kernels
+from ..._kernels.least_squares import row_ranges
+from ..._linalg import quiet
 
 Elementwise = Callable[[Array, Array | None], Array]
 
@@ -19,6 +19,11 @@ class Named(NamedTuple):
 
     code: int
     threshold: float
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        return kernels.LOSSES[self.code]
 
     def gradient(self, A: Array, b: Array, weights: Array | None, x: Array) -> tuple[Array, Array]:
         """Return the sum (1,) and its gradient (d,)."""
@@ -30,12 +35,12 @@ class Named(NamedTuple):
 
     def at(self, margins: Array, b: Array) -> tuple[Array, Array]:
         """Return values and slopes (n,)."""
-        values = kernels.loss_values(margins, b, *self)
-        return values, kernels.loss_slopes(margins, b, *self)
+        loss = kernels.pointwise(*self)
+        return loss.values(margins, b), loss.slopes(margins, b)
 
     def curvatures(self, margins: Array, b: Array) -> Array:
         """Return second derivatives (n,)."""
-        return kernels.loss_curvatures(margins, b, *self)
+        return kernels.pointwise(*self).curvatures(margins, b)
 
     def check(self, name: str, b: Array) -> None:
         """Raise unless the targets are those of the loss."""
@@ -54,6 +59,11 @@ class Custom(NamedTuple):
     value: Elementwise
     slope: Elementwise
     curvature: Elementwise
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return "custom"
 
     def gradient(
         self, A: Array, b: Array | None, weights: Array | None, x: Array

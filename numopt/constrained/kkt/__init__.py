@@ -1,0 +1,1 @@
+"""The Newton system of the optimality conditions: its formats, factors and shifts."""

@@ -1,0 +1,1 @@
+"""Who solves the Newton system: a factorization or a Krylov method."""
