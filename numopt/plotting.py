@@ -341,7 +341,7 @@ def _on_host(x: Array) -> Any:
 
 
 def _check_transport(result: Any) -> None:
-    if not isinstance(result, TransportResult):
+    if not isinstance(result, TransportResult) or isinstance(result, TransportBatch):
         raise TypeError(
             f"`result` must be a TransportResult, got {type(result).__name__}; of a batch, pass "
             "one of its `results`, of a divergence `transport`, `self_a` or `self_b`."

@@ -53,7 +53,7 @@ def test_convergence_draws_every_record():
 
 def test_convergence_marks_the_regularizations():
     result = solved(reg=1e-3)
-    assert len(result.reg_path) > 2
+    assert len(result.stats["reg_path"]) > 2
     ax = plotting.convergence(result)
     begins = {}
     for record in result.history:
@@ -70,7 +70,7 @@ def test_convergence_interrupts_the_line_at_a_new_regularization():
     result = solved(reg=1e-3)
     ax = plotting.convergence(result, levels=False)
     drawn = [list(line.get_ydata()) for line in error_lines(ax)]
-    expected = {reg: [] for reg in result.reg_path}
+    expected = {reg: [] for reg in result.stats["reg_path"]}
     for record in result.history:
         expected[record["reg"]].append(record["error"])
     assert drawn == list(expected.values())

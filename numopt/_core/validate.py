@@ -138,6 +138,8 @@ def common_float(**arrays: Any) -> Any:
 def as_array(name: str, x: Array, *, ndim: int | tuple[int, ...], dtype: Any) -> Array:
     """Return `x` in `dtype` and C order, having checked its dimensions and that none is empty."""
     wanted = (ndim,) if isinstance(ndim, int) else ndim
+    if x is None:
+        raise TypeError(f"`{name}` must be an array, got NoneType.")
     shape = tuple(x.shape)
     if x.ndim not in wanted:
         kinds = {1: "a vector", 2: "a matrix", 3: "a batch of matrices"}

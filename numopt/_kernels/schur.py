@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from .._core.dispatch import kernel
 from .._core.namespace import Array, array_namespace, device_of, widest_float
+from .._linalg import conjugate_gradients
 
 # Conjugate gradient steps between two looks at the residual, each of which waits for the device.
 _CHECK_EVERY = 8
@@ -88,7 +89,7 @@ def schur_cg(
         schur = matrix.transposed_times(inverse_a * matrix.times(p))
         return (1 + shift) * scale * p - schur
 
-    x, iterations, error = preconditioned_cg(product, preconditioner, residual, rtol, maxiter)
+    x, iterations, error = _solved(product, preconditioner, residual, rtol, maxiter)
     return xp.astype(x, c.dtype), iterations, error
 
 
@@ -112,43 +113,22 @@ def dense_schur_cg(
         return (1 + shift) * scale * p - schur
 
     residual = xp.astype(rhs, wide)
-    x, iterations, error = preconditioned_cg(product, preconditioner, residual, rtol, maxiter)
+    x, iterations, error = _solved(product, preconditioner, residual, rtol, maxiter)
     return xp.astype(x, c.dtype), iterations, error
 
 
-def preconditioned_cg(
-    product: Callable[[Array], Array],
-    preconditioner: Array,
-    rhs: Array,
-    rtol: float,
-    maxiter: int,
-    *,
-    check_every: int = _CHECK_EVERY,
+def _solved(
+    product: Callable[[Array], Array], preconditioner: Array, rhs: Array, rtol: float, maxiter: int
 ) -> tuple[Array, int, float]:
-    """Return the solution, the iterations and the l1 norm of the residual.
-
-    The residual is looked at every `check_every` steps; those past convergence change nothing.
-    """
+    """Return the solution, the iterations and the l1 norm of the residual."""
+    solved = conjugate_gradients(
+        product,
+        rhs,
+        rtol=rtol,
+        maxiter=maxiter,
+        precondition=preconditioner,
+        stop="l1",
+        check_every=_CHECK_EVERY,
+    )
     xp = array_namespace(rhs)
-    x, residual = xp.zeros_like(rhs), rhs
-    p = preconditioner * residual
-    rho = xp.sum(residual * p)
-    error = xp.sum(xp.abs(residual))
-    target = rtol * error
-    counted = xp.zeros_like(rho)
-    for done in range(maxiter):
-        if done % check_every == 0 and not bool(error > target):
-            break
-        step_product = product(p)
-        curvature = xp.sum(p * step_product)
-        active = (error > target) & (curvature > 0)
-        step = xp.where(active, rho / xp.where(active, curvature, 1.0), 0.0)
-        x = x + step * p
-        residual = residual - step * step_product
-        z = preconditioner * residual
-        previous, rho = rho, xp.sum(residual * z)
-        p = xp.where(active, z + rho / xp.where(active, previous, 1.0) * p, p)
-        # Zero or negative curvature ends the loop: the matrix is singular to rounding.
-        error = xp.where(curvature > 0, xp.sum(xp.abs(residual)), 0.0 * error)
-        counted = counted + xp.astype(active, counted.dtype)
-    return x, int(counted), float(xp.sum(xp.abs(residual)))
+    return solved.x, int(solved.steps), float(xp.sum(xp.abs(solved.residual)))

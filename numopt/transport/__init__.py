@@ -1,9 +1,8 @@
 """Entropic optimal transport by Sinkhorn-Newton-Sparse, with certificates."""
 
-from ._api import entropic_transport
-from ._batch import TransportBatch
+from ._api import entropic_transport, sinkhorn_divergence
+from ._combined import DivergenceResult, TransportBatch
 from ._costs import PointCloudCost
-from ._divergence import DivergenceResult, sinkhorn_divergence
 from ._result import TransportResult
 
 __all__ = [

@@ -22,9 +22,9 @@ class PointCloudCost:
 
     Parameters
     ----------
-    X : array, shape (n, d)
+    X : array-like, shape (n, d)
         First cloud, one point a row; real and finite. Integers become the default float.
-    Y : array, shape (m, d)
+    Y : array-like, shape (m, d)
         Second cloud, of the same library and device.
     metric : {"sqeuclidean", "euclidean", "cityblock"}, default "sqeuclidean"
         Squared Euclidean, Euclidean or l1 distance.
@@ -58,7 +58,7 @@ class PointCloudCost:
     """
 
     def __init__(self, X: Array, Y: Array, metric: str = "sqeuclidean", scale: float = 1.0) -> None:
-        validate.common_namespace(X=X, Y=Y)
+        X, Y = validate.arrays(X=X, Y=Y)
         dtype = validate.common_float(X=X, Y=Y)
         self.X = validate.finite("X", validate.as_array("X", X, ndim=2, dtype=dtype))
         self.Y = validate.finite("Y", validate.as_array("Y", Y, ndim=2, dtype=dtype))
@@ -115,14 +115,29 @@ def restricted(cost: KernelCost, rows: Array | None, columns: Array | None) -> K
     """Return the cost between some rows and columns given by index; None means all."""
     if isinstance(cost, tuple):
         X, Y, metric = cost
-        return _taken(X, rows, 0), _taken(Y, columns, 0), metric
-    return _taken(_taken(cost, rows, 0), columns, 1)
+        return taken(X, rows), taken(Y, columns), metric
+    return taken(taken(cost, rows), columns, axis=1)
 
 
-def _taken(x: Array, index: Array | None, axis: int) -> Array:
+def taken(x: Array, index: Array | None, axis: int = 0) -> Array:
+    """Return the entries of an array at some positions of an axis; None means all."""
     if index is None:
         return x
     return validate.contiguous(array_namespace(x).take(x, index, axis=axis))
+
+
+def support_of(mass: Array) -> Array | None:
+    """Return the indices with positive mass, None if all have."""
+    (index,) = array_namespace(mass).nonzero(mass)
+    return None if index.shape[0] == mass.shape[0] else index
+
+
+def offset_of(low: float, high: float) -> float:
+    """Return the constant to take off a cost between two numbers.
+
+    A common offset would eat digits of cost / reg; it moves the potentials only.
+    """
+    return low if abs(low) > high - low else 0.0
 
 
 def locality_order(points: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What `entropic_transport` returns."""
+"""What the solution of one transport problem is returned in."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import Any
 
 from .._core import validate
 from .._core.namespace import Array, array_namespace, csr_matrix
-from .._core.outcome import Result
+from .._core.outcome import Check, Result
+from .._core.settings import non_negative
+from ._certificate import objective_size, recomputed
 from ._costs import PointCloudCost
-from ._coupling import Coupling, embedded, rounded
-from ._derivatives import jvp, vjp
+from ._inputs import checked_problems
+from ._plan import Coupling, embedded, rounded
 
 
 class TransportResult(Result):
@@ -30,30 +32,29 @@ class TransportResult(Result):
     dual_fun : float
         Dual objective at the potentials: a lower bound of the optimal value.
     gap : float
-        Upper bound of the distance of the objective of `rounded_plan` from the optimum.
+        Upper bound of the distance of the objective of `rounded_plan` from the optimum, relative
+        to ``abs(fun)`` or, where that is larger, to ``reg`` times the mass, which is never zero.
     cost : float
         Transport cost ``<C, P>``, without entropy.
     marginal_error, marginal_error_rows, marginal_error_cols : float
         l1 distance of the row and column sums of the plan from the masses, over the total mass,
         recomputed from ``f`` and ``g`` after the solve; the first is the sum of the others.
-    tol : float
-        Tolerance of the solve: the one asked for, or the default for the dtype.
-    success : bool
-        Whether ``marginal_error <= tol``.
-    status : int
-        0 converged, 1 iteration limit, 2 no progress, 3 precision floor of the dtype reached,
+    checks : list of Check
+        One: that ``marginal_error`` is at most ``tol``.
+    status : Status
+        0 converged, 1 iteration limit, 2 no further progress, 3 precision of the dtype reached,
         98 a number that is not finite, 99 stopped by the callback.
-    message : str
-        What happened and, where it failed, what to try.
-    nit, nit_sinkhorn, nit_newton, nit_cg, npass : int
-        Iterations (sweeps and Newton steps), Sinkhorn sweeps, Newton steps, conjugate gradient
-        iterations, and passes over the cost including the certificate.
-    nnz : int
-        Entries of the plan kept in the last Newton step, 0 if there was none.
-    reg_path : list of float
-        The regularizations solved on the way, the last of which is the target if it was reached.
+    nit : int
+        Sweeps and Newton steps, over the whole path of regularizations.
+    n_passes : int
+        Passes over the cost, that of the certificate included.
     history : list of dict
         For every iteration ``nit``, ``reg``, ``marginal_error``, ``error`` (the same) and ``nnz``.
+    stats : dict
+        ``nit_sinkhorn``, ``nit_newton`` and ``nit_cg``, the Sinkhorn sweeps, Newton steps and
+        conjugate gradient iterations; ``nnz``, the entries of the plan kept in the last Newton
+        step, 0 if there was none; ``reg_path``, the regularizations solved on the way, the last
+        of which is the target if it was reached.
 
     See Also
     --------
@@ -68,6 +69,16 @@ class TransportResult(Result):
     array([[0.4967, 0.0033],
            [0.0033, 0.4967]])
     """
+
+    f: Array
+    g: Array
+    dual_fun: float
+    gap: float
+    cost: float
+    marginal_error: float
+    marginal_error_rows: float
+    marginal_error_cols: float
+    n_passes: int
 
     _coupling: Coupling
     _masses: tuple[Array, Array]
@@ -89,6 +100,12 @@ class TransportResult(Result):
         ):
             object.__setattr__(self, name, value)
 
+    @property
+    def _size(self) -> float:
+        """What `gap` is relative to."""
+        mass = float(array_namespace(self.f).sum(self._masses[0]))
+        return objective_size(self.fun, self._coupling.reg, mass)
+
     def _embed(self, values: Array, *axes: int) -> Array:
         """Return values on the support as values on everything, zero where there is no mass."""
         for axis, side in enumerate(axes):
@@ -106,7 +123,7 @@ class TransportResult(Result):
     def _operand(self, name: str, x: Array, *sides: int, ndim: int | tuple[int, ...]) -> Array:
         """Return a validated array whose leading axes match the rows (0) or columns (1)."""
         reference = self._masses[0]
-        validate.common_namespace(f=reference, **{name: x})
+        _, x = validate.arrays(f=reference, **{name: x})
         dtype = validate.common_float(**{name: x})
         x = validate.as_array(name, x, ndim=ndim, dtype=dtype)
         wanted = tuple(self._masses[side].shape[0] for side in sides)
@@ -115,6 +132,18 @@ class TransportResult(Result):
                 f"`{name}` must have shape {wanted} along its first axes, got {tuple(x.shape)}."
             )
         return array_namespace(x).astype(x, reference.dtype, copy=False)
+
+    def verify(
+        self, cost: Any, a: Any = None, b: Any = None, *, reg: float, **options: Any
+    ) -> list[Check]:
+        """Return the checks, recomputed from `cost`, `a`, `b`, `reg` and the potentials here.
+
+        Takes one pass over the cost. Other `options` of the solver change nothing.
+        """
+        del options
+        (problem,), _ = checked_problems(cost, a, b)
+        masses = problem.cost, problem.a, problem.b
+        return recomputed(*masses, self.f, self.g, validate.positive("reg", reg), self.tol)
 
     def plan(self) -> Array:
         """Return the plan, array (n, m). Takes O(nm) time and memory."""
@@ -131,7 +160,8 @@ class TransportResult(Result):
         rtol = validate.between("rtol", rtol, 0.0, 1.0)
         data, indices, indptr = self._coupling.sparse(rtol)
         xp = array_namespace(data)
-        dropped = max(float(xp.sum(self._coupling.sums()[1])) - float(xp.sum(data)), 0.0)
+        kept = float(xp.sum(data))
+        dropped = non_negative(float(xp.sum(self._coupling.sums()[1])) - kept)
         rows, columns = self._support
         counts = embedded(indptr[1:] - indptr[:-1], rows, self._masses[0].shape[0], 0)
         if columns is not None:
@@ -219,7 +249,7 @@ class TransportResult(Result):
         size = sum(float(xp.sum(xp.abs(change))) for change in given)
         if abs(sums[0] - sums[1]) > 1e-6 * size:
             raise ValueError(f"`da` and `db` must have equal sums, got {sums[0]} and {sums[1]}.")
-        return self._embed(jvp(self._coupling, dcost, da, db), 0, 1)
+        return self._embed(self._coupling.jvp(dcost, da, db), 0, 1)
 
     def _mass_change(self, name: str, change: Array | None, side: int) -> Array | None:
         """Return a validated change of one side's masses on the support."""
@@ -240,5 +270,5 @@ class TransportResult(Result):
         and zero where the mass is zero. The transpose of `jvp_plan`, at the same cost.
         """
         weights = validate.finite("weights", self._operand("weights", weights, 0, 1, ndim=2))
-        cost, a, b = vjp(self._coupling, self._restrict(weights, 0, 1))
+        cost, a, b = self._coupling.vjp(self._restrict(weights, 0, 1))
         return self._embed(cost, 0, 1), self._embed(a, 0), self._embed(b, 1)

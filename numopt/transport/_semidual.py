@@ -11,7 +11,7 @@ import math
 from typing import NamedTuple
 
 from .._core.namespace import Array, array_namespace, filled, inner, widest_float
-from .._kernels.schur import dense_schur_cg, preconditioned_cg, schur_cg
+from .._kernels.schur import dense_schur_cg, schur_cg
 from .._kernels.transport import (
     gram_apply,
     plan_matrix,
@@ -19,7 +19,9 @@ from .._kernels.transport import (
     sparsify_count,
     sparsify_fill,
 )
-from ._costs import KernelCost, restricted, shape_of, transposed
+from .._linalg import conjugate_gradients
+from ._costs import restricted, shape_of, transposed
+from ._problem import Problem
 
 # Column sums below this may consist of exponentials at the lower end of their range (float32 and
 # float64).
@@ -36,41 +38,6 @@ GOOD_STEP = 0.3
 # How far beyond its first value the clipping may grow while steps are accepted: blocks of a plan
 # that are nearly disconnected have to move far against each other.
 RADIUS_GROWTH = 10
-
-
-class NewtonOptions(NamedTuple):
-    """Parameters of the Newton step; the defaults were tuned on the benchmark families."""
-
-    mass_fraction: float = 1.0  # dropped mass allowed in a row or column, relative to the error
-    mass_floor: float = 1e-4  # ... but not less than this while steps are good
-    mass_cap: float = 0.1  # ... nor more
-    damping: float = 0.05  # shift of the Hessian, relative to the error
-    cg_rtol: float = 1e-3  # smallest relative residual asked of conjugate gradients
-    cg_maxiter: int = 2000
-    clip: float = 30.0  # largest change of a log-scaling in the first step at a regularization
-    density_limit: float = 0.15  # share of kept entries above which the plan counts as dense
-    nnz_limit: float = 4e6  # entries above which the system is solved without being stored
-
-
-class Problem(NamedTuple):
-    """Transport between positive masses of total one at one regularization."""
-
-    cost: KernelCost
-    a: Array
-    log_a: Array
-    b: Array
-    log_b: Array
-    reg: float
-    tol: float  # marginal error asked for at this regularization
-    options: NewtonOptions
-
-    def v_from(self, g: Array) -> Array:
-        """Return the column log-scalings of a column potential."""
-        return g / self.reg + self.log_b
-
-    def g_from(self, v: Array) -> Array:
-        """Return the column potential of column log-scalings."""
-        return self.reg * (v - self.log_b)
 
 
 class Counts(NamedTuple):
@@ -242,7 +209,12 @@ def implicit_cg(
     def product(p: Array) -> Array:
         return (1 + shift) * c * p - gram_apply(*plan, inverse_a, p)
 
-    x, iterations, _ = preconditioned_cg(
-        product, 1 / c, rhs, rtol, problem.options.cg_maxiter, check_every=1
+    solved = conjugate_gradients(
+        product,
+        rhs,
+        rtol=rtol,
+        maxiter=problem.options.cg_maxiter,
+        precondition=1 / c,
+        stop="l1",
     )
-    return x, iterations
+    return solved.x, int(solved.steps)

@@ -7,6 +7,7 @@ import numopt
 COST = np.random.default_rng(0).random((4, 5))
 X = np.linspace(0, 1, 5)[:, None]
 TRANSPORT_RECORD = {"marginal_error", "reg", "nnz"}
+COUNTS = ("nit_sinkhorn", "nit_newton", "nit_cg")
 # What may be given by position besides arrays.
 POSITIONAL = {
     "PointCloudCost": {"metric", "scale"},
@@ -25,6 +26,6 @@ RECORDS = {
 }
 # Numbers that must be Python's, besides those that all results have.
 NUMBERS = {
-    "TransportResult": {float: ["marginal_error", "gap"], int: ["npass"]},
-    "DivergenceResult": {float: ["marginal_error", "gap"], int: ["npass"]},
+    "TransportResult": {float: ["marginal_error", "gap"], int: ["n_passes", *COUNTS, "nnz"]},
+    "DivergenceResult": {float: ["marginal_error", "gap"], int: ["n_passes", *COUNTS]},
 }

@@ -31,8 +31,10 @@ def test_batch_is_its_problems_one_by_one(batch):
             np.testing.assert_array_equal(together[name][k], alone[name])
         for name in ("fun", "dual_fun", "gap", "cost", "marginal_error"):
             assert together[name][k] == alone[name]
-        for name in ("status", "message", "nit", "npass", "nnz", "reg_path", "history"):
+        for name in ("status", "message", "nit", "n_passes", "history"):
             assert together[name][k] == alone[name]
+        for name in ("nit_sinkhorn", "nit_newton", "nit_cg", "nnz", "reg_path"):
+            assert together.stats[name][k] == alone.stats[name]
         np.testing.assert_array_equal(together.plan()[k], alone.plan())
         np.testing.assert_array_equal(together.rounded_plan()[k], alone.rounded_plan())
         np.testing.assert_array_equal(together.grad_cost()[k], alone.grad_cost())

@@ -9,12 +9,11 @@ import transport_oracles as oracles
 import transport_problems as problems
 
 import numopt
-from numopt.transport import _path, _semidual
-from numopt.transport._path import sns_step
+from numopt.transport import _continuation, _semidual
+from numopt.transport._continuation import sns_step
+from numopt.transport._problem import NewtonOptions, Problem
 from numopt.transport._semidual import (
     Counts,
-    NewtonOptions,
-    Problem,
     evaluate,
     rounding,
     sweep,
@@ -22,7 +21,7 @@ from numopt.transport._semidual import (
 
 
 def errors_at_the_target(result):
-    return [r["error"] for r in result.history if r["reg"] == result.reg_path[-1]]
+    return [r["error"] for r in result.history if r["reg"] == result.stats["reg_path"][-1]]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -172,7 +171,7 @@ def test_smallest_regularization_is_answered_honestly(power):
     assert result.success == (result.marginal_error <= 1e-10)
     assert result.status == 0 if result.success else result.status in (1, 2, 3)
     assert measured <= 1e-4
-    assert result.npass <= 2500
+    assert result.n_passes <= 2500
 
 
 @pytest.mark.parametrize("family", ["assign", "cloud", "densities-1"])
@@ -212,13 +211,13 @@ def passes():
     for family in (problems.assign, problems.cloud, problems.cloud_3d):
         for seed in range(3):
             cost, a, b = family(144, seed)
-            total += numopt.entropic_transport(cost, a, b, reg=1e-4).npass
+            total += numopt.entropic_transport(cost, a, b, reg=1e-4).n_passes
     return total
 
 
 def test_extrapolating_along_the_path_saves_passes(monkeypatch):
     extrapolated = passes()
-    monkeypatch.setattr(_path, "_secant", lambda _older, newer, _target: newer[1])
+    monkeypatch.setattr(_continuation, "_secant", lambda _older, newer, _target: newer[1])
     assert extrapolated < passes()
 
 
@@ -254,7 +253,7 @@ def test_number_of_passes(family, inverse_reg):
         )
         result = numopt.entropic_transport(*instance, reg=1 / inverse_reg, tol=1e-10)
         assert result.success
-        counts.append(result.npass)
+        counts.append(result.n_passes)
     assert np.median(counts) <= CEILINGS[family, inverse_reg], counts
 
 

@@ -85,7 +85,7 @@ def test_rounded_plan_is_feasible(tol, rng):
     assert np.abs(plan - result.plan()).sum() <= 2 * result.marginal_error + 1e-15
     best = numopt.entropic_transport(cost, a, b, reg=REG, tol=1e-12).dual_fun
     excess = oracles.primal(plan, cost, a, b, REG) - best
-    assert -1e-12 <= excess <= result.gap + 1e-12
+    assert -1e-12 <= excess <= oracles.gap_bound(result, a, REG) + 1e-12
 
 
 def test_gradients_of_the_masses_are_centered_potentials(solved):
@@ -206,7 +206,7 @@ def test_libraries_agree_however_the_hessian_is_kept(lib, limits):
     options = {"density_limit": density_limit, "nnz_limit": nnz_limit}
     result, cost, a, b = solve_in(lib, lib.widest, newton_options=options)
     assert result.success
-    assert result.nit_newton > 0
+    assert result.stats["nit_newton"] > 0
     plan = oracles.dense_plan(cost, a, b, to_numpy(result.f), to_numpy(result.g), 0.02)
     tol = 1e-8 if lib.widest == "float64" else 1e-4
     assert sum(oracles.marginal_errors(plan, a, b)) <= 2 * tol

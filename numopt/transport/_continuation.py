@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 
 from .._core.iterate import Callback, Record, Run, iterate
 from .._core.namespace import Array, array_namespace
-from .._core.outcome import CONVERGED
-from ._semidual import Counts, Problem, State, evaluate, newton_step, sweep
-
-NO_PROGRESS = 2
-PRECISION_FLOOR = 3
+from .._core.outcome import Status
+from ._problem import Problem
+from ._semidual import Counts, State, evaluate, newton_step, sweep
 
 # The path starts at this share of the range of the cost, where a few sweeps are enough.
 PATH_START = 0.05
@@ -24,6 +22,9 @@ WARM_ERROR = 0.1
 SHORTEST_STEP = 1.3
 # Moves without progress after which the first path is given up.
 FIRST_PATIENCE = 40
+
+# What a level may end with that the next one still starts from.
+HANDED_OVER = (Status.CONVERGED, Status.STALLED, Status.PRECISION_LIMIT)
 
 # Averaged updates of a symmetric problem, which are usually enough, before Newton steps.
 AVERAGED_UPDATES = 20
@@ -99,10 +100,10 @@ def follow_path(
     """
     has_levels = path_start > problem.reg
     first = limits._replace(patience=FIRST_PATIENCE) if has_levels else limits
-    begin = Solution(None, None, CONVERGED, 0, Counts(), [], [])
+    begin = Solution(None, None, Status.CONVERGED, 0, Counts(), [], [])
     level_tol = max(limits.tol, LEVEL_TOLERANCE)
     solution = _descend(problem, step, first, g, path_start, scaling, level_tol, begin)
-    if not has_levels or solution.status != NO_PROGRESS:
+    if not has_levels or solution.status != Status.STALLED:
         return solution
     return _descend(problem, step, limits, None, 4 * path_start, scaling, limits.tol, solution)
 
@@ -140,7 +141,7 @@ def _descend(
         run = _solve_level(level, step, limits, begun, nit, history)
         state = run.best if last else run.state
         solved = level.g_from(state.v)
-        if last or run.status not in (CONVERGED, NO_PROGRESS, PRECISION_FLOOR):
+        if last or run.status not in HANDED_OVER:
             u = state.u if last else None
             return Solution(solved, u, run.status, run.nit, run.state.counts, path, history)
         ratio = _adapted(ratio, run.state.counts.newton - counts.newton)
@@ -184,10 +185,11 @@ def _solve_level(
 
     def give_up(state: State) -> int | None:
         if state.stalled >= 5 and state.best_error <= limits.floor:
-            return PRECISION_FLOOR
+            return Status.PRECISION_LIMIT
         if limits.patience is None or state.stalled < limits.patience:
             return None
-        return PRECISION_FLOOR if state.best_error <= 1e3 * limits.floor else NO_PROGRESS
+        near = state.best_error <= 1e3 * limits.floor
+        return Status.PRECISION_LIMIT if near else Status.STALLED
 
     return iterate(
         start._replace(best_error=start.error),

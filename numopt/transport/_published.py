@@ -12,15 +12,16 @@ import math
 from .._core.namespace import Array, array_namespace, widest_float
 from .._kernels.schur import CsrMatrix, schur_cg
 from .._kernels.transport import plan_stats, sparsify_count, sparsify_fill
+from ._continuation import sinkhorn_step
 from ._costs import shape_of
-from ._path import sinkhorn_step
-from ._semidual import Counts, Problem, State, accepted
+from ._problem import Problem
+from ._semidual import Counts, State, accepted
 
 SWEEPS = 20
 HALVINGS = 20
 
 
-def paper_step(problem: Problem, state: State, density: float) -> State:
+def published_step(problem: Problem, state: State, density: float) -> State:
     """Return the next state: one of the first sweeps, or a Newton step on both sides."""
     if state.counts.sweeps < SWEEPS:
         return sinkhorn_step(problem, state)

@@ -1,11 +1,15 @@
-"""A plan given by its potentials: what can be computed from it without solving again."""
+"""A plan given by its potentials: what can be computed from it without solving again.
+
+Derivatives are implicit. With ``log P = u + v - C / reg``, a change of the data moves the plan by
+``dP = P * (du + dv - dC / reg)``, where du and dv follow from the marginals of dP: one system
+with the Hessian of the dual, which its Schur complement solves.
+"""
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
-from .._core.namespace import Array, array_namespace, device_of, widest_float
+from .._core.namespace import Array, array_namespace, device_of
 from .._kernels.schur import schur_cg
 from .._kernels.transport import (
     plan_apply,
@@ -16,7 +20,8 @@ from .._kernels.transport import (
     sparsify_fill,
 )
 from ._costs import KernelCost, transposed
-from ._semidual import NewtonOptions, Problem, mass_thresholds, sparse_rows
+from ._problem import NewtonOptions, Problem
+from ._semidual import mass_thresholds, sparse_rows
 
 # Relative mass of what the linear system of a derivative leaves out, and its residual: far
 # below the accuracy that a finite difference could confirm.
@@ -103,56 +108,26 @@ class Coupling(NamedTuple):
         )
         return (row_rhs - self.apply(y[:, None])[:, 0]) / rows, y
 
+    def jvp(self, dcost: Array | None, da: Array | None, db: Array | None) -> Array:
+        """Return the change of the plan for a change of cost and masses, None for none."""
+        xp = array_namespace(self.f)
+        row_rhs = xp.zeros_like(self.f) if da is None else da
+        column_rhs = xp.zeros_like(self.g) if db is None else db
+        plan = self.matrix()
+        change = xp.zeros_like(plan) if dcost is None else -plan * dcost / self.reg
+        rows, columns = self.tangent(
+            row_rhs - xp.sum(change, axis=1), column_rhs - xp.sum(change, axis=0)
+        )
+        return change + plan * (rows[:, None] + columns[None, :])
 
-class Certificate(NamedTuple):
-    """What is known of a coupling without trusting the solver."""
-
-    primal: float
-    dual: float
-    gap: float
-    transport_cost: float
-    row_error: float
-    column_error: float
-
-
-def certify(coupling: Coupling, highest_cost: float) -> Certificate:
-    """Measure a coupling in one pass over the cost.
-
-    The gap is an upper bound of primal - dual for the feasible plan next to this one: rows and
-    columns scaled down to their masses, the remainder N added as a rank-one matrix (Altschuler,
-    Weed and Rigollet 2017). Convexity of the entropy bounds the mixture, and
-    ``sum N log(N / (a b')) <= -|N| log |N|`` because N stays below the masses.
-    """
-    a, b, f, g, reg = coupling[1:]
-    xp = array_namespace(a)
-    wide = widest_float(a)
-    a, b, f, g = (xp.astype(x, wide) for x in (a, b, f, g))
-    rows, columns, costs, f_sums = (xp.astype(x, wide) for x in coupling.sums())
-    mass = float(xp.sum(a))
-    entropy_constant = reg * (mass**2 - float(xp.sum(rows)))
-    dual = float(xp.sum(a * f) + xp.sum(b * g)) + entropy_constant
-    primal = float(xp.sum(rows * f) + xp.sum(columns * g)) + entropy_constant
-    # The feasible part: all rows scaled by one factor, which suffices as they are nearly exact.
-    row_scale = min(1.0, float(xp.min(a / rows)))
-    scale = row_scale * xp.clip(b / (row_scale * columns), None, 1.0)
-    kept = float(xp.sum(scale * columns))
-    lost = max(mass - kept, 0.0)
-    feasible = float(xp.sum(scale * (f_sums + columns * g + reg * columns * xp.log(scale))))
-    mixture = -_x_log(kept, mass) - _x_log(lost, mass) - _x_log(lost, 1.0)
-    rounded = feasible + lost * highest_cost + reg * (mixture + mass**2 - mass)
-    return Certificate(
-        primal,
-        dual,
-        rounded - dual,
-        float(xp.sum(costs)),
-        float(xp.sum(xp.abs(rows - a))) / mass,
-        float(xp.sum(xp.abs(columns - b))) / mass,
-    )
-
-
-def _x_log(x: float, total: float) -> float:
-    """Return x log(x / total), zero at zero."""
-    return x * math.log(x / total) if x > 0 else 0.0
+    def vjp(self, weights: Array) -> tuple[Array, Array, Array]:
+        """Return the gradients of ``sum(weights * P)`` by cost and masses, centered."""
+        xp = array_namespace(weights)
+        plan = self.matrix()
+        weighted = plan * weights
+        rows, columns = self.tangent(xp.sum(weighted, axis=1), xp.sum(weighted, axis=0))
+        cost_gradient = (plan * (rows[:, None] + columns[None, :]) - weighted) / self.reg
+        return cost_gradient, rows - xp.mean(rows), columns - xp.mean(columns)
 
 
 def rounded(plan: Array, a: Array, b: Array) -> Array:
