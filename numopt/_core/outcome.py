@@ -309,10 +309,12 @@ def _brief(value: Any) -> str:
     shape = getattr(value, "shape", None)
     if shape is not None and math.prod(shape) > 8:
         return f"array of shape {tuple(shape)}, {getattr(value, 'dtype', '')}"
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={_brief(item)}" for name, item in value.items())
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_brief, value))})"
     if isinstance(value, Result):
         return f"{type(value).__name__} ({'success' if value.success else 'no success'})"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_brief(item)}" for name, item in value.items())
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
