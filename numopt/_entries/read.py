@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 from .._core import validate
 from .._core.namespace import Array, array_namespace
 from .._core.settings import index_dtype, is_sparse
+from .observations import Observations, sorted_observations
+
+DUPLICATES = ("raise", "mean")
 
 
 class Entries(NamedTuple):
@@ -22,6 +25,10 @@ class Entries(NamedTuple):
     def like(self) -> Array:
         """An array of the library, device and dtype of the values."""
         return self.values
+
+    def sorted(self, duplicates: str, _width: int = 0) -> Observations:
+        """Return the entries by rows and by columns; of `duplicates` the mean, or an error."""
+        return sorted_observations(*self, duplicates)
 
 
 class Table(NamedTuple):

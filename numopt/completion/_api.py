@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from .._core import validate
-from .._core.iterate import Callback, Record, closing
+from .._core.iterate import Callback, closing
 from .._core.namespace import Array
-from .._core.outcome import ITERATION_LIMIT
 from .._linalg import one_blas_thread
-from ._chunks import refuse
-from ._fit import Task, fit, start
-from ._inputs import ascending
-from ._polish import handing_over, polished, wanted
-from ._rank import grown, smallest, tried
-from ._report import reported, reported_path, zero_fit
-from ._result import MatrixCompletionResult, RankPathResult
-from ._solve import STAGNATED, TAIL
-from ._splitting import ADVICE, fit_by_parts, note, splittable
-from ._task import Options, task_of
+from ._inputs import Options, ascending, refuse_on_cluster, task_of
+from ._result import MatrixCompletionResult, RankPathResult, report, report_path
+from ._solve import solve, solve_path
 
 
 def matrix_completion(
@@ -28,8 +21,9 @@ def matrix_completion(
     mask: Array | None = None,
     weights: Array | None = None,
     reg: float | tuple[str, float] = 0.0,
-    init: Any = "spectral",
-    inner: str = "auto",
+    x0: Any = None,
+    init: str = "spectral",
+    method: str = "auto",
     inner_maxiter: int = 3,
     inner_tol: float = 0.1,
     continuation: bool = True,
@@ -64,10 +58,10 @@ def matrix_completion(
     ----------
     M : sparse matrix, array, or tuple (rows, columns, values, shape)
         What was seen of a matrix (m, n): a sparse matrix of SciPy or CuPy, whose explicit zeros
-        are observations; a dense array of any library, where nan or `mask` says what is missing;
-        or vectors (N,) of places and values with the shape (m, n). Real; integers become the
-        default float. Entries that exceed memory: Dask vectors, or a Dask array of dense or sparse
-        blocks, which may come in `row_blocks`.
+        are observations; a dense array of any library, where nan or `mask` says what is missing,
+        a masked array or a data frame; or vectors (N,) of places and values with the shape (m, n).
+        Real; integers become the default float. Entries that exceed memory: Dask vectors, or a
+        Dask array of dense or sparse blocks, which may come in `row_blocks`.
     rank : int or "auto", default "auto"
         Number of columns k of the factors. "auto" raises it from a few while that lowers the error
         on held-out entries: those of `validation`, or a tenth of the entries that takes part again
@@ -80,13 +74,15 @@ def matrix_completion(
     reg : float or ("count", float), default 0.0
         Regularization, in the unit of the values. ("count", c) regularizes each row and column
         by c times the number of its entries.
-    init : "spectral", "random", MatrixCompletionResult or (X0, Y0), default "spectral"
-        Start: leading singular vectors of the entries seen, Gaussian factors, or a warm start,
-        which is cut by its singular values or padded with small noise if its rank is another.
-    inner : {"auto", "pcg", "exact", "sketch"}, default "auto"
+    x0 : tuple (X0, Y0) or result, optional
+        Warm start: factors, or an earlier result, which is cut by its singular values or padded
+        with small noise if its rank is another.
+    init : {"spectral", "random"}, default "spectral"
+        Start where there is no `x0`: leading singular vectors of the entries seen, or Gaussian
+        factors.
+    method : {"auto", "pcg", "exact"}, default "auto"
         How the least-squares problem of a row is solved: by a few steps of preconditioned
-        conjugate gradients, by its normal equations, or by conjugate gradients preconditioned with
-        a sketch of its own, as published [1]_. "auto" takes the cheaper of the first two.
+        conjugate gradients, or by its normal equations. "auto" takes the cheaper.
     inner_maxiter : int, default 3
         Steps of an iterative inner solver for each row and half sweep.
     inner_tol : float, default 0.1
@@ -124,8 +120,7 @@ def matrix_completion(
     duplicates : {"raise", "mean"}, default "raise"
         What to do with entries given more than once.
     certify : bool, default False
-        Whether to compute `certificate` and `dual_gap`, for a number ``reg > 0`` without weights,
-        offsets and signs.
+        Whether to compute ``gap``, for a number ``reg > 0`` without weights, offsets and signs.
     tol : float, optional
         Largest relative change of the objective over a sweep and a tenth of the largest relative
         gradient; with ``reg = 0`` a relative residual as small will do. Default is 1e-6 in float64,
@@ -133,7 +128,7 @@ def matrix_completion(
     maxiter : int, default 1000
         Largest number of sweeps and Gauss-Newton steps.
     rng : int or numpy.random.Generator, optional
-        Source of the start, of sketches, and of the split for ``rank="auto"``.
+        Source of the start, and of the split for ``rank="auto"``.
     callback : callable, optional
         Called as ``callback(intermediate_result)`` with the record of each sweep; `StopIteration`
         ends the solve.
@@ -142,8 +137,8 @@ def matrix_completion(
     -------
     MatrixCompletionResult
         The factors ``X`` and ``Y``, the mean and offsets, ``fun``, ``success``, ``status``,
-        ``message``, diagnostics and ``history``; with methods ``predict``, ``dense``, ``fold_in``
-        and ``top_n``.
+        ``message``, diagnostics and ``history``; with methods ``predict``, ``matrix``, ``fold_in``,
+        ``top_n`` and ``verify``.
 
     Raises
     ------
@@ -175,7 +170,7 @@ def matrix_completion(
     O(N k^2); for small k the exact solves are faster all the same, since they run at the speed
     of matrix products. Before conjugate gradients the factors are rotated until the Gram matrix
     of the fixed one is diagonal; with that the diagonal of a row's equations is as good a
-    preconditioner as a sketch of its own.
+    preconditioner as the sketch of each row that is published, and costs less.
 
     Below about 3 entries for each of the ``k (m + n - k)`` degrees of freedom plain alternation
     fails. A slow path with momentum, and Gauss-Newton steps with the columns eliminated [2]_,
@@ -204,79 +199,40 @@ def matrix_completion(
     >>> M = rng.normal(size=(60, 2)) @ rng.normal(size=(2, 50))
     >>> seen = np.where(rng.random(M.shape) < 0.4, M, np.nan)
     >>> result = numopt.matrix_completion(seen, 2, tol=1e-12)
-    >>> result.success, bool(abs(result.dense() - M).max() < 1e-9)
+    >>> result.success, bool(abs(result.matrix() - M).max() < 1e-9)
     (True, True)
     >>> numopt.matrix_completion(seen, rng=0).rank
     2
     """
-    needs = {
-        "`sample_splitting`": (sample_splitting is True, "entries in memory"),
-        "`polish`": (polish == "gauss-newton", "entries in memory"),
-        "`rank` = 'auto'": (rank == "auto" and validation is None, "`validation`"),
-    }
-    refuse(M, needs)
-    task = task_of(
-        M,
-        rank,
-        max_rank,
-        Options(
-            mask=mask,
-            weights=weights,
-            reg=reg,
-            init=init,
-            inner=inner,
-            inner_maxiter=inner_maxiter,
-            inner_tol=inner_tol,
-            continuation=continuation,
-            path_factor=path_factor,
-            momentum=momentum,
-            bias=bias,
-            nonneg=nonneg,
-            validation=validation,
-            early_stopping=early_stopping,
-            polish=polish,
-            duplicates=duplicates,
-            tol=tol,
-            maxiter=maxiter,
-            rng=rng,
-            callback=callback,
-        ),
+    began = time.perf_counter()
+    options = Options(
+        mask=mask,
+        weights=weights,
+        reg=reg,
+        method=method,
+        bias=bias,
+        nonneg=nonneg,
+        validation=validation,
+        polish=polish,
+        duplicates=duplicates,
+        tol=tol,
+        maxiter=maxiter,
+        rng=rng,
+        callback=callback,
+        x0=x0,
+        init=init,
+        inner_maxiter=inner_maxiter,
+        inner_tol=inner_tol,
+        continuation=continuation,
+        path_factor=path_factor,
+        momentum=momentum,
+        early_stopping=early_stopping,
+        certify=certify,
+        sample_splitting=sample_splitting,
     )
-    certify = certifiable(task, validate.flag("certify", certify))
-    by_parts = splittable(task, validate.flag("sample_splitting", sample_splitting))
+    task = task_of(M, rank, max_rank, options)
     with closing(callback), one_blas_thread(task.problem.seen.like):
-        return completed(task, certify, by_parts)
-
-
-def completed(task: Task, certify: bool, by_parts: bool) -> MatrixCompletionResult:
-    """Return the result of a task."""
-    history: list[Record] = []
-    if task.problem.seen.norm() == 0:
-        return reported(task, zero_fit(task, task.rank or 1), certify, " All values are zero.")
-    if by_parts:
-        return reported(task, fit_by_parts(task, history), certify, note(task), ADVICE)
-    if task.rank is None:
-        growth = grown(task, history)
-        found = fit(task, growth.model, None, history, growth.nit)
-        if task.problem.reg == 0:
-            found = smallest(task, found, history)
-    else:
-        model, top = start(task, task.rank)
-        polish = wanted(task, task.rank)
-        found = fit(handing_over(task) if polish else task, model, top, history)
-        if polish and found.status in (TAIL, STAGNATED, ITERATION_LIMIT):
-            found = polished(task, found)
-    return reported(task, found, certify)
-
-
-def certifiable(task: Task, certify: bool) -> bool:
-    """Return whether to certify; the convex problem knows no other options."""
-    problem = task.problem
-    if certify and (problem.reg == 0 or problem.by_count or problem.seen.weighted):
-        raise ValueError("`certify` needs reg > 0, a number, and no weights.")
-    if certify and (problem.nonneg or problem.bias_unit is not None):
-        raise ValueError("`certify` is for models without `nonneg` and `bias`.")
-    return certify
+        return report(task, solve(task), began)
 
 
 def rank_path(
@@ -287,7 +243,7 @@ def rank_path(
     mask: Array | None = None,
     weights: Array | None = None,
     reg: float | tuple[str, float] = 0.0,
-    inner: str = "auto",
+    method: str = "auto",
     bias: bool | float = False,
     nonneg: bool = False,
     validation: tuple[Array, Array, Array] | None = None,
@@ -321,7 +277,7 @@ def rank_path(
         Non-negative weights of the entries.
     reg : float or ("count", float), default 0.0
         Regularization of the factors.
-    inner : {"auto", "pcg", "exact", "sketch"}, default "auto"
+    method : {"auto", "pcg", "exact"}, default "auto"
         How rows are solved.
     bias : bool or float, default False
         Whether there are offsets of rows and columns.
@@ -378,11 +334,14 @@ def rank_path(
     >>> path.rank, path.best.X.shape
     (3, (50, 3))
     """
+    began = time.perf_counter()
+    refuse_on_cluster(M, "`rank_path`", validation is None, "`validation`")
+    chosen, share = ascending(ranks), validate.fraction("holdout", holdout)
     options = Options(
         mask=mask,
         weights=weights,
         reg=reg,
-        inner=inner,
+        method=method,
         bias=bias,
         nonneg=nonneg,
         validation=validation,
@@ -393,13 +352,7 @@ def rank_path(
         rng=rng,
         callback=callback,
     )
-    refuse(M, {"`rank_path`": (validation is None, "`validation`")})
-    chosen = ascending(ranks)
     task = task_of(M, chosen[-1], None, options)
-    share = validate.fraction("holdout", holdout)
-    history: list[Record] = []
     with closing(callback), one_blas_thread(task.problem.seen.like):
-        trials = tried(task, chosen, share, history)
-        settings = task.settings._replace(maxiter=trials.nit + task.settings.maxiter)
-        found = fit(task._replace(settings=settings), trials.model, None, history, trials.nit)
-    return reported_path(chosen, trials, reported(task, found, False))
+        trials, found = solve_path(task, chosen, share)
+        return report_path(task, chosen, trials, found, began)

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import NamedTuple
 
 from .._core.iterate import Record, iterate
 from .._core.namespace import Array, array_namespace, device_of, inner
+from .._core.outcome import Status
+from .._entries.observations import Observations, Side, in_memory
 from .._kernels import completion as kernels
-from ._fit import Fit, Task, certified
-from ._observations import Observations, Side, in_memory
-from ._solve import Alternation, oversampling
-from ._sweep import Model, inner_all, stationarity
+from .._linalg import conjugate_gradients
+from ._als import Fit, certified
+from ._problem import Model, Task, inner_all, stationarity
 
 # Steps of conjugate gradients for a Gauss-Newton step at most, and the fall of the gradient that
 # is asked for.
@@ -57,7 +59,7 @@ def wanted(task: Task, rank: int) -> bool:
     if not isinstance(problem.seen, Observations):
         return False  # its residuals and Gram matrices are for memory
     small = sum(problem.seen.shape) * rank * rank <= _GRAM_ENTRIES
-    return small and oversampling(problem, rank) < NEAR_LIMIT
+    return small and problem.oversampling(rank) < NEAR_LIMIT
 
 
 def handing_over(task: Task) -> Task:
@@ -141,22 +143,14 @@ class System:
     def solve(self, shift: float) -> Array:
         """Return a step by conjugate gradients, preconditioned with the blocks of the rows."""
         shift = shift * self.unit
-        inverse = inverted(self.blocks, shift)
-        g, D = self.point.gradient, 0 * self.point.gradient
-        z = p = by_row(inverse, g)
-        rho = start = total(g, z)
-        for _ in range(_STEPS):
-            q = self.product(p, shift)
-            curvature = total(p, q)
-            if not curvature > 0:
-                break
-            D, g = D + (rho / curvature) * p, g - (rho / curvature) * q
-            z = by_row(inverse, g)
-            fresh = total(g, z)
-            if not fresh > _FORCING**2 * start:
-                break
-            p, rho = z + (fresh / rho) * p, fresh
-        return D
+        return conjugate_gradients(
+            partial(self.product, shift=shift),
+            self.point.gradient,
+            rtol=_FORCING,
+            maxiter=_STEPS,
+            precondition=partial(by_row, inverted(self.blocks, shift)),
+            stop="preconditioned",
+        ).x
 
 
 def weighted(side: Side, values: Array) -> Array:
@@ -193,12 +187,6 @@ def by_row(matrices: Array, X: Array) -> Array:
     return array_namespace(X).matmul(matrices, X[:, :, None])[:, :, 0]
 
 
-def total(A: Array, B: Array) -> float:
-    """Return the inner product of two matrices."""
-    xp = array_namespace(A)
-    return inner(xp.reshape(A, (-1,)), xp.reshape(B, (-1,)))
-
-
 def polished(task: Task, found: Fit) -> Fit:
     """Return a fit after Gauss-Newton steps from where it is; itself if they do not help."""
     loop, settings = GaussNewton(task), task.settings
@@ -213,10 +201,9 @@ def polished(task: Task, found: Fit) -> Fit:
         history=found.history,
         nit=found.nit,
     )
-    final = run.state
-    model = Model(final.X, final.Y)
-    state = Alternation(task.problem, settings).first(model, None)._replace(change=final.change)
-    after = certified(task, model, state, run.status, run.nit, found.steps, run.history)
-    if after.residual < found.residual:
+    model = Model(run.state.X, run.state.Y)
+    after = certified(task, model, run.status, run.nit, found.steps, run.history)
+    if after.worth.residual < found.worth.residual:
         return after
-    return found._replace(nit=run.nit, history=run.history)
+    stopped = run.status == Status.STOPPED_BY_CALLBACK
+    return found._replace(status=run.status if stopped else found.status, nit=run.nit)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._core.iterate import Record
-from .._core.outcome import CONVERGED, STOPPED_BY_CALLBACK
-from ._fit import Fit, Task, fit, split, start, with_biases, with_rank
-from ._observations import in_memory
-from ._solve import Alternation, State
-from ._start import Pairs, appended, balanced, leading_pairs, non_negative, truncated
-from ._sweep import Model
+from .._core.namespace import array_namespace
+from .._core.outcome import Status
+from .._core.random import place
+from .._entries.observations import Observations, in_memory
+from .._linalg import Frame
+from ._als import Alternation, Fit, State, fit, truncated
+from ._problem import Held, Model, Task
+from ._spectral_init import appended, balanced, leading_pairs, non_negative, start, with_rank
 
-GROW = 2
 # Share of the entries on which a rank is judged where the user gives none for it.
 _HELD_OUT = 0.1
 # A rank is done with when a sweep lowers the residual by less than this, after so many sweeps.
@@ -35,11 +36,12 @@ class Growth(NamedTuple):
 
 
 class Trials(NamedTuple):
-    """Errors on held-out entries, the model of the best rank, the sweeps of all."""
+    """Errors on held-out entries, the model of the best rank, the sweeps of all, the entries."""
 
     errors: list[float]
     model: Model
     nit: int
+    held_out: int
 
 
 class _Stage(Alternation):
@@ -48,13 +50,13 @@ class _Stage(Alternation):
     sweeps = 0
     last = 0.0
 
-    def give_up(self, state: State) -> int | None:
+    def give_up(self, state: State) -> Status | None:
         """Return why to stop: the residual falls too slowly, or any reason there is always."""
         self.sweeps += 1
         slow = self.sweeps > 1 and state.residual > (1 - _FALL) * self.last
         self.last = state.residual
         if slow and self.sweeps > _SETTLE:
-            return GROW
+            return Status.STALLED
         return super().give_up(state)
 
 
@@ -63,20 +65,21 @@ def grown(task: Task, history: list[Record]) -> Growth:
     task = judging(task, _HELD_OUT)
     seen = task.problem.seen
     pairs = _leading(task, None)
-    model = with_biases(task.problem, balanced(pairs, seen.share))
+    model = task.problem.with_biases(balanced(pairs, seen.share))
     model = non_negative(model) if task.problem.nonneg else model
     best, rises, nit = Growth(model, math.inf, 0), 0, 0
     while True:
         loop = _Stage(task.problem, task.settings)
         run = loop.run(loop.first(model, None), history, nit, task.settings.maxiter)
         nit, state = run.nit, run.state
-        passed = run.status == CONVERGED and state.residual <= task.settings.tol
+        passed = run.status == Status.CONVERGED and state.residual <= task.settings.tol
         if state.rmse < best.rmse:
             best, rises = Growth(state.model, state.rmse, nit), 0
         else:
             rises += 1
         full = state.model.rank >= task.max_rank
-        if passed or full or rises >= _RISES or run.status not in (CONVERGED, GROW):
+        ended = run.status not in (Status.CONVERGED, Status.STALLED)
+        if passed or full or ended or rises >= _RISES:
             return best._replace(nit=nit)
         pairs = _leading(task, state.model)
         model = appended(state.model, pairs, seen.share)
@@ -91,13 +94,23 @@ def judging(task: Task, share: float) -> Task:
     return task._replace(problem=task.problem._replace(seen=train)).validated_on(held)
 
 
-def _leading(task: Task, model: Model | None) -> Pairs:
+def split(seen: Observations, share: float, rng: Any) -> tuple[Observations, Held]:
+    """Return most of the entries, and a random share of them to measure errors on."""
+    side, count = seen.rows, seen.size
+    held = max(1, round(share * count))
+    order = place(rng.permutation(count), side.data, side.indptr.dtype)
+    out = order[:held]
+    values = array_namespace(side.data).take(side.data, out)
+    return seen.part(order[held:]), (side.rows_of(out), side.columns_of(out), values)
+
+
+def _leading(task: Task, model: Model | None) -> Frame:
     """Return the singular pairs of what is left to explain that stand out from the rest."""
     seen, room = task.problem.seen, task.max_rank
     if model is not None:
         seen, room = seen.left(*model), room - model.rank
     pairs = leading_pairs(seen, _BATCH + 1, task.settings.rng, _POWERS)
-    sigma = [float(s) for s in pairs.S]
+    sigma = [float(s) for s in pairs.values]
     ratios = [
         sigma[j] / sigma[j + 1] if sigma[j + 1] > 0 else math.inf
         for j in range(min(_BATCH, len(sigma) - 1))
@@ -106,7 +119,7 @@ def _leading(task: Task, model: Model | None) -> Pairs:
     if ratios and max(ratios) > _GAP:
         count = 1 + ratios.index(max(ratios))
     count = max(1, min(count, room))
-    return Pairs(pairs.U[:, :count] + 0, pairs.S[:count] + 0, pairs.V[:, :count] + 0)
+    return Frame(pairs.left[:, :count], pairs.values[:count], pairs.right[:, :count])
 
 
 def smallest(task: Task, found: Fit, history: list[Record]) -> Fit:
@@ -116,12 +129,14 @@ def smallest(task: Task, found: Fit, history: list[Record]) -> Fit:
     sweeps.
     """
     tol = task.settings.tol
-    while found.model.rank > 1 and found.residual <= tol and found.nit < task.settings.maxiter:
+    while (
+        found.model.rank > 1 and found.worth.residual <= tol and found.nit < task.settings.maxiter
+    ):
         loop = _Stage(task.problem, task.settings)
         less = truncated(found.model, found.model.rank - 1)
         run = loop.run(loop.first(less, None), history, found.nit, task.settings.maxiter)
         found = found._replace(nit=run.nit)
-        if run.status != CONVERGED or run.state.residual > tol:
+        if run.status != Status.CONVERGED or run.state.residual > tol:
             return found
         found = fit(task, run.state.model, None, history, run.nit)
     return found
@@ -148,10 +163,11 @@ def tried(task: Task, ranks: list[int], share: float, history: list[Record]) -> 
         errors.append(judged.settings.validate(found.model))
         if best is None or errors[-1] < min(errors[:-1]):
             best = found.model
-        if found.status == STOPPED_BY_CALLBACK:
+        if found.status == Status.STOPPED_BY_CALLBACK:
             break
     assert best is not None
-    return Trials(errors, best, nit)
+    assert judged.validation is not None
+    return Trials(errors, best, nit, int(judged.validation[2].shape[0]))
 
 
 def _wider(task: Task, model: Model, rank: int) -> Model:

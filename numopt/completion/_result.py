@@ -1,17 +1,33 @@
-"""What matrix completion returns."""
+"""What matrix completion returns, and how it is made of a fit."""
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 
 from .._core import validate
+from .._core.iterate import Record
 from .._core.namespace import Array, array_namespace, device_of
-from .._core.outcome import Result
+from .._core.outcome import Check, Outcome, Result, Status, settle
+from .._entries.chunks import given_entries
+from .._entries.observations import Places, Rows, sorted_observations
+from .._entries.read import places, read_entries
 from .._kernels import completion as kernels
-from ._fit import predicted
-from ._inputs import entries, places, sorted_observations
-from ._seen import Places
-from ._sweep import Model
+from .._linalg import Factors, one_blas_thread, singular_values
+from ._als import Fit
+from ._certificate import checks_of, convex_certificate, held_out_checks, held_out_limit
+from ._inputs import held_out, normalized, problem_of, terms_of
+from ._problem import Model, Task
+from ._rank import Trials
+
+# Entries for each degree of freedom below which a small residual proves nothing.
+_LITTLE_EVIDENCE = 1.5
+_ADVICE = {
+    Status.STALLED: "the objective is flat but its gradient is not small; try method='exact', "
+    "another rank, or reg > 0",
+    Status.NON_FINITE: "set reg > 0 or lower the rank",
+}
 
 
 class MatrixCompletionResult(Result):
@@ -36,44 +52,38 @@ class MatrixCompletionResult(Result):
         Singular values of ``X Y'``.
     residual : float
         Norm of the residuals of the entries seen, relative to that of their values (less `mu`).
-    grad_norm : float
-        Norm of the gradient, relative to the norm of the values times the sum of the norms of
-        both factors.
-    certificate : float or None
-        Largest singular value of the residuals over the regularization, if `certify`. At a
-        stationary point a value of 1 proves a global minimum, over all ranks; more says that the
-        rank binds.
-    dual_gap : float or None
-        How far half the objective is from the minimum over matrices of any rank, at most; if
-        `certify`.
+    gap : float or None
+        How far the objective is from the minimum over matrices of any rank, at most, relative to
+        itself; if `certify`.
     oversampling : float
         Entries seen for each degree of freedom of a matrix of this rank, ``N / (k (m + n - k))``.
         Below about 1.5, a small residual is no proof that the matrix has been found.
-    p : float
-        Share of entries seen.
     empty_rows, empty_cols : array
         Numbers of the rows and columns that were never seen.
-    inner_iterations : float
-        Steps of the inner solver for each row and sweep, on average.
-    n_blocks, n_retries : int
-        For Dask arrays their chunks, and how often a pass was repeated; otherwise 1 and 0.
     x : tuple of array
         The factors (X, Y).
     fun : float
         Value of the objective.
-    success : bool
-        Whether the stopping error, computed anew from the factors, is at most `tol`, or early
-        stopping ended the iteration.
-    status : int
-        0 converged, 1 iteration limit, 3 stagnated: the objective is flat, its gradient not small;
-        4 early stopping, 98 factors not finite, 99 stopped by the callback.
-    message : str
-        What happened and, where it failed, what to try.
+    checks : list of Check
+        The stopping error, computed anew from the entries and the factors: a tenth of the relative
+        gradient, or the relative fall of the objective by one more step in all rows and columns if
+        that is larger, or `residual` if that is smaller and ``reg = 0``. Where early stopping ended
+        the iteration, the error on held-out entries instead, which is to be the best of all sweeps.
+    status : Status
+        0 converged, 1 iteration limit, 2 no further progress: the objective is flat, its gradient
+        not small; 8 early stopping, 98 factors not finite, 99 stopped by the callback.
     nit : int
         Sweeps done.
     history : list of dict
         One record for every sweep: ``nit``, ``error``, ``seconds`` since the start, ``fun``,
         ``residual``, ``reg`` (of the path), ``rank``, ``rmse`` on held-out entries (nan without).
+    stats : dict
+        ``gradient``: its norm relative to that of the values times the sum of those of the factors.
+        ``dual_norm``: if `certify`, the largest singular value of the residuals over ``reg``; at a
+        stationary point 1 proves a global minimum, over all ranks, and more says that the rank
+        binds. ``share`` of the entries seen; ``inner_iterations``: steps of the inner solver for
+        each row and sweep, on average; ``n_blocks``, ``n_retries``: for Dask arrays their chunks,
+        and how often a pass was repeated, otherwise 1 and 0.
 
     See Also
     --------
@@ -90,6 +100,18 @@ class MatrixCompletionResult(Result):
     array([15.])
     """
 
+    X: Array
+    Y: Array
+    mu: float
+    row_bias: Array | None
+    col_bias: Array | None
+    rank: int
+    singular_values: Array
+    residual: float
+    gap: float | None
+    oversampling: float
+    empty_rows: Array
+    empty_cols: Array
     _seen: Places
     _fold: tuple[float, bool, float | None, bool]
 
@@ -101,21 +123,21 @@ class MatrixCompletionResult(Result):
     def _model(self) -> Model:
         return Model(self.X, self.Y, self.row_bias, self.col_bias)
 
-    def predict(self, rows: Array, cols: Array) -> Array:
+    def predict(self, rows: Any, cols: Any) -> Array:
         """Return the values of the matrix at ``(rows[t], cols[t])`` (N,), in O(N k) time.
 
         `rows` and `cols` (N,) are integers. The matrix is never formed.
         """
-        validate.common_namespace(X=self.X, rows=rows, cols=cols)
+        _, rows, cols = validate.arrays(X=self.X, rows=rows, cols=cols)
         rows = places("rows", rows, rows, self.X.shape[0])
         cols = places("cols", cols, rows, self.Y.shape[0])
-        return self.mu + predicted(self._model(), rows, cols)
+        return self.mu + self._model().at(rows, cols)
 
-    def dense(self) -> Array:
+    def matrix(self) -> Array:
         """Return the whole matrix (m, n), in O(m n k) time and O(m n) memory."""
         xp = array_namespace(self.X)
         M = self.mu + xp.matmul(self.X, xp.matrix_transpose(self.Y))
-        if self.row_bias is None:
+        if self.row_bias is None or self.col_bias is None:
             return M
         return M + self.row_bias[:, None] + self.col_bias[None, :]
 
@@ -129,15 +151,15 @@ class MatrixCompletionResult(Result):
         None without biases. The values of the new rows are
         ``mu + offsets[:, None] + col_bias + factors @ Y.T``.
         """
-        found = entries(new_rows, mask, weights)
+        found = read_entries(new_rows, mask, weights)
         validate.common_namespace(X=self.X, new_rows=found.values)
         if found.shape[1] != self.Y.shape[0]:
             raise ValueError(
                 f"`new_rows` must have {self.Y.shape[0]} columns, got {found.shape[1]}."
             )
         xp = array_namespace(self.X)
-        found = found._replace(values=xp.astype(found.values, self.X.dtype, copy=False) - self.mu)
-        side = sorted_observations(found, "raise").rows
+        values = xp.astype(found.values, self.X.dtype, copy=False) - self.mu
+        side = sorted_observations(*found._replace(values=values), "raise").rows
         reg, by_count, unit, nonneg = self._fold
         data, W = side.data, self.Y
         if unit is not None:
@@ -183,6 +205,43 @@ class MatrixCompletionResult(Result):
         best = xp.argsort(scores, descending=True)[: min(wanted, left)]
         return best, xp.take(scores, best)
 
+    def verify(
+        self,
+        M: Any,
+        rank: Any = None,
+        *,
+        mask: Any = None,
+        weights: Any = None,
+        reg: float | tuple[str, float] = 0.0,
+        bias: bool | float = False,
+        nonneg: bool = False,
+        validation: tuple[Any, Any, Any] | None = None,
+        duplicates: str = "raise",
+        **options: Any,
+    ) -> list[Check]:
+        """Return the checks, recomputed from the entries `M` and the factors, in three passes.
+
+        `mask`, `weights`, `reg`, `bias`, `nonneg`, `validation` and `duplicates` are what the
+        solver was given. `rank` and the `options` that only tune it may be left out.
+        """
+        del rank, options
+        terms = terms_of(reg, bias, nonneg)
+        found = given_entries(M, mask, weights)
+        shape = self.X.shape[0], self.Y.shape[0]
+        if found.shape != shape:
+            raise ValueError(f"`M` must have shape {shape}, got {found.shape}.")
+        held = held_out(validation, found.like, shape)
+        limit, stopped = self.checks[0].limit, self.status == Status.EARLY_STOPPING
+        if stopped and held is None:
+            raise ValueError("`validation` must be given where early stopping ended the iteration.")
+        with one_blas_thread(found.like):
+            seen = found.sorted(duplicates, self.X.shape[1])
+            problem, mu, scale = problem_of(seen, terms, self.mu)
+            model = self._model().times(1 / scale)
+            if stopped and held is not None:
+                return held_out_checks(model, normalized(held, mu, scale), scale, limit)
+            return checks_of(problem, model, limit)
+
 
 class RankPathResult(Result):
     """Outcome of `rank_path`: errors on held-out entries for every rank, and the best model.
@@ -201,16 +260,17 @@ class RankPathResult(Result):
         The factors (X, Y) of `best`.
     fun : float
         The smallest error.
-    success : bool
-        Whether `best` is a success.
-    status : int
-        Status of `best`.
-    message : str
-        What happened.
+    checks : list of Check
+        Those of `best`.
+    status : Status
+        That of `best`.
     nit : int
         Sweeps done, over all ranks.
     history : list of dict
         Records of all sweeps, as in `MatrixCompletionResult`.
+    stats : dict
+        ``held_out``: number of entries held out of a part of the fits; ``n_blocks``, ``n_retries``:
+        for Dask arrays their chunks, and how often a pass was repeated, otherwise 1 and 0.
 
     See Also
     --------
@@ -226,3 +286,124 @@ class RankPathResult(Result):
     >>> numopt.rank_path(M, [1, 2, 3, 4], rng=0).rank
     2
     """
+
+    ranks: list[int]
+    rmse: list[float]
+    rank: int
+    best: MatrixCompletionResult
+
+    def verify(self, M: Any, ranks: Any = None, **options: Any) -> list[Check]:
+        """Return the checks of the best model, recomputed from the entries `M` and its factors.
+
+        `options` are those of the solver, of which those that only tune it, and `ranks`, may be
+        left out.
+        """
+        del ranks
+        return self.best.verify(M, **options)
+
+
+def report(task: Task, found: Fit, began: float) -> MatrixCompletionResult:
+    """Return the result of a fit, in the units of the user, whose solve began at a time."""
+    scale, seen, problem = task.scale, task.problem.seen, task.problem
+    model = found.model.times(scale)
+    dual_norm, gap = convex_certificate(problem, found.model) if task.certify else (None, None)
+    outcome = outcome_of(task, found)
+    result = MatrixCompletionResult(
+        **outcome._asdict(),
+        X=model.X,
+        Y=model.Y,
+        mu=task.mu,
+        row_bias=model.row_bias,
+        col_bias=model.col_bias,
+        rank=model.rank,
+        singular_values=singular_values(Factors(model.X, model.Y)),
+        residual=found.worth.residual,
+        gap=gap,
+        oversampling=problem.oversampling(model.rank),
+        empty_rows=empty(seen.rows),
+        empty_cols=empty(seen.columns),
+        x=(model.X, model.Y),
+        fun=found.worth.fun * scale**2,
+        nit=found.nit,
+        history=[in_units(record, task) for record in found.history],
+        tol=task.settings.tol,
+        execution_time=time.perf_counter() - began,
+        stats={
+            "gradient": found.worth.gradient,
+            "dual_norm": dual_norm,
+            "share": seen.share,
+            "inner_iterations": found.steps / max(1, found.nit),
+            "n_blocks": seen.n_blocks,
+            "n_retries": seen.n_retries,
+        },
+    )
+    unit = None if problem.bias_unit is None else problem.bias_unit * math.sqrt(scale)
+    result._attach(seen.places(), (problem.reg * scale, problem.by_count, unit, problem.nonneg))
+    return result
+
+
+def outcome_of(task: Task, found: Fit) -> Outcome:
+    """Return how a fit ended, by its checks."""
+    problem, status, detail = task.problem, found.status, found.detail
+    if status == Status.EARLY_STOPPING and task.validation is not None:
+        limit = held_out_limit(found.best, problem.seen.like)
+        checks = held_out_checks(found.model, task.validation, task.scale, limit)
+    else:
+        checks = checks_of(problem, found.model, task.settings.tol, found.worth)
+    ratio = problem.oversampling(found.model.rank)
+    if problem.reg == 0 and ratio < _LITTLE_EVIDENCE and checks[0].passed:
+        detail = (
+            f"Only {ratio:.2f} entries were seen for each degree of freedom: a small residual is "
+            f"no proof that the matrix has been found. {detail}"
+        ).rstrip()
+    return settle(
+        status if math.isfinite(found.worth.fun) else Status.NON_FINITE,
+        checks,
+        nit=found.nit,
+        unit="sweep",
+        otherwise=Status.ITERATION_LIMIT,
+        advice=_ADVICE | {Status.ITERATION_LIMIT: found.advice},
+        detail=detail,
+    )
+
+
+def in_units(record: Record, task: Task) -> Record:
+    """Return a record in the units of the user."""
+    return {
+        **record,
+        "fun": record["fun"] * task.scale**2,
+        "reg": record["reg"] * task.scale,
+    }
+
+
+def empty(rows: Rows) -> Array:
+    """Return the numbers of rows without entries."""
+    lengths = rows.lengths
+    return array_namespace(lengths).nonzero(lengths == 0)[0]
+
+
+def report_path(
+    task: Task, ranks: list[int], trials: Trials, found: Fit, began: float
+) -> RankPathResult:
+    """Return errors of all ranks that were tried, and the best model."""
+    best, error = report(task, found, began), min(trials.errors)
+    outcome = outcome_of(task, found)
+    message = f"Rank {best.rank} has the smallest error on held-out entries, {error:.3g}."
+    return RankPathResult(
+        **outcome._replace(message=f"{message} {outcome.message}")._asdict(),
+        ranks=ranks[: len(trials.errors)],
+        rmse=trials.errors,
+        rank=best.rank,
+        best=best,
+        x=best.x,
+        fun=error,
+        nit=best.nit,
+        history=best.history,
+        tol=best.tol,
+        execution_time=best.execution_time,
+        stats={
+            "held_out": trials.held_out,
+            "n_blocks": best.stats["n_blocks"],
+            "n_retries": best.stats["n_retries"],
+        },
+    )

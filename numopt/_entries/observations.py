@@ -1,15 +1,108 @@
-"""Entries in memory, by rows and by columns."""
+"""Observed entries by rows and by columns: what solvers ask of them, and how memory holds them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import array_api_compat
 
 from .._core.namespace import Array, array_namespace, device_of, inner
 from .._kernels import completion as kernels
+
+
+class Rows(Protocol):
+    """All that is asked of a sparse matrix by its rows, wherever these lie."""
+
+    @property
+    def lengths(self) -> Array:
+        """Number of entries of each row (m,), as floats."""
+
+    @property
+    def mean_length(self) -> float:
+        """Entries of a row on average."""
+
+    def each(self, work: Callable[..., Any], *beside: Array | None) -> Any:
+        """Return ``work(side, *beside)`` for all rows, those of parts below one another.
+
+        `beside` are arrays with as many rows as the matrix, or None.
+        """
+
+
+class Places(Protocol):
+    """What knows which entries were seen."""
+
+    def columns_seen(self, row: int) -> Array:
+        """Return the columns of the entries of a row, ascending."""
+
+
+class Seen(Protocol):
+    """All that is asked of the entries seen of a matrix, in memory or on a cluster."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the matrix."""
+
+    @property
+    def n_blocks(self) -> int:
+        """Chunks of what was given, 1 in memory."""
+
+    @property
+    def n_retries(self) -> int:
+        """How often a pass was repeated on a cluster."""
+
+    @property
+    def rows(self) -> Rows:
+        """The matrix by its rows."""
+
+    @property
+    def columns(self) -> Rows:
+        """Its transpose by its rows."""
+
+    @property
+    def like(self) -> Array:
+        """An array of the library, device and dtype of the values."""
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+
+    @property
+    def share(self) -> float:
+        """Share of all entries that were seen."""
+
+    @property
+    def weighted(self) -> bool:
+        """Whether entries have weights."""
+
+    def norm(self) -> float:
+        """Return the root of the weighted sum of squares of all values."""
+
+    def mean(self) -> float:
+        """Return the weighted mean of the values."""
+
+    def largest(self, mu: float) -> float:
+        """Return the largest distance of a value from `mu`."""
+
+    def normalized(self, mu: float, scale: float) -> Any:
+        """Return the same places with their values less `mu`, divided by `scale`."""
+
+    def left(self, X: Array, Y: Array, row_bias: Array | None, col_bias: Array | None) -> Any:
+        """Return the same places with what a model leaves of their values."""
+
+    def places(self) -> Places:
+        """Return what knows which entries were seen."""
+
+
+def times(rows: Rows, W: Array) -> Array:
+    """Return the product of a sparse matrix with a dense one."""
+    return rows.each(partial(_product, W))
+
+
+def _product(W: Array, side: Side) -> Array:
+    return side.times(W)
 
 
 class Side(NamedTuple):
@@ -140,14 +233,9 @@ class Observations(NamedTuple):
         """Return the same places with what a model leaves of their values."""
         return self.with_values(residuals(Y, col_bias, self.rows, X, row_bias))
 
-    def places(self) -> Observations:
-        """Return what knows which entries were seen."""
-        return self
-
-    def columns_seen(self, row: int) -> Array:
-        """Return the columns of the entries of a row, ascending."""
-        side = self.rows
-        return side.indices[int(side.indptr[row]) : int(side.indptr[row + 1])]
+    def places(self) -> HeldPlaces:
+        """Return what knows which entries were seen, without their values."""
+        return HeldPlaces(self.rows.indices, self.rows.indptr)
 
     def with_values(self, values: Array) -> Observations:
         """Return the same places with other values (N,), in the order of the rows."""
@@ -171,6 +259,17 @@ class Observations(NamedTuple):
         return array_namespace(values).take(values, self.to_columns)
 
 
+class HeldPlaces(NamedTuple):
+    """Which entries were seen: their columns (N,) row by row, and where rows begin (m + 1,)."""
+
+    indices: Array
+    indptr: Array
+
+    def columns_seen(self, row: int) -> Array:
+        """Return the columns of the entries of a row, ascending."""
+        return self.indices[int(self.indptr[row]) : int(self.indptr[row + 1])]
+
+
 def in_memory(seen: Any) -> Observations:
     """Return the entries themselves, which lie in memory for whoever asks."""
     assert isinstance(seen, Observations)
@@ -180,6 +279,36 @@ def in_memory(seen: Any) -> Observations:
 def shifted(mu: float, scale: float, side: Side) -> Array:
     """Return the values of some rows less `mu`, divided by `scale`."""
     return (side.data - mu if mu else side.data) / scale
+
+
+def sorted_observations(
+    rows: Array,
+    columns: Array,
+    values: Array,
+    weights: Array | None,
+    shape: tuple[int, int],
+    duplicates: str,
+) -> Observations:
+    """Return entries given in any order, sorted; of `duplicates` the mean, or an error."""
+    seen = observations(rows, columns, values, weights, shape)
+    if seen is None:
+        if duplicates == "raise":
+            raise twice(rows, columns, shape[1])
+        seen = observations(*merged(rows, columns, values, weights, shape[1]), shape)
+        assert seen is not None  # `merged` leaves one entry for each place
+    return seen
+
+
+def twice(rows: Array, columns: Array, n: int) -> ValueError:
+    """Return the error that names the first entry given more than once."""
+    xp = array_namespace(rows)
+    keys = xp.sort(rows * n + columns)
+    again = xp.astype(keys[1:] == keys[:-1], keys.dtype)
+    key = int(keys[int(xp.argmax(again))])
+    return ValueError(
+        f"`M` must hold every entry once, got [{key // n}, {key % n}] twice; "
+        "duplicates='mean' takes the mean of their values."
+    )
 
 
 def observations(
@@ -266,9 +395,3 @@ def merged(
     total = sums(w)
     mean = sums(w * values) / xp.where(total > 0, total, 1.0 + 0 * total)
     return keys // n, keys % n, mean, None if weights is None else total
-
-
-def index_dtype(like: Array) -> Any:
-    """Return the dtype of indices of the library of an array."""
-    xp = array_namespace(like)
-    return xp.__array_namespace_info__().default_dtypes(device=device_of(like))["indexing"]

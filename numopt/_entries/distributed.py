@@ -1,4 +1,4 @@
-"""Entries seen of a matrix on a cluster: parts of its rows, and parts of its columns."""
+"""Observed entries of a matrix on a cluster: parts of its rows, and parts of its columns."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from .._core.namespace import Array, array_namespace, device_of, inner, widest_float
+from .._core.settings import index_dtype
 from .._rows import Exchange
-from ._inputs import Entries, twice
-from ._observations import Side, compressed, index_dtype, merged, residuals, shifted
+from .observations import Side, compressed, merged, residuals, shifted, twice
+from .read import Entries
 
 # Entries of a part, some 30 MB; a part may be larger where that saves tasks, up to a limit, and is
 # smaller where workers are small.
@@ -31,7 +32,7 @@ class Facts(NamedTuple):
     weight: Array
 
 
-class SpreadRows:
+class DistributedRows:
     """A sparse matrix by its rows, in parts that tasks make."""
 
     def __init__(
@@ -65,9 +66,9 @@ class SpreadRows:
     def _tasks(self, work: Callable[..., Any], beside: tuple[Array | None, ...]) -> list[Any]:
         return self._exchange.apply(work, self._nodes(), self._spans, beside)
 
-    def changed(self, work: Callable[..., Side], *beside: Array | None) -> SpreadRows:
+    def changed(self, work: Callable[..., Side], *beside: Array | None) -> DistributedRows:
         """Return rows that are made of these by each task that needs them."""
-        return SpreadRows(
+        return DistributedRows(
             self._exchange,
             lambda: self._tasks(work, beside),
             self._bounds,
@@ -75,21 +76,21 @@ class SpreadRows:
             self._lengths,
         )
 
-    def kept(self) -> SpreadRows:
+    def kept(self) -> DistributedRows:
         """Return the same rows, kept on the cluster."""
         held = self._exchange.hold(self._nodes)
-        return SpreadRows(self._exchange, held.nodes, self._bounds, self.size, self._lengths)
+        return DistributedRows(self._exchange, held.nodes, self._bounds, self.size, self._lengths)
 
     def begin(self) -> None:
         """Have the rows made that the cluster keeps."""
         self._nodes()
 
-    def turned(self, bounds: list[int]) -> SpreadRows:
+    def transposed(self, bounds: list[int]) -> DistributedRows:
         """Return the rows of the transpose, with parts between some bounds."""
         split = partial(_by_columns, self._bounds, bounds)
         join = partial(_joined, bounds, self._bounds[-1], "raise")
         count = len(bounds) - 1
-        return SpreadRows(
+        return DistributedRows(
             self._exchange,
             lambda: self._exchange.regrouped(split, join, self._nodes(), count),
             bounds,
@@ -121,12 +122,12 @@ class Regrouped:
         # Knows the exchange and the tasks, but not the object that knows it.
         make = partial(self._exchange.regrouped, split, join, self._loads, len(bounds) - 1)
         self._held = self._exchange.hold(make)
-        rows = SpreadRows(self._exchange, self._held.nodes, bounds, size)
+        rows = DistributedRows(self._exchange, self._held.nodes, bounds, size)
         lengths, *facts = rows.each(_facts)
         self._facts = Facts(*facts)
         xp = array_namespace(lengths)
         size = int(xp.sum(xp.astype(lengths, widest_float(lengths))))
-        self._rows = SpreadRows(self._exchange, self._held.nodes, bounds, size, lengths)
+        self._rows = DistributedRows(self._exchange, self._held.nodes, bounds, size, lengths)
         return self
 
     def _counted(self) -> tuple[Array, Array]:
@@ -149,27 +150,29 @@ class Regrouped:
         low, high = float(xp.min(self._facts.low)), float(xp.max(self._facts.high))
         return max(abs(low - mu), abs(high - mu))
 
-    def normalized(self, mu: float, scale: float) -> Spread:
+    def normalized(self, mu: float, scale: float) -> DistributedObservations:
         """Return the entries by rows and by columns, values less `mu` and divided by `scale`."""
         rows = self._rows.changed(partial(_normalized, mu, scale)).kept()
         rows.begin()
         self._held.release()
-        columns = rows.turned(self._column_bounds).kept()
+        columns = rows.transposed(self._column_bounds).kept()
         places = LazyPlaces(self._exchange, self._loads)
-        found = Spread(self._exchange, self.shape, rows, columns, self.like, self.weighted, places)
+        found = DistributedObservations(
+            self._exchange, self.shape, rows, columns, self.like, self.weighted, places
+        )
         found.norm()
         return found
 
 
-class Spread:
+class DistributedObservations:
     """Entries seen of a matrix, on a cluster, as the rows of it and of its transpose."""
 
     def __init__(
         self,
         exchange: Exchange,
         shape: tuple[int, int],
-        rows: SpreadRows,
-        columns: SpreadRows,
+        rows: DistributedRows,
+        columns: DistributedRows,
         like: Array,
         weighted: bool,
         places: LazyPlaces,
@@ -201,9 +204,11 @@ class Spread:
             self._norm = math.sqrt(inner(squares, array_namespace(squares).ones_like(squares)))
         return self._norm
 
-    def left(self, X: Array, Y: Array, row_bias: Array | None, col_bias: Array | None) -> Spread:
+    def left(
+        self, X: Array, Y: Array, row_bias: Array | None, col_bias: Array | None
+    ) -> DistributedObservations:
         """Return the same places with what a model leaves of their values."""
-        return Spread(
+        return DistributedObservations(
             self._exchange,
             self.shape,
             self.rows.changed(partial(_left, Y, col_bias), X, row_bias),
@@ -331,7 +336,7 @@ def _joined(bounds: list[int], n: int, duplicates: str, number: int, pieces: lis
     rows, columns = xp.astype(rows - start, dtype), xp.astype(columns, dtype)
     made = compressed(rows, columns, stop - start, n)
     if made is None and duplicates == "raise":
-        raise twice(Entries(rows + start, columns, values, weights, (bounds[-1], n)))
+        raise twice(rows + start, columns, n)
     if made is None:
         rows, columns, values, weights = merged(rows, columns, values, weights, n)
         made = compressed(rows, columns, stop - start, n)

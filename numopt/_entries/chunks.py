@@ -1,4 +1,4 @@
-"""Entries that are given by the chunks of Dask arrays."""
+"""Observed entries that are given by the chunks of Dask arrays."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ import array_api_compat
 
 from .._core import validate
 from .._core.namespace import Array, array_namespace
+from .._core.settings import is_sparse
 from .._rows import Exchange, Limits, dask_array, is_dask, limits_of
-from ._inputs import (
+from .distributed import BYTES, Regrouped, joined
+from .read import (
     Entries,
-    _from_dense,
-    _from_sparse,
-    _no_mask,
-    _shape,
-    _weighted,
-    is_sparse,
+    four_items,
+    from_dense,
+    from_sparse,
+    no_mask,
+    of_positive_weight,
     places,
+    read_entries,
+    shape_of,
 )
-from ._spread import BYTES, Regrouped, joined
-from ._start import EXTRA
 
 # Entries that are read by one task, if chunks are smaller and workers large enough.
 GROUP = 1 << 21
@@ -47,9 +48,11 @@ class ClusterEntries(NamedTuple):
     nodes: list[Any]
     exchange: Exchange
 
-    def sorted(self, duplicates: str, rank: int) -> Regrouped:
-        """Return the entries regrouped by rows, ready to be by columns as well."""
-        width = rank + EXTRA  # of the start, the widest there is
+    def sorted(self, duplicates: str, width: int) -> Regrouped:
+        """Return the entries regrouped by rows, ready to be by columns as well.
+
+        `width` is that of the widest matrix with a row for each of their rows or columns.
+        """
         largest = max(self.shape) * width * self.like.dtype.itemsize
         self.exchange.check_size(max(largest, 8 * sum(self.shape)))
         found = Regrouped(self.exchange, self.nodes, self.like, self.weighted, duplicates)
@@ -70,19 +73,23 @@ def refuse(M: Any, needs: dict[str, tuple[bool, str]]) -> None:
             raise ValueError(f"{name} needs {what}, got Dask arrays for `M`.")
 
 
+def given_entries(M: Any, mask: Any, weights: Any) -> Entries | ClusterEntries:
+    """Return the entries that are given, checked but not sorted: in memory or on a cluster."""
+    if on_cluster(M):
+        return cluster_entries(M, mask, weights)
+    return read_entries(M, mask, weights)
+
+
 def cluster_entries(M: Any, mask: Any, weights: Any) -> ClusterEntries:
     """Return the entries of Dask arrays, in either of the forms they may have."""
     if isinstance(M, tuple):
-        _no_mask(mask, "coordinates")
+        no_mask(mask, "coordinates")
         return _vectors(M, weights)
     return _blocks(dask_array(M), mask, weights, limits_of(M))
 
 
 def _vectors(M: tuple[Any, ...], weights: Any) -> ClusterEntries:
-    if len(M) != 4:
-        raise ValueError(f"`M` must be (rows, columns, values, shape), got {len(M)} items.")
-    rows, columns, values, shape = M
-    shape = _shape(*shape)
+    rows, columns, values, shape = four_items(M)
     given = {"values": values, "rows": rows, "columns": columns, "weights": weights}
     arrays = {name: _known(name, x) for name, x in given.items() if x is not None}
     for name, x in arrays.items():
@@ -109,7 +116,7 @@ def _blocks(M: Any, mask: Any, weights: Any, limits: Limits) -> ClusterEntries:
     M = _known("M", M)
     if M.ndim != 2:
         raise ValueError(f"`M` must be a matrix, got chunks {M.chunks}.")
-    shape = _shape(*M.shape)
+    shape = shape_of(*M.shape)
     arrays = {"M": M}
     for name, x in (("mask", mask), ("weights", weights)):
         if x is not None:
@@ -239,10 +246,10 @@ def _read_block(
     """Return the entries of a block that begins at a row and a column, checked."""
     span = f"[{row}:{row + block.shape[0]}, {column}:{column + block.shape[1]}]"
     if is_sparse(block):
-        _no_mask(mask, "a sparse matrix")
-        found = _from_sparse(block, weights)
+        no_mask(mask, "a sparse matrix")
+        found = from_sparse(block, weights)
     else:
-        found = _from_dense(block, mask, weights)
+        found = from_dense(block, mask, weights)
     values = array_namespace(found.values).astype(found.values, dtype, copy=False)
     found = Entries(found.rows + row, found.columns + column, values, found.weights, shape)
     validate.finite(f"M{span}", found.values)
@@ -253,8 +260,7 @@ def _read_block(
 
 def _narrow(found: Entries) -> Entries:
     """Return entries of positive weight, their places in half the bytes if they are small."""
-    if found.weights is not None:
-        found = _weighted(found)
+    found = of_positive_weight(found)
     xp = array_namespace(found.values)
     if max(found.shape) >= 1 << 31 or not array_api_compat.is_numpy_array(found.rows):
         return found

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from .._core.namespace import Array, array_namespace
 from .._core.random import place
-from ._seen import Seen, times
-from ._sweep import Model, inner_all
+from .._core.validate import contiguous
+from .._entries.observations import Rows, Seen, times
+from .._linalg import Frame, leading_singular
+from ._als import truncated
+from ._problem import Model, Task, inner_all
 
 # Columns beyond those asked for, and power steps, of the subspace iteration.
 EXTRA, _POWERS = 8, 3
@@ -15,45 +19,47 @@ EXTRA, _POWERS = 8, 3
 _CLIP = 2.0
 
 
-class Pairs(NamedTuple):
-    """Leading singular vectors U (m, k), V (n, k) and values S (k,) of a sparse matrix."""
+def start(task: Task, rank: int) -> tuple[Model, float | None]:
+    """Return a first model of a rank and, where there is a path, the largest singular value.
 
-    U: Array
-    S: Array
-    V: Array
+    That of the whole matrix, going by what was seen.
+    """
+    seen, rng = task.problem.seen, task.settings.rng
+    if task.x0 is not None:
+        return with_rank(task.x0, rank, rng), None
+    pairs = leading_pairs(seen, rank if task.init == "spectral" else 1, rng)
+    if task.init == "spectral":
+        model = with_rank(balanced(pairs, seen.share), rank, rng)
+    else:
+        model = random_model(seen, rank, rng)
+    if task.problem.nonneg:
+        model = non_negative(model)
+    return task.problem.with_biases(model), float(pairs.values[0]) / seen.share
 
 
-def leading_pairs(seen: Seen, count: int, rng: Any, powers: int = _POWERS) -> Pairs:
+def leading_pairs(seen: Seen, count: int, rng: Any, powers: int = _POWERS) -> Frame:
     """Return leading singular pairs of a sparse matrix by subspace iteration.
 
     O(N count) time a step.
     """
-    xp, (m, n) = array_namespace(seen.like), seen.shape
+    m, n = seen.shape
     width = min(count + EXTRA, m, n)
     Q = place(rng.standard_normal((n, width)), seen.like)
-    for _ in range(powers):
-        Q = _orthonormal(times(seen.rows, Q))
-        Q = _orthonormal(times(seen.columns, Q))
-    B = times(seen.rows, Q)
-    U, S, Vh = xp.linalg.svd(B, full_matrices=False)
-    V = xp.matmul(Q, xp.matrix_transpose(Vh))
-    k = min(count, width)
-    return Pairs(U[:, :k] + 0, S[:k] + 0, V[:, :k] + 0)
+    rows, columns = partial(_times, seen.rows), partial(_times, seen.columns)
+    return leading_singular(rows, columns, Q, powers, min(count, width))
 
 
-def _orthonormal(B: Array) -> Array:
-    xp = array_namespace(B)
-    return xp.linalg.qr(B)[0] + 0
+def _times(rows: Rows, Q: Array) -> Array:
+    return times(rows, contiguous(Q))
 
 
-def balanced(pairs: Pairs, share: float) -> Model:
+def balanced(pairs: Frame, share: float) -> Model:
     """Return the factors of the matrix whose visible share has these singular pairs.
 
     Rows far longer than others are shortened, which keeps the start incoherent.
     """
-    xp = array_namespace(pairs.S)
-    root = xp.sqrt(pairs.S / share)[None, :]
-    return Model(_clipped(pairs.U) * root, _clipped(pairs.V) * root)
+    root = array_namespace(pairs.values).sqrt(pairs.values / share)[None, :]
+    return Model(_clipped(pairs.left) * root, _clipped(pairs.right) * root)
 
 
 def _clipped(U: Array) -> Array:
@@ -74,7 +80,7 @@ def random_model(seen: Seen, rank: int, rng: Any) -> Model:
     return Model(X * unit, Y * unit)
 
 
-def appended(model: Model, pairs: Pairs, share: float) -> Model:
+def appended(model: Model, pairs: Frame, share: float) -> Model:
     """Return a model with the directions of singular pairs of its residual as new columns."""
     xp, added = array_namespace(model.X), balanced(pairs, share)
     return model._replace(
@@ -82,15 +88,11 @@ def appended(model: Model, pairs: Pairs, share: float) -> Model:
     )
 
 
-def truncated(model: Model, rank: int) -> Model:
-    """Return the best approximation of a smaller rank, its factors balanced."""
-    xp = array_namespace(model.X)
-    (Qx, Rx), (Qy, Ry) = xp.linalg.qr(model.X), xp.linalg.qr(model.Y)
-    U, S, Vh = xp.linalg.svd(xp.matmul(Rx, xp.matrix_transpose(Ry)))
-    root = xp.sqrt(S[:rank])[None, :]
-    X = xp.matmul(Qx, U[:, :rank]) * root
-    Y = xp.matmul(Qy, xp.matrix_transpose(Vh)[:, :rank]) * root
-    return model._replace(X=X, Y=Y)
+def with_rank(model: Model, rank: int, rng: Any) -> Model:
+    """Return a model of another rank: cut by its singular values, or with small noise added."""
+    if rank < model.rank:
+        return truncated(model, rank)
+    return widened(model, rank, rng) if rank > model.rank else model
 
 
 def widened(model: Model, rank: int, rng: Any) -> Model:
