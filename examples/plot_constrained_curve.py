@@ -128,8 +128,8 @@ _ = ax.legend()
 # ------------------------
 #
 # The paper behind the method solves the Newton systems by projecting onto one row at a time. Below
-# is what that costs by the published rules and by those used here. A factorization
-# replaces thousands of rows at these sizes, which is why ``"auto"`` never sketches.
+# is what that costs by the published rules and by those used here. A factorization replaces
+# thousands of rows at these sizes, which is why nothing is sketched unless ``sketch`` asks for it.
 
 counts = {}
 for method in ("published", "auto"):

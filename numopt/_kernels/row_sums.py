@@ -17,6 +17,8 @@ where t is `threshold`, which the others do not look at.
 
 from __future__ import annotations
 
+from typing import Any
+
 from .._core.dispatch import kernel
 from .._core.namespace import Array, array_namespace, device_of
 from .._losses.pointwise import Huber, Logistic, Poisson, Smooth, Squared
@@ -34,18 +36,7 @@ def loss_gradient(
     A: Array, b: Array, weights: Array | None, x: Array, loss: int, threshold: float
 ) -> tuple[Array, Array]:
     """Compute f(x) (1,) and its gradient (d,), in one read of A and 4 n d flops."""
-    xp = array_namespace(A)
-    gradient = xp.zeros(A.shape[1], dtype=A.dtype, device=device_of(A))
-    total = xp.zeros(1, dtype=A.dtype, device=device_of(A))
-    phi = pointwise(loss, threshold)
-    for rows in row_ranges(*A.shape):
-        margins = xp.matmul(A[rows, :], x)
-        values, slopes = phi.values(margins, b[rows]), phi.slopes(margins, b[rows])
-        if weights is not None:
-            values, slopes = values * weights[rows], slopes * weights[rows]
-        total = total + xp.sum(values)
-        gradient = gradient + xp.matmul(A[rows, :].T, slopes)
-    return total, gradient
+    return summed(pointwise(loss, threshold), A, b, weights, x)
 
 
 @kernel(min_size=1 << 16)
@@ -89,3 +80,21 @@ def csr_weighted_gram(data: Array, indices: Array, indptr: Array, weights: Array
 def pointwise(loss: int, threshold: float) -> Smooth:
     """Return the loss of a code."""
     return Huber(threshold) if loss == HUBER else _SMOOTH[loss]
+
+
+def summed(
+    phi: Any, A: Array, b: Array | None, weights: Array | None, x: Array
+) -> tuple[Array, Array]:
+    """Return the sum (1,) of a loss given by its values and slopes, and its gradient (d,)."""
+    xp = array_namespace(A)
+    gradient = xp.zeros(A.shape[1], dtype=A.dtype, device=device_of(A))
+    total = xp.zeros(1, dtype=A.dtype, device=device_of(A))
+    for rows in row_ranges(*A.shape):
+        margins = xp.matmul(A[rows, :], x)
+        here = None if b is None else b[rows]
+        values, slopes = phi.values(margins, here), phi.slopes(margins, here)
+        if weights is not None:
+            values, slopes = values * weights[rows], slopes * weights[rows]
+        total = total + xp.sum(values)
+        gradient = gradient + xp.matmul(A[rows, :].T, slopes)
+    return total, gradient

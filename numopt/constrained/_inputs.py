@@ -78,7 +78,7 @@ def read_start(x0: Any) -> Start:
 
 
 def _is_sequence(x: Any) -> bool:
-    return hasattr(x, "__len__") and getattr(x, "ndim", 1) > 0
+    return bool(getattr(x, "ndim", hasattr(x, "__len__")))
 
 
 def _point(x0: Any) -> Array:

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 from .._core.iterate import Record, Run, iterate
 from .._core.namespace import Array, array_namespace
 from .._core.outcome import Result, Status, settle
-from ._certificate import NOWHERE, Residuals, residuals
+from ._certificate import NOWHERE, residuals
 from ._curvature import Curvature, Given, choose_curvature
 from ._feasibility import restore, stationary
 from ._inputs import Settings, Start
 from ._matrices import is_operator
-from ._merit import Penalties
 from ._newton import Newton, State
 from ._problem import Point, Problem
 from ._published import DELTA, Published, PublishedState, Sketches
@@ -32,7 +31,7 @@ _ADVICE = {
     "try another x0",
     Status.NON_FINITE: "try another x0",
 }
-_ADVICE_PUBLISHED = _ADVICE | {
+_ADVICE_PUBLISHED = {
     Status.STALLED: "the Jacobian of the constraints is nearly rank deficient or no step descends; "
     "use method='auto'"
 }
@@ -43,10 +42,9 @@ _ADVICE_START = {
 
 
 class Solution(NamedTuple):
-    """How a search ended; there is no run where the start is not finite."""
+    """How a search ended; there is no history where the start is not finite."""
 
-    start: Start
-    run: Run[Any] | None
+    run: Run[Any]
     curvature: Curvature
     counts: Counts
     linear_solver: str
@@ -57,13 +55,14 @@ def solve(problem: Problem, given: Given, settings: Settings, start: Start) -> S
     point, counts = problem.first_point(start.x), Counts()
     curvature = choose_curvature(problem, given)
     if point is None:
-        return Solution(start, None, curvature, counts, settings.sketch or settings.method)
+        nowhere = _nowhere(start.x, curvature, settings)
+        return Solution(nowhere, curvature, counts, settings.sketch or settings.method)
     _check_sizes(problem, settings, start)
     if settings.scale and not settings.published:
         point = problem.scale(point)
     if problem.m > problem.n:
         run = _least_squares(problem, settings, counts, curvature, point)
-        return Solution(start, run, curvature, counts, "direct")
+        return Solution(run, curvature, counts, "direct")
     _check_formats(settings, curvature, point)
     set_up = _published if settings.published else _recommended
     method, state = set_up(problem, settings, counts, curvature, point, start)
@@ -77,7 +76,14 @@ def solve(problem: Problem, given: Given, settings: Settings, start: Start) -> S
         callback=clock.callback,
         give_up=clock.give_up,
     )
-    return Solution(start, ended, curvature, counts, method.linear_solver)
+    return Solution(ended, curvature, counts, method.linear_solver)
+
+
+def _nowhere(x: Array, curvature: Curvature, settings: Settings) -> Run[State]:
+    """Return the run of a start that is not finite."""
+    nan, none = float("nan"), x[:0]
+    state = State(Point(x, nan, none, x * nan, None), none, curvature, settings.penalty, Shifts())
+    return Run(state, state, nan, 0, Status.NON_FINITE, [])
 
 
 def _check_sizes(problem: Problem, settings: Settings, start: Start) -> None:
@@ -211,29 +217,20 @@ def _least_squares(
     return Run(state, state, error, nit, status, history)
 
 
-class _Ended(NamedTuple):
-    """What a search leaves: a point and multipliers in the user's units, and what is said of it."""
-
-    point: Point
-    lam: Array
-    residuals: Residuals
-    status: int
-    nit: int
-    history: list[Record]
-    penalties: Penalties
-    regularization: float
-    advice: dict[Status, str]
-
-
 def report(problem: Problem, settings: Settings, solution: Solution) -> EqualityResult:
     """Return the result, with what is measured on the point and the multipliers returned."""
-    ended = _ended(problem, settings, solution)
-    point, found, counts = ended.point, ended.residuals, solution.counts
+    run, counts = solution.run, solution.counts
+    # The last state where it says something, else the best.
+    final = run.status in (Status.CONVERGED, Status.INFEASIBLE)
+    state: State | PublishedState = run.state if final else run.best
+    point, lam = problem.in_given_units(state.point), problem.user_multipliers(state.lam)
+    found = residuals(point, lam) if run.history else NOWHERE
+    advice = _ADVICE | (_ADVICE_PUBLISHED if settings.published else {})
     outcome = settle(
-        ended.status,
+        run.status,
         found.checks(settings.tol, settings.feas_tol),
-        nit=ended.nit,
-        advice=ended.advice,
+        nit=run.nit,
+        advice=advice if run.history else _ADVICE_START,
     )
     work = problem.work
     result = EqualityResult(
@@ -243,9 +240,9 @@ def report(problem: Problem, settings: Settings, solution: Solution) -> Equality
         status=outcome.status,
         message=outcome.message,
         checks=outcome.checks,
-        nit=ended.nit,
+        nit=run.nit,
         jac=point.g,
-        dual=problem.split(ended.lam),
+        dual=problem.split(lam),
         constr=problem.split(point.c),
         infeasibility=found.infeasibility,
         optimality=found.optimality,
@@ -254,63 +251,18 @@ def report(problem: Problem, settings: Settings, solution: Solution) -> Equality
         **{name: work.pop(name) for name in ("nfev", "njev", "nhev", "n_passes")},
         n_factorizations=counts.factorizations,
         hess_mode=solution.curvature.mode,
-        history=ended.history,
+        history=run.history,
         stats={
             **work,
             "n_inner": counts.inner,
             "n_fallbacks": counts.fallbacks,
-            "penalty": tuple(ended.penalties),
-            "regularization": ended.regularization,
+            "penalty": tuple(state.penalties),
+            "regularization": state.regularization,
             "linear_solver": solution.linear_solver,
         },
         execution_time=time.perf_counter() - settings.begin,
     )
-    if solution.run is not None:
-        result._attach(_known(problem, solution, solution.run))
+    if run.history:
+        rule = state.curvature if isinstance(state, State) else solution.curvature
+        result._attach(Known(problem, state.point, state.lam, rule.sketch_of or rule))
     return result
-
-
-def _ended(problem: Problem, settings: Settings, solution: Solution) -> _Ended:
-    """Return what a search leaves, or a start that was not finite."""
-    run = solution.run
-    if run is None:
-        x, nan = solution.start.x, float("nan")
-        none = x[:0]
-        return _Ended(
-            Point(x, nan, none, x * nan, None),
-            none,
-            NOWHERE,
-            Status.NON_FINITE,
-            0,
-            [],
-            settings.penalty,
-            0.0,
-            _ADVICE_START,
-        )
-    state = _state(run)
-    point, lam = problem.in_given_units(state.point), problem.user_multipliers(state.lam)
-    return _Ended(
-        point,
-        lam,
-        residuals(point, lam),
-        run.status,
-        run.nit,
-        run.history,
-        state.penalties,
-        state.regularization,
-        _ADVICE_PUBLISHED if settings.published else _ADVICE,
-    )
-
-
-def _state(run: Run[Any]) -> State | PublishedState:
-    """Return the state to report: the last where it says something, else the best."""
-    final = run.status in (Status.CONVERGED, Status.INFEASIBLE)
-    state: State | PublishedState = run.state if final else run.best
-    return state
-
-
-def _known(problem: Problem, solution: Solution, run: Run[Any]) -> Known:
-    """Return what further solves at the solution take."""
-    state = _state(run)
-    rule = state.curvature if isinstance(state, State) else solution.curvature
-    return Known(problem, state.point, state.lam, rule.sketch_of or rule)

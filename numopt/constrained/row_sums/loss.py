@@ -10,6 +10,8 @@ from ..._core.namespace import Array, array_namespace, device_of
 from ..._kernels import row_sums as kernels
 from ..._kernels.least_squares import row_ranges
 from ..._linalg import quiet
+from ..._losses.pointwise import Smooth
+from ..._rows.summaries import cut
 
 Elementwise = Callable[[Array, Array | None], Array]
 
@@ -33,14 +35,10 @@ class Named(NamedTuple):
         """Return the Hessian (d, d)."""
         return kernels.loss_hessian(A, b, weights, x, *self)
 
-    def at(self, margins: Array, b: Array) -> tuple[Array, Array]:
-        """Return values and slopes (n,)."""
-        loss = kernels.pointwise(*self)
-        return loss.values(margins, b), loss.slopes(margins, b)
-
-    def curvatures(self, margins: Array, b: Array) -> Array:
-        """Return second derivatives (n,)."""
-        return kernels.pointwise(*self).curvatures(margins, b)
+    @property
+    def elementwise(self) -> Smooth:
+        """Its values, slopes and curvatures."""
+        return kernels.pointwise(*self)
 
     def check(self, name: str, b: Array) -> None:
         """Raise unless the targets are those of the loss."""
@@ -65,19 +63,16 @@ class Custom(NamedTuple):
         """What it is called."""
         return "custom"
 
+    @property
+    def elementwise(self) -> Custom:
+        """Its values, slopes and curvatures."""
+        return self
+
     def gradient(
         self, A: Array, b: Array | None, weights: Array | None, x: Array
     ) -> tuple[Array, Array]:
         """Return the sum (1,) and its gradient (d,)."""
-        xp = array_namespace(A)
-        total = xp.zeros(1, dtype=A.dtype, device=device_of(A))
-        gradient = xp.zeros(A.shape[1], dtype=A.dtype, device=device_of(A))
-        for rows in row_ranges(*A.shape):
-            found = self.at(A[rows, :] @ x, part(b, rows))
-            values, slopes = (weighted(v, part(weights, rows)) for v in found)
-            total = total + xp.sum(values)
-            gradient = gradient + A[rows, :].T @ slopes
-        return total, gradient
+        return kernels.summed(self, A, b, weights, x)
 
     def hessian(self, A: Array, b: Array | None, weights: Array | None, x: Array) -> Array:
         """Return the Hessian (d, d)."""
@@ -85,13 +80,18 @@ class Custom(NamedTuple):
         total = xp.zeros((d, d), dtype=A.dtype, device=device_of(A))
         for rows in row_ranges(*A.shape):
             block = A[rows, :]
-            curvatures = weighted(self.curvatures(block @ x, part(b, rows)), part(weights, rows))
+            curvatures = self.curvatures(block @ x, cut(b, rows))
+            curvatures = weighted(curvatures, cut(weights, rows))
             total = total + block.T @ (curvatures[:, None] * block)
         return total
 
-    def at(self, margins: Array, b: Array | None) -> tuple[Array, Array]:
-        """Return values and slopes (n,)."""
-        return self._of("value", margins, b), self._of("slope", margins, b)
+    def values(self, margins: Array, b: Array | None) -> Array:
+        """Return values (n,)."""
+        return self._of("value", margins, b)
+
+    def slopes(self, margins: Array, b: Array | None) -> Array:
+        """Return first derivatives (n,)."""
+        return self._of("slope", margins, b)
 
     def curvatures(self, margins: Array, b: Array | None) -> Array:
         """Return second derivatives (n,)."""
@@ -157,7 +157,7 @@ def block_sums(
             if not all(bool(xp.all(xp.isfinite(sums))) for sums in found):
                 validate.finite(f"A{place}", block)
         if want.sketch is not None:
-            scale = roots(weighted(loss.curvatures(block @ x, b), weights))
+            scale = roots(weighted(loss.elementwise.curvatures(block @ x, b), weights))
             found = (*found, want.sketch.partial(block, block[:, :0], scale, rows.start))
         elif want.hessian:
             found = (*found, loss.hessian(block, b, weights, x))
@@ -187,17 +187,19 @@ def sparse_sums(
     """Return the sums over all rows of a sparse matrix (n, d)."""
     xp = array_namespace(x)
     b, weights = (in_dtype(v, x.dtype) for v in (b, weights))
-    margins = A @ x
+    margins, phi = A @ x, loss.elementwise
     found: tuple[Array, ...] = ()
     with quiet():
         if want.gradient:
-            values, slopes = (weighted(v, weights) for v in loss.at(margins, b))
+            values, slopes = (weighted(of(margins, b), weights) for of in (phi.values, phi.slopes))
             found = xp.sum(values)[None], A.T @ slopes
-        if want.sketch is not None:
-            scale = roots(weighted(loss.curvatures(margins, b), weights))
-            found = (*found, want.sketch.apply(A.multiply(scale[:, None]).tocsr()))
-        elif want.hessian:
-            found = (*found, sparse_gram(A, weighted(loss.curvatures(margins, b), weights)))
+        if want.hessian:
+            curvatures = weighted(phi.curvatures(margins, b), weights)
+            if want.sketch is None:
+                found = (*found, sparse_gram(A, curvatures))
+            else:
+                rows = A.multiply(roots(curvatures)[:, None]).tocsr()
+                found = (*found, want.sketch.apply(rows))
     return found
 
 
@@ -232,8 +234,3 @@ def roots(curvatures: Array) -> Array:
             f"{float(xp.min(curvatures)):.3g}; leave `sketch_size` out."
         )
     return xp.sqrt(curvatures)
-
-
-def part(values: Array | None, rows: slice) -> Array | None:
-    """Return some entries, None for None."""
-    return None if values is None else values[rows]
