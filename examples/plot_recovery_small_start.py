@@ -41,8 +41,8 @@ def error_of(result):
 budgets = np.array([0, 5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240])
 starts = {
     "small, 1e-6": {"alpha": 1e-6},
-    "medium, 1e-2": {"alpha": 1e-2, "init": "random", "rng": 0},
-    "large, 1": {"alpha": 1.0, "init": "random", "rng": 0},
+    "medium, 1e-2": {"alpha": 1e-2, "x0": "random", "rng": 0},
+    "large, 1": {"alpha": 1.0, "x0": "random", "rng": 0},
 }
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
 colors = (numopt.plotting.SOURCE, "#009e73", numopt.plotting.TARGET)
@@ -95,7 +95,7 @@ ax.set(xlabel="iterations", ylabel="singular values of the factor")
 result = numopt.robust_low_rank_recovery(A, y)
 print(result.message)
 print(f"{result.nit} iterations, relative error {error_of(result):.1e}")
-print(f"outliers found: {np.array_equal(~result.inlier_mask, wrong)}")
+print(f"outliers found: {np.array_equal(result.outlier_mask, wrong)}")
 
 figure, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
 ends = np.sort(abs(result.residual))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from .._core.namespace import Array, array_namespace
 from .._core.outcome import Check, Outcome, Result, Status, settle
@@ -20,10 +20,11 @@ from ._certificate import (
     passed,
 )
 from ._inputs import problem_of
-from ._problem import Ended, Problem, objective
+from ._problem import Ended, Problem, Settings, objective
 from .pca._certificate import Agreement, entry_evidence, observed
 from .pca._inputs import data_of, measured_entries
 from .pca._problem import Data
+from .pca._problem import Settings as SplitSettings
 
 # Residuals that count as agreeing where there is noise, in robust deviations.
 INLIER = 6.0
@@ -252,24 +253,8 @@ class RobustPCAResult(_LowRank):
         return checked_again(evidence, self.checks)
 
 
-class Asked(Protocol):
-    """What a report reads of the settings of either solver."""
-
-    @property
-    def rank(self) -> int:
-        """Largest rank looked for."""
-
-    @property
-    def q(self) -> float:
-        """Quantile that scales are taken at."""
-
-    @property
-    def tol(self) -> float:
-        """Largest residual that agrees, relative to the data."""
-
-    @property
-    def noise(self) -> bool:
-        """Whether what agrees may do so up to noise."""
+# What a report reads are rank, q, tol and noise.
+Asked = Settings | SplitSettings
 
 
 def certified(

@@ -24,19 +24,14 @@ class Packing(NamedTuple):
 
 def packing(d: int, like: Array) -> Packing:
     """Return how symmetric d by d matrices are packed as arrays of the kind of `like`."""
-    xp, device = array_namespace(like), device_of(like)
-    integers = index_dtype(like)
-    rows = [i for i in range(d) for _ in range(i, d)]
-    columns = [j for i in range(d) for j in range(i, d)]
-    place_of = {(i, j): k for k, (i, j) in enumerate(zip(rows, columns, strict=True))}
-    places = [place_of[min(i, j), max(i, j)] for i in range(d) for j in range(d)]
-    upper = [d * i + j for i, j in zip(rows, columns, strict=True)]
-    doubled = [1.0 if i == j else 2.0 for i, j in zip(rows, columns, strict=True)]
-    return Packing(
-        xp.asarray(upper, dtype=integers, device=device),
-        xp.asarray(doubled, dtype=like.dtype, device=device),
-        xp.asarray(places, dtype=integers, device=device),
-    )
+    xp, integers, device = array_namespace(like), index_dtype(like), device_of(like)
+    upper = [d * i + j for i in range(d) for j in range(i, d)]
+    upper = xp.asarray(upper, dtype=integers, device=device)
+    on_diagonal = xp.astype(upper % (d + 1) == 0, like.dtype)
+    i = xp.arange(d, dtype=integers, device=device)
+    low, high = xp.minimum(i[:, None], i[None, :]), xp.maximum(i[:, None], i[None, :])
+    places = low * d - low * (low - 1) // 2 + high - low
+    return Packing(upper, 2 - on_diagonal, xp.reshape(places, (-1,)))
 
 
 # Numbers of a block that is unpacked or drawn at once.

@@ -84,10 +84,14 @@ class SensingOperator:
         xp, d2 = array_namespace(s), self.shape[1]
         return self.adjoint_apply(s, xp.eye(d2, dtype=s.dtype, device=device_of(s)))
 
+    def direction(self, s: Array) -> Direction:
+        """Return ``sum_i s_i A_i`` as what is multiplied with factors."""
+        return Direction(self, s)
+
     def sense(self, U: Array, V: Array, y: Array, weights: Array) -> tuple[Array, Direction]:
         """Return the residual ``<A_i, U V'> - y_i`` and ``sum_i weights_i sign(res_i) A_i``."""
         residual = self.forward(U, V) - y
-        return residual, Direction(self, weights * array_namespace(y).sign(residual))
+        return residual, self.direction(weights * array_namespace(y).sign(residual))
 
     def tangent_matrix(self, Q: Array) -> Array | None:
         """Return the matrix of ``Z -> <A_i, Q Z' + Z Q'>`` (m, d k), None if it is not formed."""
@@ -107,11 +111,9 @@ class FormedSensing(SensingOperator):
         matrix = self.adjoint(s)
         return array_namespace(V).matmul(matrix.T if transpose else matrix, V)
 
-    def sense(self, U: Array, V: Array, y: Array, weights: Array) -> tuple[Array, Direction]:
-        """Return the residual ``<A_i, U V'> - y_i`` and ``sum_i weights_i sign(res_i) A_i``."""
-        residual = self.forward(U, V) - y
-        signs = weights * array_namespace(y).sign(residual)
-        return residual, FormedDirection(self.adjoint(signs))
+    def direction(self, s: Array) -> Direction:
+        """Return ``sum_i s_i A_i`` as what is multiplied with factors: formed, once."""
+        return FormedDirection(self.adjoint(s))
 
 
 def shape_of(shape: Any) -> tuple[int, int]:
