@@ -13,7 +13,7 @@ from ._api import (
     network_attack,
 )
 from ._result import ConvexReLUResult
-from ._scp import SampledReLUResult, convex_relu_scp
+from .sampled_gates import SampledReLUResult, convex_relu_scp
 
 __all__ = [
     "ConvexReLUResult",

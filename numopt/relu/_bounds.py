@@ -19,7 +19,7 @@ from ._certificate import (
     upper_bound,
 )
 from ._program import Program, zeros_like_neurons
-from ._projection import closest_inside
+from .interior.projection import closest_inside
 
 # Neurons (C, 2, P, d) to start from, and multipliers (C, 2, P, n) if they are known.
 Start = tuple[Array, Array | None] | None

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from .._core.namespace import Array, array_namespace, device_of
 from .._core.random import place
-from ._projection import hard_margin_gates
+from .interior.projection import hard_margin_gates
 
 
 class Patterns(NamedTuple):

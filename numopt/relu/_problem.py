@@ -24,8 +24,8 @@ from ._certificate import (
 from ._network import network_objective
 from ._patterns import Patterns
 from ._program import Program, adjoint, normalized, responses, widened, zeros_like_neurons
-from ._projection import project
 from ._robust import certified_share, robust_lower
+from .interior.projection import project
 
 
 class Answer(NamedTuple):

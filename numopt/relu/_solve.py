@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .._conic.groups import Point, first_point, newton_step, theta_of
+from .._conic.predictor_corrector import Iterate, Patience
 from .._core.iterate import Record, iterate
 from .._core.namespace import Array, array_namespace
 from .._core.outcome import Status
@@ -12,10 +14,10 @@ from .._linalg import quiet
 from ._bounds import Bounds, Outcome, Start
 from ._certificate import Lower, Upper, objective, price_of_violations, relative_gap
 from ._inputs import Settings
-from ._interior import SHORTEST_STEP, Point, first_point, interior_step, theta_of
-from ._program import Program, adjoint, responses, widened
-from ._projection import affordable, project
+from ._program import Program, adjoint, responses, widened, zeros_like_neurons
 from ._published import BlockDescent
+from .interior.newton import Neurons
+from .interior.projection import affordable, project
 from .rows.in_memory import in_sums
 from .splitting.admm import Penalties, Splitting
 from .splitting.robust import RobustSplitting
@@ -187,25 +189,24 @@ def _by_interior_point(
     if start is not None:
         bounds.see_neurons(xp.astype(start[0], program.X.dtype))
 
-    least, idle = math.inf, 0
+    neurons, patience = Neurons(program), Patience()
 
-    def measure(point: Point) -> Record:
-        nonlocal least, idle
-        bounds.see_multipliers(theta_of(program, point)[None, :], point.mu[None, ...])
-        bounds.see_neurons(point.V[None, ...])
-        idle = 0 if bounds.gap < 0.9 * least else idle + 1
-        least = min(least, bounds.gap)
-        return bounds.record(point.V[None, ...])
+    def measure(now: Iterate[Point]) -> Record:
+        theta, V = theta_of(neurons, now.point), now.point.u[None, ...]
+        bounds.see_multipliers(theta[None, :], now.point.multiplier[None, ...])
+        bounds.see_neurons(V)
+        patience.note(bounds.gap)
+        return bounds.record(V)
 
-    def give_up(point: Point) -> int | None:
-        settled = idle >= _STEPS_WITHOUT_PROGRESS and least <= _SMALL_GAP
-        return Status.PRECISION_LIMIT if settled or point.step < SHORTEST_STEP else None
+    def give_up(now: Iterate[Point]) -> int | None:
+        settled = patience.idle >= _STEPS_WITHOUT_PROGRESS and patience.least[0] <= _SMALL_GAP
+        return Status.PRECISION_LIMIT if settled or now.stuck else None
 
     nit, n_factorizations = (0, 0) if before is None else (before.nit, before.n_factorizations)
     with quiet():
         run = iterate(
-            first_point(program),
-            lambda point: interior_step(program, point),
+            Iterate(first_point(neurons, zeros_like_neurons(program)[0, ...])),
+            lambda now: newton_step(neurons, now.point),
             measure,
             tol=settings.tol,
             maxiter=settings.maxiter,
@@ -219,7 +220,7 @@ def _by_interior_point(
         bounds.upper,
         bounds.lower,
         bounds.upper.V,
-        run.state.mu[None, ...],
+        run.state.point.multiplier[None, ...],
         run.nit,
         n_factorizations + run.nit - nit,
         run.status,

@@ -15,10 +15,10 @@ from ._inputs import Settings
 from ._network import network_of
 from ._problem import Answer, InMemory, Problem
 from ._program import Program
-from ._projection import affordable, closest_inside
 from ._result import ConvexReLUResult, result_of
 from ._robust import with_surviving_patterns
 from ._solve import solve
+from .interior.projection import affordable, closest_inside
 from .rows.in_blocks import solved_in_blocks
 from .rows.problem import InBlocks
 

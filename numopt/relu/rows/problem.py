@@ -11,7 +11,7 @@ from ..._losses.pointwise import LOSSES, Loss
 from .._certificate import Certificate, feasible_scale, network_mismatch
 from .._problem import Counts
 from .._program import group_norms
-from .._projection import project
+from ..interior.projection import project
 from .active_set import Facets, nearer
 from .passes import Frame, Measured, Passes, measured_at, nearest_at, patterns_at
 

@@ -14,13 +14,20 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from ..._conic.quadratic import (
+    Hinges,
+    Quadratic,
+    Solution,
+    constraint_gradient,
+    minimized,
+    negative_gradient,
+)
 from ..._core.iterate import Callback, Record, Run, iterate
 from ..._core.namespace import Array, array_namespace, device_of
 from ..._core.outcome import Status
 from ..._core.validate import contiguous
 from ..._linalg import quiet
 from .._program import group_norms
-from .._quadratic import Kinks, Quadratic, Solution, linear_pull, minimized, pulled_by
 from .active_set import joined, pruned
 from .passes import (
     NEARLY,
@@ -132,7 +139,7 @@ class Model(NamedTuple):
     sums: Sums
     gram: Array
     slope: Array
-    kinks: Kinks
+    kinks: Hinges
     index: Array
     weight: float = 0.0
 
@@ -230,8 +237,9 @@ def _model(job: Job, V: Array, width: float, near: int) -> Model:
     a = V[0, ...] - V[1, ...]
     found = Sums(*sums)
     none = xp.zeros((0,), dtype=V.dtype, device=device_of(V))
-    kinks = Kinks(gram[:0, :], none, none)
-    return Model(found, gram, linear_pull(-gram, found.pull, xp.stack([a, 0 * a])), kinks, none)
+    kinks = Hinges(gram[:0, :], none, none)
+    slope = negative_gradient(-gram, found.pull, xp.stack([a, 0 * a]))
+    return Model(found, gram, slope, kinks, none)
 
 
 def _model_with_kinks(job: Job, V: Array, near: int) -> Model:
@@ -251,7 +259,7 @@ def _model_with_kinks(job: Job, V: Array, near: int) -> Model:
     sums = Sums(seen.loss, seen.loss, weight, NEARLY * weight, weight, weight, seen.pull)
     gram = xp.zeros((patterns * d, patterns * d), dtype=V.dtype, device=device_of(V))
     others = float(weight - xp.sum(slopes))
-    return Model(sums, gram, pull, Kinks(features, y, weights / job.mass), index, others)
+    return Model(sums, gram, pull, Hinges(features, y, weights / job.mass), index, others)
 
 
 def _step(job: Job, bounds: RowBounds, state: State) -> State:
@@ -261,7 +269,7 @@ def _step(job: Job, bounds: RowBounds, state: State) -> State:
         model.gram / mass, model.slope / mass, state.rows, job.beta / mass, model.kinks
     )
     found = minimized(problem, job.frame.gates, state.accuracy * abs(bounds.upper) / mass)
-    push = mass * pulled_by(state.rows, found.mu)
+    push = mass * constraint_gradient(state.rows, found.mu)
     _see_solution(job, bounds, state, found, push)
     target = _without_tiny(found.V)
     seen = _crossed(job, state, target)
@@ -341,7 +349,7 @@ def _sums_of(model: Model, V: Array) -> Sums:
     """Return the sums of the squared loss at neurons, of which its model at zero knows all."""
     xp, sums = array_namespace(V), model.sums
     a = V[0, ...] - V[1, ...]
-    pull = linear_pull(model.gram, model.slope, V)
+    pull = negative_gradient(model.gram, model.slope, V)
     first, second = xp.sum(model.slope * a), xp.sum((model.slope - pull) * a)
     loss = sums.loss - first + 0.5 * second
     square = sums.square - 2 * first + second

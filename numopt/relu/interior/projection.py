@@ -9,24 +9,27 @@ equals it for the right one.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .._core.namespace import Array, array_namespace, device_of
-from .._linalg import cholesky
-from ._program import Program, group_norms
+from ..._conic.cones import orthant_residual
+from ..._conic.predictor_corrector import Pairs, mean_product, predictor_corrector, selected
+from ..._conic.systems import inverse_factors
+from ..._core.namespace import Array, array_namespace, device_of
+from .._program import Program, group_norms
 
 # A projection of all neurons that takes more operations a step is not done.
 _FLOPS = 2e11
 _STEPS = 60
-_TO_BOUNDARY = 0.99
+# Mean product of slacks and multipliers, relative to the precision, at which a projection ends.
+_SMALL = 1e-3
 _CHUNK_ENTRIES = 16_000_000
 # Ratios of multipliers to slacks beyond this are past what a factor in double precision resolves.
 _LARGEST_RATIO = 1e25
 
 
-class _Iterate(NamedTuple):
+class _Point(NamedTuple):
     V: Array
-    S: Array
+    slack: Array
     mu: Array
 
 
@@ -46,26 +49,26 @@ def project(X: Array, signs: Array, targets: Array, offset: float = 0.0) -> tupl
     return xp.concat([V for V, _ in parts]), xp.concat([mu for _, mu in parts])
 
 
-def affordable(problem: Program, outputs: int) -> bool:
+def affordable(program: Program, outputs: int) -> bool:
     """Tell whether the neurons of so many outputs are few enough to be projected."""
-    n, d, patterns = problem.shape
+    n, d, patterns = program.shape
     return bool(4 * patterns * outputs * n * d * d <= _FLOPS)
 
 
-def closest_inside(problem: Program, V: Array, margin: float = 0.0) -> Array | None:
+def closest_inside(program: Program, V: Array, margin: float = 0.0) -> Array | None:
     """Return the points closest to neurons (C, 2, P, d) in their cones, zero where they are.
 
     Each is as deep inside as `margin` relative to the length of the neuron. None if a projection
     takes too long or fails.
     """
-    if not affordable(problem, V.shape[0]):
+    if not affordable(program, V.shape[0]):
         return None
-    xp, (n, d, _) = array_namespace(V), problem.shape
-    signs = xp.broadcast_to(problem.signs, (*V.shape[:-1], n))
+    xp, (n, d, _) = array_namespace(V), program.shape
+    signs = xp.broadcast_to(program.signs, (*V.shape[:-1], n))
     lengths = group_norms(V)[..., None]
     lengths = xp.where(lengths > 0, lengths, xp.ones_like(lengths))
     flat = xp.reshape(V / lengths, (-1, d))
-    points, _ = project(problem.X, xp.reshape(signs, (-1, n)), flat, margin)
+    points, _ = project(program.X, xp.reshape(signs, (-1, n)), flat, margin)
     if not bool(xp.all(xp.isfinite(points))):
         return None
     return xp.where(V == 0, 0 * V, xp.reshape(points, V.shape) * lengths)
@@ -81,7 +84,7 @@ def hard_margin_gates(X: Array, signs: Array) -> tuple[Array, Array]:
     finite = xp.isfinite(norms) & (norms > 0)
     V = xp.where(finite, V, 0 * V) / xp.where(finite, norms, xp.ones_like(norms))
     room = xp.min(signs * xp.matmul(V, X.T), axis=1)
-    floor = 64 * float(xp.finfo(X.dtype).eps) * row
+    floor = 64 * _eps(X) * row
     return V, finite[:, 0] & (room > floor)
 
 
@@ -92,61 +95,48 @@ def _project_some(X: Array, signs: Array, targets: Array, offset: float) -> tupl
     row = math.sqrt(float(xp.max(xp.sum(X * X, axis=1)))) or 1.0
     scaled_X, goal = X / row, targets / size
     ones = xp.ones(signs.shape, dtype=X.dtype, device=device_of(X))
-    start = _Iterate(goal, xp.maximum(signs * xp.matmul(goal, scaled_X.T), 0 * ones) + 0.1, ones)
+    slack = xp.maximum(signs * xp.matmul(goal, scaled_X.T), 0 * ones) + 0.1
     floor = offset / row / size
-    now = start
+    now = _Point(goal, slack, ones)
     for _ in range(_STEPS):
         after = _step(scaled_X, signs, goal, floor, now)
         if after is None:
             break
         now = after
-        if float(xp.max(xp.mean(now.S * now.mu, axis=1))) < 1e-3 * float(xp.finfo(X.dtype).eps):
+        if float(xp.max(mean_product(_in_cones(now), batched=True))) < _SMALL * _eps(X):
             break
     return now.V * size, now.mu * (size / row)
 
 
-def _step(X: Array, signs: Array, goal: Array, floor: Array, now: _Iterate) -> _Iterate | None:
-    """Return the next iterate: a predictor for each neuron, then its corrected step."""
-    xp = array_namespace(X)
-    ratio = now.mu / now.S
-    d = X.shape[1]
-    identity = xp.eye(d, dtype=X.dtype, device=device_of(X))
+def _step(X: Array, signs: Array, goal: Array, floor: Array, now: _Point) -> _Point | None:
+    """Return the next iterate, for each neuron with a step of its own."""
+    xp, d = array_namespace(X), X.shape[1]
+    ratio = now.mu / now.slack
     H = xp.matmul((ratio[:, :, None] * X[None, :, :]).mT, X[None, :, :])
-    trace = xp.sum(H * identity, axis=(1, 2))
-    jitter = 1 + 4 * float(xp.finfo(X.dtype).eps) * trace
-    L = cholesky(H + jitter[:, None, None] * identity)
-    if L is None:
+    inverse = inverse_factors(H + xp.eye(d, dtype=X.dtype, device=device_of(X)))
+    if inverse is None:
         return None
-    inverse = xp.linalg.inv(L)
-    rest = goal + xp.matmul(signs * now.mu, X) - now.V
-    short = signs * xp.matmul(now.V, X.T) - floor - now.S
+    residual = goal + xp.matmul(signs * now.mu, X) - now.V
+    missing = signs * xp.matmul(now.V, X.T) - floor - now.slack
 
-    def change(products: Array) -> _Iterate:
-        b = rest + xp.matmul(signs * (products / now.S - ratio * short), X)
-        dV = xp.matmul(inverse.mT, xp.matmul(inverse, b[:, :, None]))[:, :, 0]
-        dS = signs * xp.matmul(dV, X.T) + short
-        return _Iterate(dV, dS, (products - now.mu * dS) / now.S)
+    def direction(target: Any, affine: _Point | None) -> _Point:
+        pair = None if affine is None else (affine.slack, affine.mu)
+        products = orthant_residual((now.slack, now.mu), target, pair)
+        b = residual + xp.matmul(signs * (products / now.slack - ratio * missing), X)
+        V = xp.matmul(inverse.mT, xp.matmul(inverse, b[:, :, None]))[:, :, 0]
+        slack = signs * xp.matmul(V, X.T) + missing
+        return _Point(V, slack, (products - now.mu * slack) / now.slack)
 
-    affine = change(-now.S * now.mu)
-    length = xp.minimum(_reach(now.S, affine.S), _reach(now.mu, affine.mu))
-    before = xp.mean(now.S * now.mu, axis=1, keepdims=True)
-    after = xp.mean(
-        (now.S + length * affine.S) * (now.mu + length * affine.mu), axis=1, keepdims=True
-    )
-    share = xp.clip(after / xp.where(before > 0, before, xp.ones_like(before)), 0.0, 1.0) ** 3
-    step = change(share * before - now.S * now.mu - affine.S * affine.mu)
-    length = xp.minimum(_reach(now.S, step.S), _reach(now.mu, step.mu)) * _TO_BOUNDARY
+    after = predictor_corrector(now, _in_cones, direction, batched=True).point
     # A cone without an interior drives its own iterates out of range, and only them.
-    fine = xp.isfinite(
-        xp.sum(step.V, axis=1, keepdims=True) + xp.sum(step.mu, axis=1, keepdims=True)
-    )
-    fine = fine & (xp.max(ratio, axis=1, keepdims=True) < _LARGEST_RATIO)
-    return _Iterate(*[xp.where(fine, x + length * dx, x) for x, dx in zip(now, step, strict=True)])
+    fine = xp.max(ratio, axis=1, keepdims=True) < _LARGEST_RATIO
+    kept: _Point = selected(fine, after, now)
+    return kept
 
 
-def _reach(x: Array, change: Array) -> Array:
-    """Return, for each row, the longest step up to 1 / _TO_BOUNDARY that keeps `x` positive."""
-    xp = array_namespace(x)
-    falling = change < 0
-    ratios = xp.where(falling, -x / xp.where(falling, change, -xp.ones_like(x)), math.inf + 0 * x)
-    return xp.clip(xp.min(ratios, axis=1, keepdims=True), None, 1 / _TO_BOUNDARY)
+def _in_cones(point: _Point) -> Pairs:
+    return ((point.slack, point.mu),)
+
+
+def _eps(X: Array) -> float:
+    return float(array_namespace(X).finfo(X.dtype).eps)

@@ -1,0 +1,1 @@
+"""Interior-point methods over orthants and second-order cones."""

@@ -1,0 +1,1 @@
+"""The convex program by interior-point methods, and projections onto its cones."""
