@@ -94,7 +94,8 @@ def robust_low_rank_recovery(
         method is the published one.
     noise : bool, default False
         Whether measurements that are not outliers are noisy, so that none is met exactly. The rank
-        is then chosen by an information criterion.
+        is then chosen by an information criterion, and a success is what leaves at most half of the
+        robust deviation of the measurements.
     fit_intercept : bool, default False
         Whether an unknown number is added to all measurements.
     weights : array, shape (m,), optional
@@ -271,7 +272,8 @@ def robust_pca(
     prune : bool, default True
         Whether the rank may be lowered to what the data show.
     noise : bool, default False
-        Whether entries that are not outliers are noisy, so that none is met exactly.
+        Whether entries that are not outliers are noisy, so that none is met exactly. A success is
+        then what leaves at most half of the robust deviation of the entries.
     x0 : RobustPCAResult or tuple (L, R), optional
         Warm start: factors of shapes (n, k) and (d, k).
     tol : float, optional

@@ -154,13 +154,13 @@ def _run(search: Search, state: State) -> Run[State]:
         tol=settings.tol,
         maxiter=settings.maxiter,
         callback=settings.callback,
-        give_up=partial(_leave, search),
+        give_up=partial(_interrupted, search),
         history=search.history,
         nit=search.nit,
     )
 
 
-def _leave(search: Search, state: State) -> int | None:
+def _interrupted(search: Search, state: State) -> int | None:
     """Return why to leave the loop for a moment, None to stay."""
     scale = float(state.scale)
     if scale > DIVERGENCE * float(state.lowest):

@@ -300,7 +300,7 @@ def _sweep_on(search: Search, state: Sweep, nit: int) -> Run[Sweep]:
         tol=settings.tol,
         maxiter=settings.maxiter,
         callback=settings.callback,
-        give_up=partial(_leave, search),
+        give_up=partial(_interrupted, search),
         history=search.history,
         nit=nit,
     )
@@ -319,7 +319,7 @@ def _typical(state: Sweep) -> float:
     return math.sqrt(float(xp.mean(kept * kept)))
 
 
-def _leave(search: Search, state: Sweep) -> int | None:
+def _interrupted(search: Search, state: Sweep) -> int | None:
     """Return why to leave the loop for a moment, None to stay."""
     scale = _typical(state)
     search.since += 1
