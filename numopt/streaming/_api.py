@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from time import perf_counter
 from typing import Any
 
-import array_api_compat
-
-from .._core.iterate import Callback, closing
-from .._core.outcome import STOPPED_BY_CALLBACK, Result
-from .._core.random import generator
-from .._core.validate import at_least_one, optional_callable
-from .._rows import dask_array, row_blocks
-from ._checkpoint import Checkpoint
-from ._chunked import summary_of_chunks
+from .._core.iterate import Callback
 from ._estimator import StreamingEigenvector
-from ._inputs import is_sparse
+from ._inputs import as_source
 from ._result import EigenvectorResult
-
-# Entries of a chunk that is cut from an array: it stays in the cache while the tracks read it.
-CHUNK_ENTRIES = 1 << 17
-# Rows that stay together where a source in memory is read in random order.
-SHUFFLED_ROWS = 64
+from ._solve import read_through, reading_of
 
 
 def top_eigenvector(
     source: Any,
-    k: int = 1,
+    rank: int = 1,
     *,
+    memory_rows: int = 24,
+    method: str = "auto",
+    tol: float = 1e-2,
+    n_rows: int | None = None,
+    blocks: str = "growing",
+    growth: float = 1.5,
+    heavy_threshold: float | None = None,
+    center: bool = False,
+    gram_limit: int = 2048,
+    decay: float | None = None,
+    dtype: Any = None,
     chunk_rows: int | None = None,
     shuffle: bool = False,
     callback: Callback | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
-    **options: Any,
+    rng: Any = None,
 ) -> EigenvectorResult:
     r"""Find the top eigenvector of A'A in one pass over the rows of A, with few rows of memory.
 
@@ -44,11 +43,41 @@ def top_eigenvector(
 
     Parameters
     ----------
-    source : array or object with rows
-        The matrix A (n, d): an array, a sparse matrix, or whatever `row_blocks` reads in blocks,
-        such as a memory map, files, a Dask array or an iterable of chunks.
-    k : int, default 1
+    source : array-like or object with rows
+        The matrix A (n, d): an array, numbers in lists, a data frame, a sparse matrix, or whatever
+        `row_blocks` reads in blocks, such as a memory map, files, a Dask array or an iterable of
+        chunks.
+    rank : int, default 1
         Number of leading eigenvectors.
+    memory_rows : int, default 24
+        Vectors of the length of a row that may be kept, at least ``2 rank + 2``.
+    method : str, default "auto"
+        "auto" runs three tracks side by side and lets held-out rows choose. "truncate" is the
+        first of them alone, merge and truncate, which is incremental PCA. "block-power" is the
+        second, the power method over blocks with the longest rows kept exactly. "oja" is Oja's
+        method with a grid of fixed rates, "fd" is Frequent Directions, and "gram" keeps the exact
+        matrix A'A, d rows.
+    tol : float, default 0.01
+        Squared sine of the angle to the true eigenvector that counts as success.
+    n_rows : int, optional
+        Length of the stream, for ``blocks="uniform"``.
+    blocks : {"growing", "uniform"}, default "growing"
+        Blocks of the power method: each `growth` times as long as the one before, or the
+        ``2 log(d)`` equal blocks of the published algorithm.
+    growth : float, default 1.5
+        Ratio of the lengths of consecutive blocks.
+    heavy_threshold : float, optional
+        A row is kept exactly if its squared norm is this many times ``||A||_F^2 / d``. Default
+        ``1 / log(d)``.
+    center : bool, default False
+        Subtract the mean of the rows, as in principal component analysis.
+    gram_limit : int, default 2048
+        Largest number of columns for method "gram".
+    decay : float, optional
+        Factor in (0, 1] by which older rows count less with every new one, for "truncate".
+    dtype : dtype, optional
+        Precision, float32 or float64. Default: that of the first chunk; integers become the
+        default float.
     chunk_rows : int, optional
         Rows to read at once. Default: about 131072 entries of a matrix in memory, else what
         `row_blocks` takes.
@@ -63,9 +92,8 @@ def top_eigenvector(
         goes on from it, and the result is bit for bit that of an unbroken one.
     checkpoint_every : int, optional
         Chunks between checkpoints. Default 100.
-    **options
-        Parameters of `StreamingEigenvector`: ``memory_rows``, ``method``, ``tol``, ``center``,
-        ``rng`` and so on.
+    rng : None, int or numpy.random.Generator, optional
+        Source of the random starts.
 
     Returns
     -------
@@ -112,104 +140,24 @@ def top_eigenvector(
     >>> bool(1 - (result.x @ exact) ** 2 < 1e-3)
     True
     """
-    model = StreamingEigenvector(k, **options)
-    optional_callable("callback", callback)
-    if chunk_rows is not None:
-        chunk_rows = at_least_one("chunk_rows", chunk_rows)
-    # What follows the rows from the first to the last reads the chunks one after the other.
-    if dask_array(source) is not None and not (shuffle or callback or checkpoint):
-        rows = chunk_rows or max(1, CHUNK_ENTRIES // max(1, dask_array(source).shape[-1]))
-        return summary_of_chunks(source, k, options, rows).result()
-    seed = int(generator(options.get("rng")).integers(2**62)) if shuffle else 0
-    saved = Checkpoint(checkpoint, checkpoint_every, chunk_rows or 0)
-    model, done, seed = saved.resumed(model, seed)
-    stopped = False
-    with closing(callback):
-        for chunk in _chunks(source, chunk_rows, seed, done):
-            for piece in [chunk] if chunk_rows else _pieces(chunk):
-                model.partial_fit(piece)
-            saved.count(model, seed)
-            if callback is not None and _stops(callback, model):
-                stopped = True
-                break
-    if not model.__sklearn_is_fitted__():
-        raise ValueError("`source` must not be empty, got no chunks.")
-    result = model.result()
-    if stopped and not result.success:
-        result.status = STOPPED_BY_CALLBACK
-        result.message = f"Stopped by the callback after {result.n_rows} rows."
+    begun = perf_counter()
+    model = StreamingEigenvector(
+        rank,
+        memory_rows=memory_rows,
+        method=method,
+        tol=tol,
+        n_rows=n_rows,
+        blocks=blocks,
+        growth=growth,
+        heavy_threshold=heavy_threshold,
+        center=center,
+        gram_limit=gram_limit,
+        decay=decay,
+        dtype=dtype,
+        rng=rng,
+    )
+    reading = reading_of(chunk_rows, shuffle, callback, checkpoint, checkpoint_every)
+    summary, stopped = read_through(model, as_source(source), reading)
+    result = summary._answer(stopped=stopped)
+    result.execution_time = perf_counter() - begun
     return result
-
-
-def _in_memory(source: Any) -> bool:
-    if isinstance(source, Sequence) or not hasattr(source, "shape"):
-        return False
-    known = is_sparse(source) or array_api_compat.is_array_api_obj(source)
-    mapped = any(kind.__name__ == "memmap" for kind in type(source).__mro__)
-    return bool(known and not mapped and not array_api_compat.is_dask_array(source))
-
-
-def _chunks(source: Any, chunk_rows: int | None, seed: int, start: int) -> Iterator[Any]:
-    """Yield the chunks of a source from a row on."""
-    if not _in_memory(source):
-        if seed:
-            raise ValueError("`shuffle` goes with a matrix in memory only.")
-        for _, block in row_blocks(source, rows=chunk_rows).blocks(start):
-            yield block
-        return
-    if len(source.shape) != 2:
-        raise ValueError(f"`source` must be a matrix, got shape {tuple(source.shape)}.")
-    height = chunk_rows or max(1, CHUNK_ENTRIES // max(1, source.shape[1]))
-    if source.shape[0] == 0:
-        yield source
-    elif seed:
-        matrix = source.tocsr() if is_sparse(source) else source
-        yield from _shuffled(matrix, max(1, height // SHUFFLED_ROWS), seed, start)
-    else:
-        for _, block in row_blocks(source, rows=height, readahead=0).blocks(start):
-            yield block
-
-
-def _pieces(chunk: Any) -> Iterator[Any]:
-    """Yield a chunk in pieces that stay in the cache."""
-    if len(chunk.shape) != 2 or is_sparse(chunk):
-        yield chunk
-        return
-    n, d = chunk.shape
-    height = max(1, CHUNK_ENTRIES // max(1, d))
-    for start in range(0, max(n, 1), height):
-        yield chunk[start : min(n, start + height), :]
-
-
-def _shuffled(matrix: Any, groups: int, seed: int, done: int) -> Iterator[Any]:
-    """Yield chunks of some groups of rows each, in a random order, but for those before a row."""
-    n, seen = matrix.shape[0], 0
-    count = -(-n // SHUFFLED_ROWS)
-    order = [int(g) * SHUFFLED_ROWS for g in generator(seed).permutation(count)]
-    for first in range(0, count, groups):
-        starts = order[first : first + groups]
-        seen += sum(min(n - row, SHUFFLED_ROWS) for row in starts)
-        if seen > done:
-            yield _stacked([matrix[row : min(n, row + SHUFFLED_ROWS), :] for row in starts])
-
-
-def _stacked(parts: list[Any]) -> Any:
-    if is_sparse(parts[0]):
-        from scipy.sparse import vstack
-
-        return vstack(parts, format="csr")
-    return array_api_compat.array_namespace(parts[0]).concat(parts)
-
-
-def _stops(callback: Callback, model: StreamingEigenvector) -> bool:
-    record = model._state.history[-1] if model._state and model._state.history else {}
-    report = {
-        "nit": record.get("nit", 0),
-        "error": record.get("error", 1.0),
-        "n_rows": model.n_rows_seen_,
-    }
-    try:
-        callback(Result(report))
-    except StopIteration:
-        return True
-    return False

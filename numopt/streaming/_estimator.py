@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import inspect
 import os
-from typing import Any, ClassVar
+from time import perf_counter
+from typing import Any
 
 from .._core import validate
 from .._core.namespace import Array, array_namespace
 from .._core.random import generator
-from ._inputs import as_rows, empty_like, requested_dtype, root_weights
-from ._report import report
+from ._answer import report
+from ._inputs import as_rows, checked_settings, empty_like, requested_dtype, root_weights
+from ._problem import Plan, plan_for
 from ._result import EigenvectorResult
 from ._rows import host_list
-from ._settings import checked
-from ._state import Plan, State, merged, plan_for, read, start
+from ._state import State, merged, read, start
 from ._storage import packed, read_file, unpacked, write_file
 
 
@@ -31,10 +32,10 @@ class StreamingEigenvector:
 
     Parameters
     ----------
-    k : int, default 1
+    rank : int, default 1
         Number of leading eigenvectors of A'A.
     memory_rows : int, default 24
-        Vectors of the length of a row that may be kept, at least ``2 k + 2``.
+        Vectors of the length of a row that may be kept, at least ``2 rank + 2``.
     method : str, default "auto"
         "auto" runs three tracks side by side and lets held-out rows choose. "truncate" is the
         first of them alone, merge and truncate, which is incremental PCA. "block-power" is the
@@ -109,11 +110,9 @@ class StreamingEigenvector:
     (True, 3000, 2)
     """
 
-    _version: ClassVar[int] = 1
-
     def __init__(
         self,
-        k: int = 1,
+        rank: int = 1,
         *,
         memory_rows: int = 24,
         method: str = "auto",
@@ -128,7 +127,7 @@ class StreamingEigenvector:
         dtype: Any = None,
         rng: Any = None,
     ) -> None:
-        self.k = k
+        self.rank = rank
         self.memory_rows = memory_rows
         self.method = method
         self.tol = tol
@@ -145,10 +144,11 @@ class StreamingEigenvector:
 
     def _restart(self) -> None:
         """Check the parameters and forget all rows."""
-        self._settings = checked(self.get_params())
+        self._settings = checked_settings(self.get_params())
         self._random = generator(self.rng)
         self._plan: Plan | None = None
         self._state: State | None = None
+        self._seconds = 0.0
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
         """Return the parameters by name; `deep` is there for scikit-learn."""
@@ -218,7 +218,7 @@ class StreamingEigenvector:
         ``chunk`` is an array (n, d), a row (d,) or a sparse matrix. Row i counts as often as
         `weights` (n,) says. Nothing changes if the chunk is not as it should be. `y` is not used.
         """
-        plan, state = self._plan, self._state
+        begun, plan, state = perf_counter(), self._plan, self._state
         dtype = requested_dtype(self.dtype, chunk) if state is None else None
         rows = as_rows(chunk, dtype, None if state is None else state.like)
         if rows.sparse and self.center:
@@ -231,6 +231,7 @@ class StreamingEigenvector:
             rows = rows if weights is None else rows.times(roots)
             state = read(state, rows, roots, plan, self._random)
         self._state, self._plan = state, plan
+        self._seconds += perf_counter() - begun
         return self
 
     def merge(self, other: StreamingEigenvector) -> StreamingEigenvector:
@@ -239,6 +240,7 @@ class StreamingEigenvector:
             raise TypeError(f"`other` must be a StreamingEigenvector, got {type(other).__name__}.")
         if self._settings._replace(tol=other._settings.tol) != other._settings:
             raise ValueError("`other` must have the same parameters; its own differ.")
+        self._seconds += other._seconds
         if other._state is None:
             return self
         if self._state is None:
@@ -257,13 +259,16 @@ class StreamingEigenvector:
 
     def result(self) -> EigenvectorResult:
         """Return the answer for the rows read so far; changes nothing."""
+        return self._answer()
+
+    def _answer(self, *, stopped: bool = False) -> EigenvectorResult:
         if self._state is None or self._plan is None:
             raise RuntimeError("No rows have been read; call `partial_fit` first.")
-        return report(self._state, self._plan)
+        return report(self._state, self._plan, stopped=stopped, seconds=self._seconds)
 
     @property
     def components_(self) -> Array:
-        """Eigenvectors as rows (k, d)."""
+        """Eigenvectors as rows (rank, d)."""
         x = self.result().x
         return x[None, :] if x.ndim == 1 else x.T
 
@@ -275,7 +280,7 @@ class StreamingEigenvector:
         return [float(value) / total for value in host_list(result.eigenvalues)]
 
     def transform(self, X: Any) -> Array:
-        """Return the coordinates (n, k) of the rows of `X` (n, d) along the eigenvectors."""
+        """Return the coordinates (n, rank) of the rows of `X` (n, d) along the eigenvectors."""
         result = self.result()
         assert self._state is not None
         rows = as_rows(X, None, self._state.like)

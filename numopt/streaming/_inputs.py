@@ -1,17 +1,23 @@
-"""Chunks of rows as they come from the caller, checked."""
+"""Options, and chunks of rows as they come from the caller, checked."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import array_api_compat
+
 from .._core import validate
-from .._core.namespace import Array, array_namespace, default_float, describe, device_of
+from .._core.namespace import Array, array_namespace, describe, device_of
+from .._core.settings import is_sparse
+from .._rows import is_array_like
+from ._problem import BLOCKS, METHODS, Settings
 from ._rows import DenseRows, Rows, SparseRows
 
 
-def is_sparse(x: Any) -> bool:
-    """Tell whether `x` is a sparse matrix of SciPy or CuPy."""
-    return all(hasattr(x, name) for name in ("tocsr", "nnz", "toarray"))
+def as_source(source: Any) -> Any:
+    """Return a source of rows; numbers in lists, data frames and the like become an array."""
+    return validate.arrays(source=source)[0] if is_array_like(source) else source
 
 
 def as_rows(chunk: Any, dtype: Any, like: Array | None = None) -> Rows:
@@ -20,7 +26,9 @@ def as_rows(chunk: Any, dtype: Any, like: Array | None = None) -> Rows:
     Where `like` (0, d) is given, rows must be of its library, device and width.
     """
     if not is_sparse(chunk):
-        validate.common_namespace(chunk=chunk)
+        # What is of no library yet becomes an array of that of the rows before.
+        beside = None if array_api_compat.is_array_api_obj(chunk) else like
+        _, chunk = validate.arrays(rows=beside, chunk=chunk)
     if like is not None:
         same_kind(chunk.data if is_sparse(chunk) else chunk, like)
         dtype = like.dtype
@@ -33,9 +41,6 @@ def as_rows(chunk: Any, dtype: Any, like: Array | None = None) -> Rows:
 
 
 def _dense(chunk: Any, dtype: Any) -> Rows:
-    xp = array_namespace(chunk)
-    if xp.isdtype(chunk.dtype, "bool"):
-        chunk = xp.astype(chunk, default_float(chunk))
     own = validate.common_float(chunk=chunk)
     if chunk.ndim == 1:
         chunk = chunk[None, :]
@@ -91,8 +96,51 @@ def root_weights(weights: Any, rows: Rows) -> Array:
     xp, like = array_namespace(rows.like), rows.like
     if weights is None:
         return xp.ones(rows.n, dtype=like.dtype, device=device_of(like))
-    validate.common_namespace(chunk=like, weights=weights)
+    _, weights = validate.arrays(chunk=like, weights=weights)
     validate.common_float(weights=weights)
     weights = xp.astype(weights, like.dtype, copy=False)
     validate.same_shape("weights", weights, (rows.n,), "chunk")
     return xp.sqrt(validate.non_negative("weights", weights))
+
+
+def checked_settings(options: dict[str, Any]) -> Settings:
+    """Return the options of a summary."""
+    rank = validate.at_least_one("rank", options["rank"])
+    memory = validate.at_least(2 * rank + 2, "memory_rows", options["memory_rows"])
+    n_rows, method = options["n_rows"], validate.choice("method", options["method"], METHODS)
+    threshold, decay = options["heavy_threshold"], options["decay"]
+    blocks = validate.choice("blocks", options["blocks"], BLOCKS)
+    if n_rows is not None:
+        n_rows = validate.at_least_one("n_rows", n_rows)
+    if blocks == "uniform" and n_rows is None:
+        raise ValueError("`n_rows` must be given for blocks 'uniform', got None.")
+    if rank > 1 and method == "oja":
+        raise ValueError(f"`rank` must be 1 for method 'oja', got {rank}.")
+    if decay is not None and method != "truncate":
+        raise ValueError(f"`decay` goes with method 'truncate' only, got method {method!r}.")
+    if validate.flag("center", options["center"]) and method not in ("auto", "truncate"):
+        raise ValueError(
+            f"`center` goes with methods 'auto' and 'truncate' only, got method {method!r}."
+        )
+    return Settings(
+        rank=rank,
+        memory_rows=memory,
+        method=method,
+        tol=validate.fraction("tol", options["tol"]),
+        n_rows=n_rows,
+        blocks=blocks,
+        growth=_at_least_one("growth", options["growth"]),
+        heavy_threshold=None
+        if threshold is None
+        else validate.positive("heavy_threshold", threshold),
+        center=options["center"],
+        gram_limit=validate.at_least_one("gram_limit", options["gram_limit"]),
+        decay=None if decay is None else validate.between("decay", decay, 0.0, 1.0),
+    )
+
+
+def _at_least_one(name: str, value: Any) -> float:
+    number = validate.real(name, value)
+    if not 1 <= number < math.inf:
+        raise ValueError(f"`{name}` must be at least 1 and finite, got {value!r}.")
+    return number

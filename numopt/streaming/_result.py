@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from .._core.outcome import Result
+from typing import Any
+
+from .._core import validate
+from .._core.namespace import Array
+from .._core.outcome import Check, Result
+from .._rows import row_blocks
+from ._certificate import squared_sine
+from ._inputs import as_rows, as_source
 
 
 class EigenvectorResult(Result):
@@ -10,21 +17,23 @@ class EigenvectorResult(Result):
 
     Attributes
     ----------
-    x : array, shape (d,) or (d, k)
-        Unit vector, or orthonormal columns for k > 1. The entry of largest absolute value is
-        positive. Zero where there is no answer.
+    x : array, shape (d,) or (d, rank)
+        Unit vector, or orthonormal columns for a rank above 1. The entry of largest absolute value
+        is positive. Zero where there is no answer.
     fun : float
         Estimate of the largest eigenvalue of A'A, ``eigenvalues[0]``.
-    eigenvalues : array, shape (k,)
+    eigenvalues : array, shape (rank,)
         Estimates of the leading eigenvalues of A'A, or of the weighted scatter about the mean.
     success : bool
-        Whether the error is at most the tolerance, by the certificate or by the estimate.
-    status : int
-        0 accurate, 1 not accurate enough yet, 2 the order of the rows is not random and the
-        certificate is too weak, 3 no answer (no rows, only zeros, or no admissible rate), 98 a
-        number that is not finite, 99 stopped by the callback.
-    message : str
-        What happened and, where it failed, what to try.
+        Whether the error is at most the tolerance, by the bound or by the estimate.
+    checks : list of Check
+        One, the bound of the squared sine, if it is at most ``tol``. Otherwise three: the estimate
+        of the squared sine, the negative decimal logarithm of ``order_pvalue``, at most 4, and the
+        heavy rows that found no room, none. Or the number of eigenvectors that are missing.
+    status : Status
+        0 accurate, 12 not accurate enough yet, 13 the order of the rows is not random and the
+        bound is too weak, 14 no answer (no rows, only zeros, or no admissible rate), 98 a number
+        that is not finite, 99 stopped by the callback.
     nit : int
         Blocks finished, which are steps of the power method.
     n_rows : int
@@ -36,29 +45,28 @@ class EigenvectorResult(Result):
     lambda1_bounds : tuple of float
         Interval that holds the largest eigenvalue of A'A, whatever the order of the rows.
     sin2_bound : float
-        Bound of the squared sine of the angle to the true eigenvector, or for k > 1 of the sum
-        of the squared sines to the true subspace. Holds for every order; 1 where it says nothing.
+        Bound of the squared sine of the angle to the true eigenvector, or for a rank above 1 of the
+        sum of the squared sines to the true subspace. Holds for every order; 1 where it says
+        nothing.
     sin2_estimate : float
         Estimate of that squared sine from held-out rows, two standard errors up; for rows in
         random order. 1 where there is none.
-    residual2, residual2_stderr : float
-        Unbiased estimate of ``||A'A c / (c'A'A c) - c||^2`` for the answer c before the last
-        block, which may be negative, and its standard error. Infinite where there is none.
     order_pvalue : float
         Probability of changes as large as those seen, if the order of the rows is random.
     gap_estimate : float
         Estimate of the ratio of the two largest eigenvalues that matter, at least 1.
-    race_z : dict of float
-        By track, the lead of "truncate" on held-out rows in standard errors; negative if behind.
-    n_heavy, n_heavy_overflow : int
-        Rows that are kept exactly, and rows as long that found no room.
-    memory_rows_used : int
-        Vectors of length d that the summary may hold.
     mean : array, shape (d,) or None
         Mean of the rows if they are centered.
     history : list of dict
         One record for each block, with ``nit``, ``error`` (the estimate), ``n_rows`` and
         ``method_used``.
+    stats : dict
+        ``residual2``, an unbiased estimate of ``||A'A c / (c'A'A c) - c||^2`` for the answer c
+        before the last block, which may be negative, and ``residual2_stderr``, its standard error,
+        both infinite where there is none; ``selection_z``, by track the lead of "truncate" on
+        held-out rows in standard errors, negative if behind; ``n_heavy``, rows that are kept
+        exactly, and ``n_heavy_overflow``, rows as long that found no room; ``memory_rows_used``,
+        vectors of length d that the summary may hold.
 
     See Also
     --------
@@ -73,3 +81,41 @@ class EigenvectorResult(Result):
     >>> result.success, int(np.argmax(result.x))
     (True, 2)
     """
+
+    eigenvalues: Array
+    n_rows: int
+    frobenius2: float
+    method_used: str
+    lambda1_bounds: tuple[float, float]
+    sin2_bound: float
+    sin2_estimate: float
+    order_pvalue: float
+    gap_estimate: float
+    mean: Array | None
+
+    def verify(
+        self,
+        source: Any,
+        rank: int = 1,
+        *,
+        decay: float | None = None,
+        chunk_rows: int | None = None,
+        **options: Any,
+    ) -> list[Check]:
+        """Return one check, the squared sine to the true eigenvectors, measured in another pass.
+
+        `checks` are about a stream that is gone, so that they cannot be had again; this one says
+        what both the bound and the estimate are about. It goes through `source` once, in blocks of
+        `chunk_rows`, with the weights that `decay` gives. Up to 2048 columns A'A is formed, and the
+        value is exact; beyond it is a bound from the residual, which says something where the other
+        eigenvalues together are below those of the `rank` returned. Other `options` of the solver
+        change nothing.
+        """
+        del options
+        rank, blocks = (
+            validate.at_least_one("rank", rank),
+            row_blocks(as_source(source), rows=chunk_rows),
+        )
+        rows = (as_rows(chunk, self.x.dtype) for _, chunk in blocks.blocks())
+        value = squared_sine(rows, self.x, rank, self.mean, decay)
+        return [Check("squared sine", value, self.tol)]

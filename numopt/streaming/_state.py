@@ -9,14 +9,14 @@ import numpy as np  # noqa: TID251 - the generator of the draws
 
 from .._core.namespace import Array, array_namespace, device_of, widest_float
 from .._linalg import quiet
-from ._factor import Factor, Shape, absorbed, empty_factor, joined
-from ._grid import Grid, grid_absorbed, start_grid
-from ._merge import merged_streams, scaled_stream
-from ._power import slot_end
-from ._race import TRACKS, leader
+from ._problem import Plan
+from ._published import Grid, grid_absorbed, start_grid
 from ._rows import Rows, wide
-from ._settings import Layout, Settings, layout
-from ._stream import Read, Sequence, Stream, advanced, start_stream
+from .tracks.frequent_directions import Factor, absorbed, empty_factor, joined
+from .tracks.merge import merged_streams, scaled_stream
+from .tracks.power import slot_end
+from .tracks.selection import TRACKS, leader
+from .tracks.stream import Read, Stream, advanced, start_stream
 
 # Squared norms within these bounds (exponents of ten, by dtype) need no change of unit: their
 # fourth powers are still numbers.
@@ -36,50 +36,6 @@ class State(NamedTuple):
     grid: Grid | None
     gram: Array | None  # (d, d)
     history: tuple[dict[str, Any], ...]
-
-
-class Plan(NamedTuple):
-    """How rows of d numbers are summarized."""
-
-    settings: Settings
-    layout: Layout
-    shape: Shape
-    sequence: Sequence
-
-    @property
-    def share(self) -> float:
-        """Share of the sum of squares from which on a row is long."""
-        return self.sequence.share
-
-    def memory_rows_used(self, d: int) -> int:
-        """Return the vectors of length d that may be held."""
-        if self.settings.method == "gram":
-            return d
-        return self.layout.vectors + (2 if self.settings.center else 0)
-
-
-def plan_for(settings: Settings, d: int) -> Plan:
-    """Return how rows of d numbers are summarized."""
-    if settings.method == "gram" and d > settings.gram_limit:
-        raise ValueError(
-            f"`gram_limit` must be at least the number of columns for method 'gram', "
-            f"got {settings.gram_limit} for {d} columns."
-        )
-    if settings.k > d:
-        raise ValueError(f"`k` must be at most the number of columns, got {settings.k} for {d}.")
-    held = Layout() if settings.method == "gram" else layout(settings, d)
-    shape = Shape(held.panel, settings.method == "fd", settings.center)
-    # log(d) is 1.6 at least, so that a row is not long because there are few columns.
-    logarithm = math.log(max(d, 5))
-    share = settings.heavy_threshold
-    share = (1 / logarithm if share is None else share) / d
-    if settings.blocks == "uniform":
-        assert settings.n_rows is not None
-        first, growth = max(1, settings.n_rows // math.ceil(2 * logarithm)), 1.0
-    else:
-        first, growth = max(16, 2 * d), settings.growth
-    sequence = Sequence(held, shape, settings.k, first, growth, share)
-    return Plan(settings, held, shape, sequence)
 
 
 def start(like: Array, plan: Plan, rng: np.random.Generator) -> State:

@@ -1,4 +1,4 @@
-"""Summaries as flat dictionaries and as files, without pickle."""
+"""Summaries as flat dictionaries and as files, without pickle, and the checkpoints of a pass."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from typing import Any, get_type_hints
 import array_api_compat
 import numpy as np
 
+from .._core import validate
 from .._core.namespace import array_namespace
-from ._factor import Factor
-from ._grid import Grid
-from ._heavy import Heavy
-from ._power import Block
-from ._race import Evidence, Order
-from ._state import State, plan_for
-from ._stream import Stream
+from ._problem import plan_for
+from ._published import Grid
+from ._state import State
+from .tracks.frequent_directions import Factor
+from .tracks.heavy_rows import Heavy
+from .tracks.power import Block
+from .tracks.selection import Evidence, Order
+from .tracks.stream import Stream
 
 FORMAT = "numopt.StreamingEigenvector"
 VERSION = 1
+DEFAULT_EVERY = 100
 GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 # The parts of a state that have parts of their own.
 NESTED = {
@@ -171,3 +174,60 @@ def _digest(arrays: dict[str, Any]) -> bytes:
         digest.update(f"{name} {x.dtype.str} {x.shape} ".encode())
         digest.update(x.tobytes())
     return digest.digest()
+
+
+class Checkpoint:
+    """A file that the summary is written to every few chunks, and the one before it.
+
+    The file is replaced in one step, after the one before has been set aside as ``.previous``.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None, every: int | None, chunk_rows: int
+    ) -> None:
+        if path is None and every is not None:
+            raise ValueError("`checkpoint_every` goes with `checkpoint` only.")
+        every = DEFAULT_EVERY if every is None else every
+        self.path = None if path is None else Path(path)
+        self.every = validate.at_least_one("checkpoint_every", every)
+        self.chunk_rows = chunk_rows
+        self.chunks = 0
+
+    @property
+    def previous(self) -> Path:
+        """The file that holds the checkpoint before the last."""
+        assert self.path is not None
+        return self.path.with_name(f"{self.path.name}.previous")
+
+    def resumed(self, model: Any, seed: int) -> tuple[Any, int, int]:
+        """Return the summary to go on with, the rows it has read, and the seed of their order."""
+        if self.path is None:
+            return model, 0, seed
+        path = self.path if self.path.exists() else self.previous
+        if not path.exists():
+            return model, 0, seed
+        try:
+            state = read_file(path)
+        except ValueError as error:
+            hint = f"; the one before it is {self.previous}" if self.previous.exists() else ""
+            raise ValueError(f"`checkpoint` is damaged{hint}: {error}") from error
+        facts = json.loads(state["facts"])
+        wanted = json.loads(packed(model)["facts"])["params"]
+        here = facts.get("params"), facts.get("chunk_rows"), bool(facts.get("seed"))
+        if here != (wanted, self.chunk_rows, bool(seed)):
+            raise ValueError(
+                f"`checkpoint` must be of a call with the same options, got {path} of another."
+            )
+        loaded = unpacked(type(model), state)
+        self.chunks = int(facts["chunks_done"])
+        return loaded, loaded.n_rows_seen_, int(facts["seed"])
+
+    def count(self, model: Any, seed: int) -> None:
+        """Count a chunk that has been read, and write the summary if it is time to."""
+        self.chunks += 1
+        if self.path is None or self.chunks % self.every:
+            return
+        if self.path.exists():
+            self.path.replace(self.previous)
+        facts = {"chunks_done": self.chunks, "seed": seed, "chunk_rows": self.chunk_rows}
+        write_file(self.path, packed(model), **facts)

@@ -7,7 +7,7 @@ import numopt
 A = np.random.default_rng(1).normal(size=(40, 3))
 # What may be given by position besides arrays.
 POSITIONAL = {
-    "top_eigenvector": {"k"},
+    "top_eigenvector": {"rank"},
 }
 SOLVES = {
     "EigenvectorResult": lambda: numopt.top_eigenvector(A, rng=0),

@@ -55,7 +55,7 @@ def check(A, result, k):
     low, high = result.lambda1_bounds
     slack = 1e-10 * values[0]
     assert low - slack <= values[0] <= high + slack
-    if result.status == 3:
+    if result.status is numopt.Status.NO_ANSWER:
         assert not np.any(result.x)
         return
     x = result.x.reshape(len(vectors), -1)
@@ -82,7 +82,7 @@ def test_bounds_hold_for_several_vectors(drawn, k):
     if A.shape[1] < k:
         return
     for method in ("auto", "truncate"):
-        check(A, read(A, chunk_rows, method=method, k=k, memory_rows=32).result(), k)
+        check(A, read(A, chunk_rows, method=method, rank=k, memory_rows=32).result(), k)
 
 
 @PLAIN

@@ -14,11 +14,11 @@ def fitted(**options):
 
 
 OPTIONS = [
-    ({"k": 0}, ValueError, "`k` must be at least 1"),
-    ({"k": 1.5}, TypeError, "`k` must be an integer"),
-    ({"k": 5}, ValueError, "`k` must be at most the number of columns, got 5 for 4"),
+    ({"rank": 0}, ValueError, "`rank` must be at least 1"),
+    ({"rank": 1.5}, TypeError, "`rank` must be an integer"),
+    ({"rank": 5}, ValueError, "`rank` must be at most the number of columns, got 5 for 4"),
     ({"memory_rows": 3}, ValueError, "`memory_rows` must be at least 4, got 3"),
-    ({"k": 3, "memory_rows": 7}, ValueError, "`memory_rows` must be at least 8"),
+    ({"rank": 3, "memory_rows": 7}, ValueError, "`memory_rows` must be at least 8"),
     ({"method": "magic"}, ValueError, "`method` must be one of"),
     ({"blocks": "equal"}, ValueError, "`blocks` must be one of"),
     ({"blocks": "uniform"}, ValueError, "`n_rows` must be given for blocks 'uniform'"),
@@ -34,7 +34,7 @@ OPTIONS = [
     ({"gram_limit": 3, "method": "gram"}, ValueError, "at least the number of columns"),
     ({"decay": 0.0, "method": "truncate"}, ValueError, "`decay` must be in"),
     ({"decay": 0.9}, ValueError, "`decay` goes with method 'truncate' only"),
-    ({"k": 2, "method": "oja"}, ValueError, "`k` must be 1 for method 'oja'"),
+    ({"rank": 2, "method": "oja"}, ValueError, "`rank` must be 1 for method 'oja'"),
     ({"dtype": "int8"}, ValueError, "`dtype` must be float32 or float64"),
     ({"rng": "seed"}, TypeError, "`rng` must be"),
 ]
@@ -53,10 +53,12 @@ CHUNKS = [
     (np.ones((2, 0)), ValueError, r"must have columns, got shape \(2, 0\)"),
     (np.ones((2, 4)) * 1j, TypeError, "must hold real numbers, got dtype complex128"),
     (csr_array(np.ones((2, 4)) * 1j), TypeError, "must hold real numbers"),
-    ([[1.0] * 4], TypeError, "`chunk` must be an array, got list"),
-    (np.float64(3.0), TypeError, "`chunk` must be an array, got float64"),
+    ("rows", TypeError, "`chunk` must be an array or a sequence of real numbers, got str"),
+    ([[1.0] * 4, [1.0]], ValueError, "all rows of one length; got ragged"),
+    (np.float64(3.0), ValueError, r"`chunk` must be a matrix or a row, got shape \(\)"),
+    (None, TypeError, "`chunk` must be an array"),
     (np.ma.masked_array(np.ones((2, 4))), TypeError, "masked"),
-    (np.ones((2, 4), dtype=np.float16), TypeError, "float32, float64 or integers"),
+    (np.full((2, 4), "2026", "M8[Y]"), TypeError, "must hold real numbers"),
 ]
 
 
@@ -114,7 +116,7 @@ def test_other_library_is_refused():
 @pytest.mark.parametrize(
     "other",
     [
-        fitted(k=2),
+        fitted(rank=2),
         fitted(method="truncate"),
         fitted(memory_rows=30),
         numopt.StreamingEigenvector(rng=0).partial_fit(A[:, :3]),
@@ -137,7 +139,7 @@ def test_only_summaries_merge():
 def test_empty_chunks_and_integers_are_fine():
     counts = np.arange(12).reshape(6, 2)
     model = numopt.StreamingEigenvector(rng=0).partial_fit(counts[:0])
-    assert model.result().status == 3
+    assert model.result().status is numopt.Status.NO_ANSWER
     result = model.partial_fit(counts).partial_fit(counts[:0]).partial_fit(counts[0] > 3).result()
     assert result.n_rows == 7
     assert result.x.dtype == np.float64

@@ -24,7 +24,7 @@ def agree(found, held):
 
 @pytest.mark.parametrize("offset", [0.0, 40.0])
 @pytest.mark.parametrize("maxiter", [2, 1000])
-def test_checks_are_those_of_the_problem(maxiter, offset, rng):
+def test_checks_are_those_of_the_problem(maxiter, offset):
     cost, a, b = problems.rectangle(40)
     a[[2, 7]], b[3] = 0, 0
     b = b * (a.sum() / b.sum())

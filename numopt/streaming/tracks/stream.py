@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the draws
 
-from .._core.namespace import Array, array_namespace, device_of, widest_float
-from .._core.random import place
-from ._factor import Factor, Shape, absorbed, spectrum
-from ._heavy import Heavy, demoted, divided, no_heavy
-from ._power import Block, new_block, ritz, scanned, slot_closed, slot_end, stepped
-from ._race import (
+from ..._core.namespace import Array, array_namespace, device_of, widest_float
+from ..._core.random import place
+from .._problem import Sequence
+from .._rows import DenseRows, Rows, wide
+from .frequent_directions import Factor, absorbed, spectrum
+from .heavy_rows import Heavy, demoted, divided, no_heavy
+from .power import Block, new_block, ritz, scanned, slot_closed, slot_end, stepped
+from .selection import (
     NO_EVIDENCE,
     UNTESTED,
     Evidence,
@@ -22,8 +24,6 @@ from ._race import (
     judged,
     table,
 )
-from ._rows import DenseRows, Rows, wide
-from ._settings import Layout
 
 # AdaOja starts from this share of the first squared norm.
 OJA_START = 1e-5
@@ -52,23 +52,12 @@ class Read(NamedTuple):
     squares: Array  # (n,) squared norms
 
 
-class Sequence(NamedTuple):
-    """How the stream is cut into blocks, and what each track keeps."""
-
-    layout: Layout
-    shape: Shape
-    k: int
-    first: int  # rows of the first block
-    growth: float
-    share: float  # of the sum of squares that makes a row long
-
-
 def start_stream(like: Array, d: int, plan: Sequence, rng: np.random.Generator) -> Stream:
     """Return the tracks before the first row."""
     xp, p = array_namespace(like), plan.layout.power
     dtype, device = widest_float(like), device_of(like)
     V = xp.linalg.qr(place(rng.standard_normal((d, p)), like, dtype))[0]
-    candidates = xp.zeros((3, p, plan.k), dtype=dtype, device=device)
+    candidates = xp.zeros((3, p, plan.rank), dtype=dtype, device=device)
     block = new_block(xp.astype(V, like.dtype), candidates, 0, plan.first)
     if plan.layout.oja:
         start = place(rng.standard_normal(d), like, dtype)
@@ -193,7 +182,7 @@ def _candidates(
     Its last column is a new random vector: without it, a component that is absent from the first
     blocks is lost for good.
     """
-    xp, k, p = array_namespace(vectors), plan.k, plan.layout.power
+    xp, k, p = array_namespace(vectors), plan.rank, plan.layout.power
     d = int(vectors.shape[0])
     others = [] if factor is None else [spectrum(factor)[1][:, :k]]
     others += [stream.oja[:, None]] if plan.layout.oja else []

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._core.namespace import Array, array_namespace
-from ._power import (
+from ..._core.namespace import Array, array_namespace
+from .._certificate import ORDER_LEVEL
+from .._rows import host_list, wide
+from .power import (
     COUNT,
     GAP2,
     IMAGE,
@@ -22,15 +24,12 @@ from ._power import (
     slot_closed,
     slot_end,
 )
-from ._rows import host_list, wide
 
 TRACKS = ("truncate", "block-power", "oja")
 # A track replaces T where its gain on held-out rows is this many standard errors.
 LEAD = 3.0
 # A lead in one block counts for at most this many where blocks are added up.
 MOST = 10.0
-# Below this probability the order of the rows is not taken for random.
-ORDER_LEVEL = 1e-4
 # Samples smaller than this are not compared.
 LEAST_ROWS = 16
 

@@ -1,4 +1,4 @@
-"""Oja's method with a rolling grid of fixed rates (Price and Xun)."""
+"""Oja's method as published: a rolling grid of fixed rates (Price and Xun)."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .._core.namespace import Array, array_namespace, device_of, widest_float
-from ._rows import Rows, wide
+from ..._core.namespace import Array, array_namespace, device_of, widest_float
+from .._rows import Rows, wide
 
 # Parts of a block whose sums are kept apart, to tell whether the stream changes.
 SLOTS = 8

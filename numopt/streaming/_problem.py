@@ -1,11 +1,9 @@
-"""Options, checked, and how the memory is shared out."""
+"""What is asked of a stream, and how its rows are to be summarized with the memory there is."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
-
-from .._core import validate
+from typing import NamedTuple
 
 METHODS = ("auto", "truncate", "block-power", "oja", "fd", "gram")
 BLOCKS = ("growing", "uniform")
@@ -14,7 +12,7 @@ BLOCKS = ("growing", "uniform")
 class Settings(NamedTuple):
     """Validated options of a summary."""
 
-    k: int
+    rank: int
     memory_rows: int
     method: str
     tol: float
@@ -45,52 +43,74 @@ class Layout(NamedTuple):
         return self.factor + waiting + 2 * self.power + self.oja + self.heavy + self.rates
 
 
-def checked(options: dict[str, Any]) -> Settings:
-    """Return validated options."""
-    k = validate.at_least_one("k", options["k"])
-    memory = validate.at_least(2 * k + 2, "memory_rows", options["memory_rows"])
-    n_rows, method = options["n_rows"], validate.choice("method", options["method"], METHODS)
-    threshold, decay = options["heavy_threshold"], options["decay"]
-    blocks = validate.choice("blocks", options["blocks"], BLOCKS)
-    if n_rows is not None:
-        n_rows = validate.at_least_one("n_rows", n_rows)
-    if blocks == "uniform" and n_rows is None:
-        raise ValueError("`n_rows` must be given for blocks 'uniform', got None.")
-    if k > 1 and method == "oja":
-        raise ValueError(f"`k` must be 1 for method 'oja', got {k}.")
-    if decay is not None and method != "truncate":
-        raise ValueError(f"`decay` goes with method 'truncate' only, got method {method!r}.")
-    if validate.flag("center", options["center"]) and method not in ("auto", "truncate"):
+class Shape(NamedTuple):
+    """How a factor is kept: rows merged at once, and what is done with what is dropped."""
+
+    panel: int
+    shrink: bool = False
+    center: bool = False
+
+
+class Sequence(NamedTuple):
+    """How the stream is cut into blocks, and what each track keeps."""
+
+    layout: Layout
+    shape: Shape
+    rank: int
+    first: int  # rows of the first block
+    growth: float
+    share: float  # of the sum of squares that makes a row long
+
+
+class Plan(NamedTuple):
+    """How rows of d numbers are summarized."""
+
+    settings: Settings
+    layout: Layout
+    shape: Shape
+    sequence: Sequence
+
+    @property
+    def share(self) -> float:
+        """Share of the sum of squares from which on a row is long."""
+        return self.sequence.share
+
+    def memory_rows_used(self, d: int) -> int:
+        """Return the vectors of length d that may be held."""
+        if self.settings.method == "gram":
+            return d
+        return self.layout.vectors + (2 if self.settings.center else 0)
+
+
+def plan_for(settings: Settings, d: int) -> Plan:
+    """Return how rows of d numbers are summarized."""
+    if settings.method == "gram" and d > settings.gram_limit:
         raise ValueError(
-            f"`center` goes with methods 'auto' and 'truncate' only, got method {method!r}."
+            f"`gram_limit` must be at least the number of columns for method 'gram', "
+            f"got {settings.gram_limit} for {d} columns."
         )
-    return Settings(
-        k=k,
-        memory_rows=memory,
-        method=method,
-        tol=validate.fraction("tol", options["tol"]),
-        n_rows=n_rows,
-        blocks=blocks,
-        growth=_at_least_one("growth", options["growth"]),
-        heavy_threshold=None
-        if threshold is None
-        else validate.positive("heavy_threshold", threshold),
-        center=options["center"],
-        gram_limit=validate.at_least_one("gram_limit", options["gram_limit"]),
-        decay=None if decay is None else validate.between("decay", decay, 0.0, 1.0),
-    )
-
-
-def _at_least_one(name: str, value: Any) -> float:
-    number = validate.real(name, value)
-    if not 1 <= number < math.inf:
-        raise ValueError(f"`{name}` must be at least 1 and finite, got {value!r}.")
-    return number
+    if settings.rank > d:
+        raise ValueError(
+            f"`rank` must be at most the number of columns, got {settings.rank} for {d}."
+        )
+    held = Layout() if settings.method == "gram" else layout(settings, d)
+    shape = Shape(held.panel, settings.method == "fd", settings.center)
+    # log(d) is 1.6 at least, so that a row is not long because there are few columns.
+    logarithm = math.log(max(d, 5))
+    share = settings.heavy_threshold
+    share = (1 / logarithm if share is None else share) / d
+    if settings.blocks == "uniform":
+        assert settings.n_rows is not None
+        first, growth = max(1, settings.n_rows // math.ceil(2 * logarithm)), 1.0
+    else:
+        first, growth = max(16, 2 * d), settings.growth
+    sequence = Sequence(held, shape, settings.rank, first, growth, share)
+    return Plan(settings, held, shape, sequence)
 
 
 def layout(settings: Settings, d: int) -> Layout:
     """Return how the memory is shared out for rows of d numbers."""
-    k, m = settings.k, settings.memory_rows - (2 if settings.center else 0)
+    k, m = settings.rank, settings.memory_rows - (2 if settings.center else 0)
     if settings.method == "fd":
         size = max(k + 1, (m + 1) // 2)
         return Layout(factor=size, panel=m - size + 1)
@@ -99,7 +119,7 @@ def layout(settings: Settings, d: int) -> Layout:
     if settings.method == "block-power":
         return _power_only(k, m, d, settings.blocks)
     if settings.method == "auto":
-        found = _race_layout(k, m)
+        found = _layout_of_all(k, m)
         # A factor of d rows loses nothing, and needs no other track.
         if found is not None and found.factor < d:
             return found
@@ -113,8 +133,8 @@ def _power_only(k: int, m: int, d: int, blocks: str) -> Layout:
     return Layout(power=power, heavy=m - 2 * power, fresh=power > k)
 
 
-def _race_layout(k: int, m: int) -> Layout | None:
-    """Return the layout of the race; None where there is no room for it.
+def _layout_of_all(k: int, m: int) -> Layout | None:
+    """Return the layout of all tracks; None where there is no room for it.
 
     P keeps its own k vectors, those of the other tracks, and a new one; each comes twice.
     """

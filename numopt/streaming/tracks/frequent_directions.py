@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .._core.namespace import Array, array_namespace, device_of, widest_float
-from .._kernels.streaming import merge_truncate
-from ._rows import DenseRows, Rows, wide
-
-
-class Shape(NamedTuple):
-    """How a factor is kept: rows merged at once, and what is done with what is dropped."""
-
-    panel: int
-    shrink: bool = False
-    center: bool = False
+from ..._core.namespace import Array, array_namespace, device_of, widest_float
+from ..._kernels.streaming import merge_truncate
+from .._problem import Shape
+from .._rows import DenseRows, Rows, wide
 
 
 class Factor(NamedTuple):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .._core.namespace import Array, array_namespace, device_of
-from ._heavy import REMEMBERED, Heavy, demoted
-from ._power import COUNT, GAP2, IMAGE, IMAGE2, LIGHT, NORM, NORM2, OFF, OWN, SUMS, new_block
-from ._rows import wide
-from ._stream import Sequence, Stream
+from ..._core.namespace import Array, array_namespace, device_of
+from .._problem import Sequence
+from .._rows import wide
+from .heavy_rows import REMEMBERED, Heavy, demoted
+from .power import COUNT, GAP2, IMAGE, IMAGE2, LIGHT, NORM, NORM2, OFF, OWN, SUMS, new_block
+from .stream import Stream
 
 
 def scaled_stream(stream: Stream, f: float) -> Stream:

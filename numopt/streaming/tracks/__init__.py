@@ -1,0 +1,1 @@
+"""The tracks that read a stream side by side, and the choice between them."""
