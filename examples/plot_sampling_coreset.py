@@ -47,7 +47,7 @@ print(f"{estimate.total:.2f} +- {estimate.stderr:.2f}, from {estimate.n_solves} 
 # Rows are kept with probabilities in proportion to their scores, and weigh the inverse. Those at
 # the ends are kept for certain and weigh 1.
 
-coreset = numopt.lp_coreset(A, p, sample_size=60, scheme="sensitivity", rng=0)
+coreset = numopt.lp_coreset(A, None, p, sample_size=60, method="sensitivity", rng=0)
 figure, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
 ax.vlines(t[coreset.indices], 0, coreset.weights, color="0.8")
 ax.scatter(t[coreset.indices], coreset.weights, s=12, color=numopt.plotting.SOURCE)
@@ -66,14 +66,14 @@ heavy = np.linalg.lstsq(A.T @ A, A[-1], rcond=None)[0]
 truth = (abs(A @ heavy) ** p).sum()
 figure, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
 bins = np.linspace(0, 3, 61)
-for scheme, color in (("uniform", "0.6"), ("lewis", "#e07b39"), ("sensitivity", "#3776ab")):
-    scores = numopt.lp_coreset(A, p, scheme=scheme, rng=0).scores
+for method, color in (("uniform", "0.6"), ("lewis", "#e07b39"), ("sensitivity", "#3776ab")):
+    scores = numopt.lp_coreset(A, None, p, method=method, rng=0).scores
     ratios = []
     for seed in range(100):
-        drawn = numopt.lp_coreset(A, p, scores=scores, sample_size=60, rng=seed)
+        drawn = numopt.lp_coreset(A, None, p, scores=scores, sample_size=60, rng=seed)
         ratios.append((drawn.weights * abs(drawn.A @ heavy) ** p).sum() / truth)
-    print(f"{scheme:12} mean {np.mean(ratios):.2f}, standard deviation {np.std(ratios):.2f}")
-    ax.hist(np.clip(ratios, 0, 3), bins, histtype="step", color=color, label=scheme, linewidth=1.5)
+    print(f"{method:12} mean {np.mean(ratios):.2f}, standard deviation {np.std(ratios):.2f}")
+    ax.hist(np.clip(ratios, 0, 3), bins, histtype="step", color=color, label=method, linewidth=1.5)
 ax.set(xlabel="estimate / truth", ylabel="samples")
 _ = ax.legend()
 
@@ -90,17 +90,17 @@ b = np.sin(4 * t) + 0.1 * rng.standard_t(3, size=t.size)
 best = numopt.lp_regression(A, b, p)
 sizes = np.array([30, 60, 120, 240])
 figure, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
-for scheme, color in (("uniform", "0.6"), ("lewis", "#e07b39"), ("sensitivity", "#3776ab")):
-    scores = numopt.lp_coreset(A, p, b, scheme=scheme, rng=0).scores
+for method, color in (("uniform", "0.6"), ("lewis", "#e07b39"), ("sensitivity", "#3776ab")):
+    scores = numopt.lp_coreset(A, b, p, method=method, rng=0).scores
     medians = []
     for size in sizes:
         losses = []
         for seed in range(9):
-            drawn = numopt.lp_coreset(A, p, b, scores=scores, sample_size=int(size), rng=seed)
+            drawn = numopt.lp_coreset(A, b, p, scores=scores, sample_size=int(size), rng=seed)
             x = numopt.lp_regression(drawn.A, drawn.b, p, weights=drawn.weights).x
             losses.append((abs(b - A @ x) ** p).sum() / best.fun - 1)
         medians.append(np.median(losses))
-    ax.loglog(sizes, medians, "o-", color=color, label=scheme)
+    ax.loglog(sizes, medians, "o-", color=color, label=method)
 ax.set(xlabel="rows in the sample", ylabel="median excess loss")
 _ = ax.legend()
 

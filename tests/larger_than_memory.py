@@ -104,7 +104,7 @@ def main(solver, kind, path, rows, columns, headroom):
     return {
         "success": bool(result.success),
         "seconds": time.perf_counter() - started,
-        "n_passes": result.get("n_passes", 1),
+        "n_passes": result.get("stats", {}).get("n_passes", 1),
         "error": float(np.abs(result.x - 1).max()),
     }
 

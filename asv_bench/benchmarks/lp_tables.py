@@ -9,7 +9,7 @@ import numopt
 from .lp_cases import FAMILIES, QUICK, matrix
 
 POWERS = (1, 1.5, 3, 4)
-SCHEMES = ("uniform", "leverage", "lewis", "sensitivity", "combined")
+METHODS = ("uniform", "leverage", "lewis", "sensitivity", "combined")
 SEEDS = 2 if QUICK else 11
 ROWS, COLUMNS = (300, 4) if QUICK else (3000, 10)
 SIZES = (60,) if QUICK else (100, 300, 1000)
@@ -28,10 +28,10 @@ def excess_rows():
             best = numopt.lp_regression(A, b, p).fun
             for size in SIZES:
                 row = {"family": family, "p": p, "rows": size}
-                for scheme in SCHEMES:
-                    losses, distortions = samples(A, b, p, scheme, size, best, directions)
-                    row[scheme] = f"{np.median(losses):.3g}"
-                    row[f"{scheme}, distortion"] = f"{np.median(distortions):.2f}"
+                for method in METHODS:
+                    losses, distortions = samples(A, b, p, method, size, best, directions)
+                    row[method] = f"{np.median(losses):.3g}"
+                    row[f"{method}, distortion"] = f"{np.median(distortions):.2f}"
                 yield row
 
 
@@ -45,23 +45,23 @@ def heavy_directions(A, count=100):
 _SCORES = {}
 
 
-def scores_of(A, b, p, scheme):
-    """Scores by which a scheme draws; those of a matrix are computed once."""
-    key = (A.tobytes(), p, scheme)
+def scores_of(A, b, p, method):
+    """Scores by which a method draws; those of a matrix are computed once."""
+    key = (A.tobytes(), p, method)
     if key not in _SCORES:
         _SCORES.clear() if len(_SCORES) > 40 else None
-        _SCORES[key] = numopt.lp_coreset(A, p, b, scheme=scheme, rng=0).scores
+        _SCORES[key] = numopt.lp_coreset(A, b, p, method=method, rng=0).scores
     return _SCORES[key]
 
 
-def samples(A, b, p, scheme, size, best, directions):
+def samples(A, b, p, method, size, best, directions):
     """Excess losses and distortions of a few samples."""
-    scores = scores_of(A, b, p, scheme)
+    scores = scores_of(A, b, p, method)
     joined = np.c_[A, b]
     powers = (np.abs(joined @ directions) ** p).sum(axis=0)
     losses, distortions = [], []
     for seed in range(SEEDS):
-        drawn = numopt.lp_coreset(A, p, b, scores=scores, sample_size=size, rng=seed)
+        drawn = numopt.lp_coreset(A, b, p, scores=scores, sample_size=size, rng=seed)
         x = numopt.lp_regression(drawn.A, drawn.b, p, weights=drawn.weights, tol=1e-7).x
         losses.append((np.abs(b - A @ x) ** p).sum() / best - 1)
         estimate = drawn.weights @ np.abs(joined[drawn.indices] @ directions) ** p
@@ -110,7 +110,7 @@ def real_tables():
 # One family where a few rows decide and scores find them, two where some rows matter more than
 # others, and one where all are alike and nothing can be gained.
 GROWING = ("spiked", "one-hot", "vandermonde", "gaussian")
-GROWING_SCHEMES = ("sensitivity", "combined", "lewis", "leverage")
+GROWING_METHODS = ("sensitivity", "combined", "lewis", "leverage")
 
 
 def size_rows():
@@ -123,15 +123,15 @@ def size_rows():
             rng = np.random.default_rng(2)
             directions = np.concatenate([rng.normal(size=(d, 200)), heavy_directions(A)], axis=1)
             row = {"family": family, "columns": d}
-            for scheme in GROWING_SCHEMES:
-                scores = numopt.lp_coreset(A, p, scheme=scheme, rng=0).scores
-                row[scheme] = rows_needed(A, p, scores, directions)
+            for method in GROWING_METHODS:
+                scores = numopt.lp_coreset(A, None, p, method=method, rng=0).scores
+                row[method] = rows_needed(A, p, scores, directions)
             row["sum of sensitivities"] = f"{numopt.total_sensitivity(A, p, rng=0).total:.1f}"
             found.append(row)
             yield row
         slopes = {"family": family, "columns": "slope, log-log"}
         logarithms = np.log([row["columns"] for row in found])
-        for name in (*GROWING_SCHEMES, "sum of sensitivities"):
+        for name in (*GROWING_METHODS, "sum of sensitivities"):
             counts = np.log([float(row[name]) for row in found])
             slopes[name] = f"{np.polyfit(logarithms, counts, 1)[0]:.2f}"
         yield slopes
@@ -144,7 +144,7 @@ def rows_needed(A, p, scores, directions, target=0.25):
     while size < len(A):
         worst = []
         for seed in range(SEEDS):
-            drawn = numopt.lp_coreset(A, p, scores=scores, sample_size=size, rng=seed)
+            drawn = numopt.lp_coreset(A, None, p, scores=scores, sample_size=size, rng=seed)
             estimate = drawn.weights @ np.abs(drawn.A @ directions) ** p
             worst.append(np.abs(estimate / powers - 1).max())
         if np.median(worst) <= target:

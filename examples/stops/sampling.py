@@ -59,7 +59,7 @@ def rings(folder: Path) -> list[Row]:
 
 def coreset_row(A, b, size) -> Row:
     """Fit to a tenth of the rows, and check what that costs on all of them."""
-    result, seconds = timed(lambda: numopt.lp_coreset(A, 1, b, sample_size=len(b) // 10, rng=0))
+    result, seconds = timed(lambda: numopt.lp_coreset(A, b, 1, sample_size=len(b) // 10, rng=0))
     x = numopt.lp_regression(result.A, result.b, weights=result.weights).x
     best = abs(b - A @ numopt.lp_regression(A, b).x).sum()
     checks = [

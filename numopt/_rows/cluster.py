@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,9 +110,9 @@ class Cluster:
             return norms
         return self._over(_squares, add, b, weights) ** 0.5
 
-    def total(self, x: Any) -> float:
-        """Return the sum of a Dask array (n,)."""
-        return float(self._over(_sum, add, x))
+    def sums(self, x: Any, powers: tuple[float, ...]) -> list[float]:
+        """Return the sums of some powers of a Dask array (n,): one barrier."""
+        return [float(total) for total in self._over(partial(_sums, powers), add, x)]
 
     def _over(self, function: Callable[..., Summary], merge: Merge, *beside: Any) -> Summary:
         """Return the merge of a function of what lies beside the chunks."""
@@ -266,8 +267,8 @@ def _squares(b: Array, weights: Array | None) -> Array:
     return (b * b if weights is None else b * b * weights[:, None]).sum(axis=0)
 
 
-def _sum(x: Array) -> Array:
-    return x.sum()
+def _sums(powers: tuple[float, ...], x: Array) -> tuple[Array, ...]:
+    return tuple((x if power == 1.0 else x**power).sum() for power in powers)
 
 
 def _looked_at(x: Array) -> Summary:

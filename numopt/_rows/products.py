@@ -1,4 +1,4 @@
-"""A tall matrix, read in blocks of rows: all that the algorithms here do with one."""
+"""Products of a tall matrix that is read in blocks of rows, scaled or in other coordinates."""
 
 from __future__ import annotations
 
@@ -76,6 +76,10 @@ class Rows:
         They are those of the matrix: rows that are joined, mapped or scaled count for it, too.
         """
         return self._source.counts()
+
+    def beside(self, name: str, x: Any) -> Any:
+        """Return numbers (n,) that lie beside the rows, checked, in their dtype."""
+        return self._source.beside(name, x, self.dtype)
 
     def fold(self, function: Callable[..., Any], *beside: Array | None) -> Any:
         """Return the sum of ``function(block, rows, *parts)`` over the blocks: one pass."""

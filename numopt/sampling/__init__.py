@@ -4,11 +4,9 @@
 rows by such scores, and ``lp_regression`` fits linear models in the p-norm or to quantiles.
 """
 
-from ._api import lp_regression
-from ._coreset import lp_coreset
+from ._api import lp_coreset, lp_regression, lp_scores, total_sensitivity
 from ._result import CoresetResult, LpResult, ScoresResult
-from ._scores import lp_scores, total_sensitivity
-from ._stream import StreamingCoreset
+from ._streaming_coreset import StreamingCoreset
 
 __all__ = [
     "CoresetResult",

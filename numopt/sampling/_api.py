@@ -1,44 +1,23 @@
-"""The public regression in the p-norm."""
+"""The public functions: regression in the p-norm, scores of rows, and coresets."""
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
+from time import perf_counter
 
 import numpy as np  # noqa: TID251 - the generator of the draws
 
 from .._core import validate
 from .._core.iterate import Callback, closing
-from .._core.namespace import Array, filled, inner
-from .._core.outcome import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK
-from .._rows.products import in_memory
-from ._certificate import Loss, dual_norm, rounding
-from ._coreset import lp_coreset
+from .._core.namespace import Array
+from .._linalg import one_blas_thread
+from ._coreset import coreset_of
 from ._draw import own_generator
-from ._inputs import Data, exponent, tolerance, validated
-from ._reduce import solve_reduced
-from ._regression import Budget, Point, Regression, certified, regression, solve_exact
-from ._result import CoresetResult, LpResult
-
-METHODS = ("auto", "exact", "reduce", "coreset")
-RANK_DEFICIENT, STALLED, ENLARGED = 2, 3, 4
-# Default tolerances of the relative gap in double and single precision.
-TOL = (1e-9, 1e-4)
-# Entries of A from which on "auto" starts from a part of the rows.
-REDUCED_ENTRIES = 2_000_000
-
-Start = LpResult | Array | None
-
-
-class Settings(NamedTuple):
-    """Validated options."""
-
-    p: float
-    method: str
-    budget: Budget
-    quantile: float | None
-    ridge: float
-    rng: np.random.Generator
+from ._inputs import exponent, fit_of, sampling_of, scoring_of, start_of, validated
+from ._report import scores_result, total_result
+from ._result import CoresetResult, LpResult, ScoresResult
+from ._solve import on_all_rows, on_coreset
+from .scores.kinds import scores_of
+from .scores.total import estimate
 
 
 def lp_regression(
@@ -49,7 +28,7 @@ def lp_regression(
     method: str = "auto",
     tol: float | None = None,
     maxiter: int = 100,
-    x0: Start = None,
+    x0: LpResult | Array | None = None,
     weights: Array | None = None,
     quantile: float | None = None,
     ridge: float = 0.0,
@@ -104,13 +83,13 @@ def lp_regression(
     Returns
     -------
     LpResult
-        Coefficients ``x``, ``fun``, ``norm``, the certificate ``dual`` and ``gap``, ``active``,
-        and methods for the standard errors of quantile regression.
+        Coefficients ``x``, ``fun``, ``norm``, the certificate ``dual``, ``dual_fun`` and ``gap``,
+        ``active``, and methods for the standard errors of quantile regression.
 
     Raises
     ------
     TypeError
-        If an input is not a real array, or inputs are of different libraries or devices.
+        If an input does not hold real numbers, or inputs are of different libraries or devices.
     ValueError
         If a shape, a sign, a range or an option is wrong, or a number is not finite.
 
@@ -158,207 +137,334 @@ def lp_regression(
     >>> numopt.lp_regression(A, b, p=1).x.round(9)
     array([1., 2.])
     """
-    data, settings = _validated(
-        A, b, p, method, tol, maxiter, weights, quantile, ridge, rng, callback
-    )
-    start = _start(x0, data)
-    with closing(callback):
-        if settings.method == "coreset":
-            return _on_coreset(A, b, weights, data, settings, start, coreset)
-        if coreset is not None:
-            raise ValueError("`coreset` goes with method 'coreset' only.")
-        return _on_all_rows(data, settings, start)
-
-
-def _validated(
-    A: Any,
-    b: Any,
-    p: Any,
-    method: Any,
-    tol: Any,
-    maxiter: Any,
-    weights: Any,
-    quantile: Any,
-    ridge: Any,
-    rng: Any,
-    callback: Any,
-) -> tuple[Data, Settings]:
+    started = perf_counter()
     if b is None:
         raise TypeError("`b` must be an array, got NoneType.")
-    data, p = validated(A, b, weights), exponent(p)
-    if quantile is not None:
-        quantile = validate.fraction("quantile", quantile)
-        if p != 1:
-            raise ValueError(f"`quantile` is for p = 1 only, got p = {p:g}.")
-    ridge = validate.real("ridge", ridge)
-    if not 0 <= ridge < math.inf:
-        raise ValueError(f"`ridge` must be non-negative and finite, got {ridge!r}.")
-    budget = Budget(
-        tolerance(tol, data.like, *TOL),
-        validate.count("maxiter", maxiter),
-        validate.optional_callable("callback", callback),
-    )
-    method = validate.choice("method", method, METHODS)
-    if method == "auto":
-        large = data.rows.n * data.rows.d >= REDUCED_ENTRIES
-        method = "reduce" if large else "exact"
-    return data, Settings(p, method, budget, quantile, ridge, own_generator(rng))
+    data = validated(A, b, weights)
+    fit = fit_of(data, p, quantile, ridge, method, tol, maxiter, rng, callback)
+    start = start_of(x0, data)
+    with closing(callback):
+        if fit.method == "coreset":
+            return on_coreset(data, fit, start, coreset, started)
+        if coreset is not None:
+            raise ValueError("`coreset` goes with method 'coreset' only.")
+        return on_all_rows(data, fit, start, started)
 
 
-def _start(x0: Any, data: Data) -> Array | None:
-    """Return starting coefficients in the units of the data."""
-    if x0 is None:
-        return None
-    x0 = x0.x if isinstance(x0, LpResult) else x0
-    validate.common_namespace(A=data.like, x0=x0)
-    x0 = validate.as_array("x0", x0, ndim=1, dtype=data.rows.dtype)
-    x0 = validate.finite("x0", validate.same_shape("x0", x0, (data.rows.d,), "A"))
-    return x0 * (data.scale_b / data.scale)
-
-
-def _loss(weights: Array, settings: Settings) -> Loss:
-    if settings.p != 1:
-        return Loss(settings.p, weights)
-    if settings.quantile is None:
-        return Loss(1.0, weights, weights, weights)
-    level = settings.quantile
-    return Loss(1.0, weights, level * weights, (1 - level) * weights)
-
-
-def _problem(data: Data, settings: Settings) -> tuple[Regression, Array | None]:
-    """Return the problem of the rows with a weight that is not zero, and which those are."""
-    xp, weights, rows, b = data.rows.xp, data.weights, data.rows, data.b
-    ridge = settings.ridge
-    if ridge:
-        ridge *= data.scale_b ** (settings.p - 2) * data.scale**2
-    if weights is None:
-        return regression(rows, b, _loss(rows.ones(), settings), ridge), None
-    positive = weights > 0
-    if bool(xp.all(positive)):
-        return regression(rows, b, _loss(weights, settings), ridge), None
-    (index,) = xp.nonzero(positive)
-    loss = _loss(xp.take(weights, index), settings)
-    part = in_memory(rows.take(index))
-    return regression(part, xp.take(b, index), loss, ridge), positive
-
-
-def _on_all_rows(data: Data, settings: Settings, start: Array | None) -> LpResult:
-    problem, positive = _problem(data, settings)
-    if settings.method == "reduce":
-        point = solve_reduced(problem, start, settings.budget, settings.rng)
-    else:
-        point = solve_exact(problem, start, settings.budget)
-    result = _report(data, settings, problem, point, positive)
-    if settings.p == 1 and settings.ridge == 0:
-        result._attach(data, settings.quantile)
-    return result
-
-
-def _on_coreset(
+def lp_scores(
     A: Array,
-    b: Array,
-    weights: Array | None,
-    data: Data,
-    settings: Settings,
-    start: Array | None,
-    coreset: CoresetResult | None,
-) -> LpResult:
-    """Return the certified solution on weighted rows, which is approximate for all of them."""
-    if coreset is None:
-        coreset = lp_coreset(A, settings.p, b, weights=weights, rng=settings.rng)
-    elif not isinstance(coreset, CoresetResult) or coreset.b is None:
-        raise TypeError("`coreset` must be what `lp_coreset` returned for `A` and `b`.")
-    part = validated(coreset.A, coreset.b, coreset.weights)
-    start = None if start is None else start * (data.scale / data.scale_b)
-    start = None if start is None else start * (part.scale_b / part.scale)
-    problem, positive = _problem(part, settings)
-    point = solve_exact(problem, start, settings.budget)
-    result = _report(part, settings, problem, point, positive)
-    residual = data.b / data.scale_b - data.rows.times(result.x) / data.scale
-    full = _loss(data.rows.ones() if data.weights is None else data.weights, settings)
-    value = full.value(residual)
-    result.fun = value + (settings.ridge * inner(result.x, result.x) if settings.ridge else 0.0)
-    result.norm = value ** (1 / settings.p)
-    result.n_passes = data.rows.n_passes + coreset.n_passes
-    result.n_blocks, result.n_retries = data.rows.n_blocks, data.rows.n_retries
-    if result.success:
-        result.status = ENLARGED if coreset.status == ENLARGED else result.status
-        result.message = (
-            f"Solved on a coreset of {coreset.size} rows of {data.rows.n}: the gap is that of the "
-            f"problem there, and the answer is approximate for all rows."
-        )
-    return result
+    p: float,
+    *,
+    kind: str = "lewis",
+    method: str = "auto",
+    tol: float | None = None,
+    maxiter: int | None = None,
+    rng: int | np.random.Generator | None = None,
+    indices: Array | None = None,
+    bounds: bool = False,
+    group_size: int = 8,
+) -> ScoresResult:
+    r"""Compute how much each row of a matrix matters in the p-norm.
+
+    .. math::
+
+        s_i = \max_x \frac{|a_i^\top x|^p}{\|A x\|_p^p}, \qquad
+        \tau_i = a_i^\top (A^\top A)^+ a_i, \qquad
+        w_i = \tau_i(W^{1/2 - 1/p} A)
+
+    are the sensitivities, the leverage scores and the Lewis weights. For p = 2 all agree.
+
+    Parameters
+    ----------
+    A : array, shape (n, d), or source of its rows
+        Real and finite. A Dask array, a memory map, or whatever else `row_blocks` takes is read by
+        blocks; scores of a Dask array are one.
+    p : float
+        Power, at least 1.
+    kind : {"lewis", "leverage", "root_leverage", "sensitivity", "combined"}, default "lewis"
+        Lewis weights w; leverage scores tau; ``tau**(p / 2)``; sensitivities s; or ``tau + s``.
+    method : {"auto", "exact", "sketch", "coreset", "grouped"}, default "auto"
+        Leverage: "exact", or "sketch" for an estimate within about a factor of two.
+        Sensitivities: "exact" solves a problem on all rows for each row, "coreset" one on a
+        weighted sample of them, which is right to some ten percent, and "grouped" bounds them
+        from above by one problem for many rows. "auto" is exact where that takes some seconds
+        at most.
+    tol : float, optional
+        Largest relative difference of Lewis weight and leverage (default 1e-8; float32: 1e-4), of
+        the two bounds of a sensitivity (default 1e-8; float32: 1e-3), or of the sum of leverage
+        scores and the rank (default 1e-6; float32: 1e-2; always 1 with "sketch").
+    maxiter : int, optional
+        Largest number of steps: default 500 for Lewis weights, 100 for each batch of
+        sensitivities.
+    rng : None, int or numpy.random.Generator, optional
+        Source of the draws of "sketch", "coreset" and "grouped".
+    indices : array of int, shape (k,), optional
+        Rows whose sensitivities are wanted, ascending or not. Default all.
+    bounds : bool, default False
+        Whether to return bounds of the sensitivities, too.
+    group_size : int, default 8
+        Rows for each problem of "grouped", whose scores exceed the sensitivities by a factor of
+        at most ``group_size**p``.
+
+    Returns
+    -------
+    ScoresResult
+        ``scores``, their sum ``total``, ``lower`` and ``upper``, ``rank``, ``residual``.
+
+    Raises
+    ------
+    TypeError
+        If an input does not hold real numbers.
+    ValueError
+        If a shape, a range or an option is wrong, a number is not finite, or an option does not
+        go with the kind.
+
+    See Also
+    --------
+    total_sensitivity : the sum alone, from few rows.
+    lp_coreset : rows drawn by these scores.
+
+    Notes
+    -----
+    Leverage scores come from a Gram matrix, in two passes over A and O(n d^2) time; where its
+    condition number would cost digits, a second Gram matrix in the coordinates of the first
+    restores them. Lewis weights are a fixed point, ``w <- w (tau / w)^(theta p / 2)`` with theta =
+    4 / (p + 2), which halves its error at least every step for p up to 6 and does not diverge
+    for larger p as the iteration without damping does; one step takes two passes.
+
+    One sensitivity is a convex problem in d unknowns: the smallest p-norm with ``a_i'x = 1``. Any
+    x gives a lower bound, any y with ``A'y = a_i`` an upper one; both are computed for every row
+    and `residual` is their largest relative difference. Newton's method finds them for p > 1, an
+    interior point method for p = 1, for batches of rows at a time and in O(n d^2) per row and
+    step. Bounds from "coreset" are those known from the Lewis weights:
+    ``d^(p/2 - 1) w <= s <= w`` for p <= 2 and ``w <= s <= d^(p/2 - 1) w`` for p >= 2.
+    "grouped" [3]_ takes about ``log2(n) n / group_size`` problems on the sample; its scores are the
+    smaller of the bound of the group and that from the Lewis weights, and hold with probability
+    0.99 up to the accuracy of the sample.
+
+    Zero rows have score 0. With a rank-deficient matrix everything is meant within the space
+    that its rows span; leverage scores and Lewis weights then sum to the rank. Runs on NumPy,
+    CuPy, PyTorch and any other Array API library, with float64 or float32.
+
+    References
+    ----------
+    .. [1] D. P. Woodruff, T. Yasuda, "Sharper Bounds for l_p Sensitivity Sampling", ICML 2023,
+       arXiv:2306.00732.
+    .. [2] M. B. Cohen, R. Peng, "Lp Row Sampling by Lewis Weights", STOC 2015, arXiv:1412.0588.
+    .. [3] S. Padmanabhan, D. P. Woodruff, Q. Zhang, "Computing Approximate l_p Sensitivities",
+       NeurIPS 2023, arXiv:2311.04158.
+
+    Examples
+    --------
+    The rows of a one-hot matrix share the sensitivity of their group:
+
+    >>> import numpy as np
+    >>> import numopt
+    >>> A = np.eye(3)[[0, 1, 1, 2, 2, 2, 2]]
+    >>> result = numopt.lp_scores(A, 4, kind="sensitivity")
+    >>> result.scores.round(6)
+    array([1.  , 0.5 , 0.5 , 0.25, 0.25, 0.25, 0.25])
+    """
+    started = perf_counter()
+    data = validated(A)
+    wanted = scoring_of(data, p, kind, method, tol, maxiter, rng, indices, bounds, group_size)
+    with one_blas_thread(data.rows.like):
+        scored = scores_of(data.rows, wanted)
+        return scores_result(data.rows, scored, wanted, started)
 
 
-def _report(
-    data: Data, settings: Settings, problem: Regression, point: Point, positive: Array | None
-) -> LpResult:
-    """Return the result in the units of the caller, certified again from what is returned."""
-    xp, p, loss = data.rows.xp, settings.p, problem.loss
-    gap, residual = certified(problem, point.x, point.y)
-    success = gap <= settings.budget.tol
-    value = loss.value(residual)
-    dual, x = point.y, point.x * (data.scale / data.scale_b)
-    if p > 1:
-        size = dual_norm(loss, dual)
-        unit = data.scale_b ** (1 - p) if settings.ridge else (1 / size if size > 0 else 1.0)
-        dual = dual * unit
-    fitted = xp.abs(residual) <= rounding(problem.b, residual)
-    if positive is not None:
-        dual = filled(positive, dual, xp.zeros_like(data.b))
-        fitted = filled(positive, fitted, xp.zeros_like(positive))
-    scaled = value ** (1 / p) / data.scale_b
-    fun = _power(scaled, p) + (settings.ridge * inner(x, x) if settings.ridge else 0.0)
-    deficient = problem.whitening.rank < data.rows.d
-    status = _status(success, point.status, deficient)
-    return LpResult(
-        x=x,
-        fun=fun,
-        success=success,
-        status=status,
-        message=_message(status, point, gap, settings, problem),
-        nit=point.nit,
-        history=point.history,
-        norm=scaled,
-        dual=data.rows.as_given(dual),
-        gap=gap,
-        active=data.rows.as_given(fitted),
-        n_passes=data.rows.n_passes,
-        n_blocks=data.rows.n_blocks,
-        n_retries=data.rows.n_retries,
-    )
+def total_sensitivity(
+    A: Array,
+    p: float,
+    *,
+    eps: float = 0.1,
+    delta: float = 0.05,
+    rng: int | np.random.Generator | None = None,
+) -> ScoresResult:
+    r"""Estimate the sum of all l_p sensitivities from those of few rows.
+
+    .. math::
+
+        S = \sum_{i=1}^n \max_x \frac{|a_i^\top x|^p}{\|A x\|_p^p}
+
+    is what decides how many rows sensitivity sampling needs: at most d for p <= 2 and d^(p/2)
+    for p > 2, and far less for many structured matrices.
+
+    Parameters
+    ----------
+    A : array, shape (n, d)
+        Real and finite.
+    p : float
+        Power, at least 1.
+    eps : float, default 0.1
+        Relative error in (0, 1) to reach.
+    delta : float, default 0.05
+        Probability in (0, 1) of a larger error, by the normal approximation of the estimate.
+    rng : None, int or numpy.random.Generator, optional
+        Source of the draws.
+
+    Returns
+    -------
+    ScoresResult
+        ``total``, its standard error ``stderr``, ``n_solves``, and as ``scores`` the
+        sensitivities of the rows that were drawn, which are in ``stats``.
+
+    Raises
+    ------
+    TypeError
+        If `A` does not hold real numbers.
+    ValueError
+        If a shape, a range or a number is wrong, or a number is not finite.
+
+    See Also
+    --------
+    lp_scores : the sensitivities themselves.
+
+    Notes
+    -----
+    Rows are drawn with probabilities in proportion to cheap estimates of their sensitivities:
+    two Newton steps for each row on a coreset, in place of the Lewis weights of [1]_. The
+    sensitivities of the rows drawn are then computed on all rows, until the standard error
+    allows to stop; the estimate is unbiased whatever the probabilities. Where as many rows would
+    have to be drawn as there are, all are computed.
+
+    References
+    ----------
+    .. [1] S. Padmanabhan, D. P. Woodruff, Q. Zhang, "Computing Approximate l_p Sensitivities",
+       NeurIPS 2023, arXiv:2311.04158.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numopt
+    >>> A = np.random.default_rng(0).normal(size=(2000, 5))
+    >>> result = numopt.total_sensitivity(A, 4, rng=0)
+    >>> result.n_solves < 500, result.total < 25
+    (True, True)
+    """
+    started = perf_counter()
+    validate.in_memory("A", A)
+    data, p = validated(A), exponent(p)
+    eps, delta = validate.fraction("eps", eps), validate.fraction("delta", delta)
+    with one_blas_thread(data.rows.like):
+        found = estimate(data.rows, p, eps, delta, own_generator(rng))
+        return total_result(data.rows, found, eps, started)
 
 
-def _power(base: float, p: float) -> float:
-    try:
-        return float(base**p)
-    except OverflowError:
-        return math.inf
+def lp_coreset(
+    A: Array,
+    b: Array | None,
+    p: float,
+    *,
+    method: str = "auto",
+    sample_size: int | None = None,
+    eps: float | None = None,
+    delta: float = 0.05,
+    replace: bool = False,
+    rng: int | np.random.Generator | None = None,
+    scores: Array | None = None,
+    weights: Array | None = None,
+    floor: float | None = None,
+) -> CoresetResult:
+    r"""Draw weighted rows whose p-th powers add up to those of all rows, for every x.
 
+    .. math::
 
-def _status(success: bool, ended: int, deficient: bool) -> int:
-    if success:
-        return RANK_DEFICIENT if deficient else CONVERGED
-    return ended if ended in (ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK) else STALLED
+        (1 - \varepsilon) \sum_{i=1}^n |a_i^\top x|^p
+        \le \sum_{i \in C} w_i |a_i^\top x|^p
+        \le (1 + \varepsilon) \sum_{i=1}^n |a_i^\top x|^p
+        \quad \text{for all } x .
 
+    Row i is kept with probability ``min(1, c * score_i)`` and then weighs the inverse of that.
 
-def _message(status: int, point: Point, gap: float, settings: Settings, problem: Regression) -> str:
-    tol = settings.budget.tol
-    if status == CONVERGED:
-        return f"Solved with a relative gap of {gap:.1e} (tol {tol:.1e})."
-    if status == RANK_DEFICIENT:
-        return (
-            f"Solved with a relative gap of {gap:.1e} (tol {tol:.1e}); of all solutions with this "
-            f"fit, x has the least norm, as the rank is {problem.whitening.rank}."
-        )
-    if status == STOPPED_BY_CALLBACK:
-        return f"Stopped by the callback with a relative gap of {gap:.1e} (tol {tol:.1e})."
-    advice = {
-        ITERATION_LIMIT: "raise maxiter",
-        NON_FINITE: "rescale the columns of A",
-        STALLED: "raise tol, or rescale the columns of A",
-    }[status]
-    return (
-        f"Stopped after {point.nit} iterations with a relative gap of {gap:.1e} (tol {tol:.1e}); "
-        f"{advice}."
-    )
+    Parameters
+    ----------
+    A : array, shape (n, d), or source of its rows
+        Real and finite. Zero rows are never drawn. A Dask array, a memory map, or whatever else
+        `row_blocks` takes is read by blocks.
+    b : array, shape (n,) or (n, k), or None
+        Responses, if there are any. The scores are then those of the rows of [A b], so that a
+        regression on the coreset is close to that on all rows; for k responses one coreset serves
+        all.
+    p : float
+        Power, at least 1.
+    method : str, default "auto"
+        Scores to draw by: "leverage", "root_leverage", "lewis", "sensitivity" or "combined", see
+        `lp_scores`. "auto" is "lewis" for p < 2, "leverage" for p = 2 and
+        "combined" for p > 2. "uniform" takes all rows alike, which fails where few rows matter.
+    sample_size : int, optional
+        Expected number of rows. Default from `eps`; more than there are nonzero rows gives all of
+        them with weight 1.
+    eps : float, optional
+        Distortion in (0, 1) to choose the size for: ``2.5 d log(2 / delta) / eps**2`` rows, times
+        ``S / d`` for p > 2 with the sum S of the scores. Default 0.5.
+    delta : float, default 0.05
+        Probability in (0, 1) of a larger distortion; see `eps`.
+    replace : bool, default False
+        Draw `sample_size` times with replacement, rows drawn twice being merged, in place of an
+        independent decision for each row.
+    rng : None, int or numpy.random.Generator, optional
+        Source of the draws.
+    scores : array, shape (n,), optional
+        Scores to draw by in place of those of a method.
+    weights : array, shape (n,), optional
+        Sample weights: the p-th power of row i counts that often.
+    floor : float, optional
+        Every nonzero row is drawn with probability at least ``floor / n``, which bounds the
+        weights. Adds at most `floor` to the expected size.
+
+    Returns
+    -------
+    CoresetResult
+        ``indices``, ``weights``, ``probabilities``, the rows ``A`` and ``b``, ``size``,
+        ``expected_size``, ``scores`` and ``method``.
+
+    Raises
+    ------
+    TypeError
+        If an input does not hold real numbers, or inputs are of different libraries or devices.
+    ValueError
+        If a shape, a sign, a range or an option is wrong, or a number is not finite.
+
+    See Also
+    --------
+    lp_scores : the scores alone.
+    lp_regression : regression on all rows, or on a coreset.
+
+    Notes
+    -----
+    Known for q_i at least the score times the logarithms and powers of eps that theorems ask for:
+    Lewis weights need about d rows for p <= 2 and d^(p/2) for p > 2; sensitivities, with sum S,
+    need S^(2/p) and S^(2 - 2/p); "combined" scores d^(2/p) S^(2 - 4/p) for p > 2 [1]_ and S + d
+    for p <= 2 [2]_; and "root_leverage", repeated with the weights of each round, about d for
+    p < 2 [1]_. S is at most d, or d^(p/2) for p > 2, and much smaller for many structured
+    matrices. The sizes by default are what experiments need rather than these constants. A
+    sample whose rank is below that of A is replaced by one of twice the size; `success` is about
+    the rank alone, as no sample can be checked for all x.
+
+    Takes a few passes over A for all but sensitivities (see `lp_scores`), O(n d^2) time and
+    memory O(n) beside A.
+
+    References
+    ----------
+    .. [1] D. P. Woodruff, T. Yasuda, "Sharper Bounds for l_p Sensitivity Sampling", ICML 2023,
+       arXiv:2306.00732.
+    .. [2] A. Munteanu, S. Omlor, "Optimal bounds for l_p sensitivity sampling via l_2
+       augmentation", ICML 2024, arXiv:2406.00328.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numopt
+    >>> rng = np.random.default_rng(0)
+    >>> A = rng.standard_cauchy((20_000, 5))
+    >>> coreset = numopt.lp_coreset(A, None, 1, eps=0.2, rng=0)
+    >>> x = np.array([1.0, 2.0, 0.0, -1.0, 1.0])
+    >>> estimate = (coreset.weights * abs(coreset.A @ x)).sum()
+    >>> bool(abs(estimate / abs(A @ x).sum() - 1) < 0.2)
+    True
+    """
+    started = perf_counter()
+    data, p = validated(A, b, weights, responses=(1, 2)), exponent(p)
+    wanted = sampling_of(data, method, sample_size, eps, delta, replace, floor, scores)
+    return coreset_of(data, p, wanted, own_generator(rng), started)

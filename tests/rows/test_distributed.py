@@ -112,11 +112,11 @@ def test_integers_and_single_precision(problem):
     assert single.success
 
 
-SCHEMES = ("leverage", "root_leverage", "lewis", "sensitivity", "combined")
+KINDS = ("leverage", "root_leverage", "lewis", "sensitivity", "combined")
 
 
 @EVERY_CHUNKING
-@pytest.mark.parametrize("kind", SCHEMES)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("p", [1, 3])
 def test_scores_are_those_of_the_matrix(p, kind, sizes):
     if kind in ("sensitivity", "combined"):
@@ -152,16 +152,16 @@ def test_leverage_scores_are_not_gathered(counted):
 
 
 @EVERY_CHUNKING
-@pytest.mark.parametrize("scheme", ["auto", "uniform", *SCHEMES])
-def test_coresets_are_those_of_the_matrix(scheme, sizes, problem):
-    if len(sizes) > 10 and scheme in ("auto", "lewis", "sensitivity", "combined"):
+@pytest.mark.parametrize("method", ["auto", "uniform", *KINDS])
+def test_coresets_are_those_of_the_matrix(method, sizes, problem):
+    if len(sizes) > 10 and method in ("auto", "lewis", "sensitivity", "combined"):
         pytest.skip("fifty blocks, many times")
     A, b = problem
     A, b = A[:, :3], np.round(b, 1)
-    options = {"scheme": scheme, "sample_size": 300, "rng": 0}
-    whole = numopt.lp_coreset(A, 1, b, **options)
+    options = {"method": method, "sample_size": 300, "rng": 0}
+    whole = numopt.lp_coreset(A, b, 1, **options)
     for right in (b, chunked(b, sizes)):
-        result = numopt.lp_coreset(chunked(A, sizes), 1, right, **options)
+        result = numopt.lp_coreset(chunked(A, sizes), right, 1, **options)
         assert_array_equal(result.indices, whole.indices)
         assert_allclose(result.weights, whole.weights, rtol=1e-6)
         assert_array_equal(result.A, whole.A)
@@ -174,8 +174,10 @@ def test_coresets_by_given_scores_and_with_weights(problem):
     scores, weights = np.abs(b), 1 + np.abs(b)
     x, v = chunked(A, CHUNKS["even"]), chunked(scores, CHUNKS["ragged"])
     options = {"sample_size": 200, "rng": 0, "replace": True}
-    whole = numopt.lp_coreset(A, 2, scores=scores, weights=weights, **options)
-    result = numopt.lp_coreset(x, 2, scores=v, weights=chunked(weights, CHUNKS["even"]), **options)
+    whole = numopt.lp_coreset(A, None, 2, scores=scores, weights=weights, **options)
+    result = numopt.lp_coreset(
+        x, None, 2, scores=v, weights=chunked(weights, CHUNKS["even"]), **options
+    )
     assert_array_equal(result.indices, whole.indices)
     assert_allclose(result.weights, whole.weights, rtol=1e-12)
 

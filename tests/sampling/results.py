@@ -14,7 +14,7 @@ SOLVES = {
     "ScoresResult-not-solved": lambda: numopt.lp_scores(A, 1, maxiter=1),
     "ScoresResult-bounds": lambda: numopt.lp_scores(A, 3, kind="sensitivity", bounds=True),
     "ScoresResult-total": lambda: numopt.total_sensitivity(A, 3, rng=0),
-    "CoresetResult": lambda: numopt.lp_coreset(A, 1, A[:, 0], sample_size=9, rng=0),
+    "CoresetResult": lambda: numopt.lp_coreset(A, A[:, 0], 1, sample_size=9, rng=0),
     "CoresetResult-stream": lambda: numopt.StreamingCoreset(1, 9, rng=0).partial_fit(A).result(),
     "LpResult": lambda: numopt.lp_regression(A, np.arange(40.0)),
     "LpResult-smooth": lambda: numopt.lp_regression(A, np.arange(40.0), 1.5),
@@ -36,5 +36,5 @@ NUMBERS = {
         int: ["rank", "n_solves", "n_passes"],
     },
     "CoresetResult": {float: ["expected_size"], int: ["size", "n_passes"]},
-    "LpResult": {float: ["norm", "gap"], int: ["n_passes"]},
+    "LpResult": {float: ["norm", "gap", "dual_fun"], int: ["n_passes"]},
 }

@@ -48,7 +48,7 @@ BAD = {
         r"`A` must be finite, got nan at \[4, 1",
     ),
     "b-none": (fit(A, None), TypeError, "`b` must be an array, got NoneType"),
-    "b-list": (fit(A, B.tolist()), TypeError, "`b` must be an array, got list"),
+    "b-text": (fit(A, "response"), TypeError, "`b` must be an array or a sequence of real numbers"),
     "b-length": (fit(A, B[:5]), ValueError, r"`b` must have shape \(8,\) to match `A`, got \(5,\)"),
     "b-matrix": (fit(A, B[:, None]), ValueError, r"`b` must be a vector"),
     "b-nan": (fit(A, changed(B, 3, NAN)), ValueError, r"`b` must be finite, got nan at \[3"),
@@ -78,7 +78,7 @@ BAD = {
     "x0-length": (fit(A, B, x0=B), ValueError, r"`x0` must have shape \(3,\) to match `A`"),
     "x0-nan": (fit(A, B, x0=np.full(3, NAN)), ValueError, "`x0` must be finite"),
     "coreset-method": (
-        fit(A, B, coreset=CORESET(A, 1, B, sample_size=5, rng=0)),
+        fit(A, B, coreset=CORESET(A, B, 1, sample_size=5, rng=0)),
         ValueError,
         "`coreset` goes with method 'coreset' only",
     ),
@@ -116,19 +116,23 @@ BAD = {
     ),
     "total-eps": (lambda: TOTAL(A, 1, eps=0.0), ValueError, r"`eps` must be in \(0, 1\), got 0.0"),
     "total-delta": (lambda: TOTAL(A, 1, delta=1.0), ValueError, r"`delta` must be in \(0, 1\)"),
-    "scheme": (lambda: CORESET(A, 1, scheme="best"), ValueError, "`scheme` must be one of 'auto'"),
+    "sampling-method": (
+        lambda: CORESET(A, None, 1, method="best"),
+        ValueError,
+        "`method` must be one of 'auto'",
+    ),
     "size-0": (
-        lambda: CORESET(A, 1, sample_size=0),
+        lambda: CORESET(A, None, 1, sample_size=0),
         ValueError,
         "`sample_size` must be at least 1, got 0",
     ),
     "size-float": (
-        lambda: CORESET(A, 1, sample_size=2.5),
+        lambda: CORESET(A, None, 1, sample_size=2.5),
         TypeError,
         "`sample_size` must be an integer",
     ),
     "b-no-columns": (
-        lambda: CORESET(A, 1, np.ones((8, 0))),
+        lambda: CORESET(A, np.ones((8, 0)), 1),
         ValueError,
         r"`b` must not be empty, got shape \(8, 0\)",
     ),
@@ -149,7 +153,7 @@ BAD = {
     ),
     "stream-p": (lambda: STREAM(0.5, 9), ValueError, "`p` must be finite and at least 1, got 0.5"),
     "stream-size": (lambda: STREAM(1, 0), ValueError, "`sample_size` must be at least 1, got 0"),
-    "stream-scheme": (lambda: STREAM(1, 9, scheme="best"), ValueError, "`scheme` must be one of"),
+    "stream-method": (lambda: STREAM(1, 9, method="best"), ValueError, "`method` must be one of"),
     "stream-rng": (lambda: STREAM(1, 9, rng="a"), TypeError, "`rng` must be None, an integer seed"),
     "stream-nothing": (lambda: STREAM(1, 9).result(), ValueError, "call `partial_fit` first"),
     "stream-columns": (
@@ -187,20 +191,28 @@ BAD = {
         ValueError,
         "`other` must be for p = 1, got p = 2",
     ),
-    "eps": (lambda: CORESET(A, 1, eps=1.5), ValueError, r"`eps` must be in \(0, 1\), got 1.5"),
-    "delta": (lambda: CORESET(A, 1, delta=0.0), ValueError, r"`delta` must be in \(0, 1\)"),
-    "floor": (lambda: CORESET(A, 1, floor=-1.0), ValueError, "`floor` must be positive"),
+    "eps": (
+        lambda: CORESET(A, None, 1, eps=1.5),
+        ValueError,
+        r"`eps` must be in \(0, 1\), got 1.5",
+    ),
+    "delta": (lambda: CORESET(A, None, 1, delta=0.0), ValueError, r"`delta` must be in \(0, 1\)"),
+    "floor": (lambda: CORESET(A, None, 1, floor=-1.0), ValueError, "`floor` must be positive"),
     "scores-length": (
-        lambda: CORESET(A, 1, scores=B[:4]),
+        lambda: CORESET(A, None, 1, scores=B[:4]),
         ValueError,
         r"`scores` must have shape \(8,\) to match `A`",
     ),
     "scores-negative": (
-        lambda: CORESET(A, 1, scores=B - 1),
+        lambda: CORESET(A, None, 1, scores=B - 1),
         ValueError,
         "`scores` must be non-neg",
     ),
-    "scores-zero": (lambda: CORESET(A, 1, scores=0 * B), ValueError, "`scores` must not be zero"),
+    "scores-zero": (
+        lambda: CORESET(A, None, 1, scores=0 * B),
+        ValueError,
+        "`scores` must not be zero",
+    ),
 }
 
 

@@ -60,7 +60,7 @@ def test_result_is_certified_by_what_is_returned(lib, name, p):
     result = SOLVE(lib.asarray(A), lib.asarray(b), p)
     single = lib.widest == "float32"
     assert result.success, result.message
-    assert result.status == 0
+    assert result.status is numopt.Status.CONVERGED
     assert lib.holds(result.x, lib.widest)
     assert lib.holds(result.dual, lib.widest)
     gap, infeasible = rebuilt_gap(A, b, p, result)
@@ -186,7 +186,7 @@ def test_rank_deficient_matrix_gives_the_least_norm(p):
     B = np.concatenate([A, A[:, :1] + A[:, 1:2], np.zeros((len(b), 1))], axis=1)
     full, deficient = SOLVE(A, b, p), SOLVE(B, b, p)
     assert deficient.success
-    assert deficient.status == 2
+    assert deficient.status is numopt.Status.RANK_DEFICIENT
     assert "least norm" in deficient.message
     assert deficient.fun == pytest.approx(full.fun, rel=1e-8)
     null = np.array([1.0, 1.0, 0.0, -1.0, 0.0])
@@ -221,10 +221,10 @@ def test_responses_in_the_range_of_the_matrix():
 @pytest.mark.parametrize("quantile", [None, 0.3])
 def test_reduce_is_exact(name, quantile, monkeypatch):
     """With ties so many that it has to give up, too."""
-    from numopt.sampling import _reduce
+    from numopt.sampling.regression import preprocess
 
-    monkeypatch.setattr(_reduce, "LEAST_ROWS", 1000)
-    monkeypatch.setattr(_reduce, "default_sample", lambda _n, d, _in_memory: 20 * d)
+    monkeypatch.setattr(preprocess, "LEAST_ROWS", 1000)
+    monkeypatch.setattr(preprocess, "default_sample", lambda _n, d, _in_memory: 20 * d)
     A, b = lp_problems.REGRESSIONS[name](3000)
     reduced = SOLVE(A, b, quantile=quantile, method="reduce", rng=0)
     exact = SOLVE(A, b, quantile=quantile, method="exact")
@@ -256,16 +256,16 @@ def test_reduce_is_exact_on_many_degenerate_rows(n, name, quantile, monkeypatch)
 
     Rows at an exact fit, tens of thousands of them, must not stop the rounds either.
     """
-    from numopt.sampling import _reduce
+    from numopt.sampling.regression import preprocess
 
     whole = []
-    original = _reduce.solve_exact
+    original = preprocess.solve_exact
 
     def spy(problem, *args):
         whole.append(problem.rows.n == n)
         return original(problem, *args)
 
-    monkeypatch.setattr(_reduce, "solve_exact", spy)
+    monkeypatch.setattr(preprocess, "solve_exact", spy)
     A, b = DEGENERATE[name](n)
     b = b.astype(float)
     reduced = SOLVE(A, b, quantile=quantile, method="reduce", rng=0)
@@ -274,27 +274,27 @@ def test_reduce_is_exact_on_many_degenerate_rows(n, name, quantile, monkeypatch)
     assert abs(gap) <= 1e-9
     assert infeasible <= 1e-12
     # All rows are used only where too many fit exactly; ties of groups come a sixth at a time.
-    if name != "groups" and np.mean(np.abs(b - A @ reduced.x) < 1e-9) <= _reduce.TOO_MANY:
+    if name != "groups" and np.mean(np.abs(b - A @ reduced.x) < 1e-9) <= preprocess.TOO_MANY:
         assert not any(whole)
 
 
 def test_reduce_works_on_few_rows(monkeypatch):
     """Passes over all rows are few, and the rounds see wrong signs and recover from them."""
-    from numopt.sampling import _reduce
+    from numopt.sampling.regression import preprocess
 
     sizes = []
-    original = _reduce.restricted
+    original = preprocess.restricted
 
     def spy(problem, index, weights=None):
         sizes.append(index.shape[0])
         return original(problem, index, weights)
 
-    monkeypatch.setattr(_reduce, "restricted", spy)
+    monkeypatch.setattr(preprocess, "restricted", spy)
     A, b = lp_problems.regression(60_000, 5)
     result = SOLVE(A, b, method="reduce", rng=1)
     assert result.success
     assert max(sizes) <= 0.25 * 60_000
-    assert result.n_passes <= 15
+    assert result.stats["n_passes"] <= 15
 
 
 @pytest.mark.parametrize("p", [1.5, 3])
@@ -314,7 +314,7 @@ def test_coreset_is_close_and_says_that_it_is_approximate(p):
     assert rough.success
     assert "approximate" in rough.message
     assert exact.fun * (1 - 1e-9) <= rough.fun <= 1.05 * exact.fun
-    coreset = numopt.lp_coreset(A, p, b, sample_size=1500, rng=1)
+    coreset = numopt.lp_coreset(A, b, p, sample_size=1500, rng=1)
     given = SOLVE(A, b, p, method="coreset", coreset=coreset)
     own = SOLVE(coreset.A, coreset.b, p, weights=coreset.weights)
     np.testing.assert_allclose(given.x, own.x, rtol=1e-6)
@@ -344,7 +344,7 @@ def test_history_callback_and_limits():
     assert [dict(record) for record in seen] == result.history
     for p in (1, 1.5, 3):
         none = SOLVE(A, b, p, maxiter=0)
-        assert (none.nit, none.status, none.success) == (0, 1, False)
+        assert (none.nit, none.status, none.success) == (0, numopt.Status.ITERATION_LIMIT, False)
         assert "raise maxiter" in none.message
         assert none.gap > 1e-9
         assert math.isfinite(none.fun)
@@ -353,7 +353,7 @@ def test_history_callback_and_limits():
             raise StopIteration
 
         stopped = SOLVE(A, b, p, callback=stop)
-        assert (stopped.status, stopped.success) == (99, False)
+        assert (stopped.status, stopped.success) == (numopt.Status.STOPPED_BY_CALLBACK, False)
 
 
 @pytest.mark.parametrize("p", [1, 1.5])
@@ -362,7 +362,7 @@ def test_a_tolerance_out_of_reach_is_no_success(p):
     result = SOLVE(A, b, p, tol=1e-300)
     if result.gap > 0:
         assert not result.success
-        assert result.status in (1, 3)
+        assert result.status in (numopt.Status.ITERATION_LIMIT, numopt.Status.STALLED)
     assert result.gap <= 1e-12
 
 
@@ -465,4 +465,4 @@ def test_rank_deficient_real_data(name):
     for p in (1, 1.5):
         result = SOLVE(A, y, p, tol=1e-7)
         assert result.success, result.message
-        assert result.status == 2
+        assert result.status is numopt.Status.RANK_DEFICIENT

@@ -62,7 +62,7 @@ def test_leverage_agrees_with_singular_vectors(lib, name):
     assert result.total == pytest.approx(4, abs=4 * tol)
     assert (scores >= 0).all()
     assert (scores <= 1).all()
-    assert (result.rank, result.success, result.status) == (4, True, 0)
+    assert (result.rank, result.success, result.status) == (4, True, numopt.Status.CONVERGED)
     root = SCORES(lib.asarray(A), 1, kind="root_leverage")
     np.testing.assert_allclose(to_numpy(root.scores) ** 2, leverage(A), atol=tol)
 
@@ -228,7 +228,11 @@ def test_zero_rows_and_rank():
     for kind in ("leverage", "lewis", "sensitivity", "combined"):
         full, deficient = SCORES(A, 1.5, kind=kind), SCORES(B, 1.5, kind=kind)
         assert deficient.scores[7] == 0
-        assert (deficient.rank, deficient.status, deficient.success) == (3, 2, True)
+        assert (deficient.rank, deficient.status, deficient.success) == (
+            3,
+            numopt.Status.RANK_DEFICIENT,
+            True,
+        )
         np.testing.assert_allclose(deficient.scores, full.scores, rtol=1e-6)
     wide = SCORES(np.random.default_rng(0).normal(size=(3, 6)), 2, kind="leverage")
     np.testing.assert_allclose(wide.scores, 1)
@@ -284,7 +288,7 @@ def test_scores_of_groups_are_upper_bounds(p):
 def test_limits_are_reported():
     A = lp_problems.cauchy()
     result = SCORES(A, 4, tol=1e-14, maxiter=3)
-    assert (result.success, result.status, result.nit) == (False, 1, 3)
+    assert (result.success, result.status, result.nit) == (False, numopt.Status.ITERATION_LIMIT, 3)
     assert "raise maxiter" in result.message
     assert result.residual == pytest.approx(lewis_residual(A, 4, result.scores), rel=1e-6)
     start = SCORES(A, 4, maxiter=0)
@@ -302,9 +306,9 @@ def test_rows_from_blocks_and_sparse_matrices():
         whole = SCORES(A, p, kind=kind).scores
         for other in (blocks, lambda: iter(blocks), csr_array(A)):
             np.testing.assert_allclose(SCORES(other, p, kind=kind).scores, whole, rtol=1e-6)
-    whole = numopt.lp_coreset(A, 1, sample_size=60, rng=3)
+    whole = numopt.lp_coreset(A, None, 1, sample_size=60, rng=3)
     for other in (blocks, csr_array(A)):
-        drawn = numopt.lp_coreset(other, 1, sample_size=60, rng=3)
+        drawn = numopt.lp_coreset(other, None, 1, sample_size=60, rng=3)
         np.testing.assert_array_equal(drawn.indices, whole.indices)
         np.testing.assert_array_equal(drawn.A, whole.A)
     b = np.random.default_rng(0).normal(size=500)

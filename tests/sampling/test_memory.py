@@ -22,7 +22,7 @@ def blocks():
 def run(blocks):
     tau = numopt.lp_scores(blocks, 2, kind="leverage")
     assert abs(tau.total - d) < 1e-8
-    coreset = numopt.lp_coreset(blocks, 1, scheme="root_leverage", sample_size=4000, rng=0)
+    coreset = numopt.lp_coreset(blocks, None, 1, method="root_leverage", sample_size=4000, rng=0)
     assert coreset.success
     return tau
 

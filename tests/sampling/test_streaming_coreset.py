@@ -29,7 +29,7 @@ def test_estimates_are_unbiased(p):
     truth = (np.abs(A @ X) ** p).sum(axis=0)
     estimates = []
     for seed in range(200):
-        drawn = fed(STREAM(p, 40, scheme="lewis", rng=seed), A).result()
+        drawn = fed(STREAM(p, 40, method="lewis", rng=seed), A).result()
         estimates.append(drawn.weights @ np.abs(drawn.A @ X) ** p)
     deviation = np.mean(estimates, axis=0) - truth
     assert (np.abs(deviation) <= 4 * np.std(estimates, axis=0) / np.sqrt(200)).all()

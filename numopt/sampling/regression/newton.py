@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from .._core.iterate import Callback, Record, Run, iterate
-from .._core.namespace import Array, inner
-from .._kernels.sampling import power_slope, power_terms
-from .._linalg import cholesky_solve
-from .._rows.products import Rows
-from ._certificate import Loss, exact_fit, relative_gap
-from ._interior import factored
+from ..._core.iterate import Callback, Record, Run, iterate
+from ..._core.namespace import Array, inner
+from ..._kernels.sampling import power_slope, power_terms
+from ..._linalg import cholesky_solve
+from ..._losses.norms import Loss
+from ..._rows import Rows
+from .._certificate import exact_fit, relative_gap
+from .interior import factored
 
 # The search along a direction ends where the slope is this share of the first one.
 SLOPE_SHARE = 0.3
@@ -79,8 +80,7 @@ def _state_at(problem: PowerProblem, x: Array, residual: Array, smoothing: float
     gradient, curvature, value = power_terms(residual, problem.weights, problem.p, smoothing)
     if problem.p > 2:
         curvature = xp.maximum(curvature, LEAST_CURVATURE * xp.max(curvature))
-    pull = xp.matmul(problem.metric, x)
-    downhill = rows.transposed_times(gradient) - pull
+    downhill = rows.transposed_times(gradient) - xp.matmul(problem.metric, x)
     step = cholesky_solve(factored(rows.gram(curvature) + problem.metric), downhill)
     image = rows.times(step)
     decrement = inner(downhill, step)

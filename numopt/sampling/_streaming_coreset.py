@@ -11,9 +11,9 @@ import numpy as np  # noqa: TID251 - the generator of the draws
 from .._core import validate
 from .._core.iterate import Record
 from .._core.namespace import Array, array_namespace, device_of
-from ._coreset import SCHEMES, lp_coreset
+from ._coreset import coreset_of
 from ._draw import own_generator
-from ._inputs import exponent, validated
+from ._inputs import CORESET_METHODS, Sampling, exponent, validated
 from ._result import CoresetResult
 
 
@@ -49,7 +49,7 @@ class StreamingCoreset:
         Power, at least 1.
     sample_size : int
         Expected number of rows of a coreset.
-    scheme : str, default "auto"
+    method : str, default "auto"
         Scores to draw by, see `lp_coreset`.
     rng : None, int or numpy.random.Generator, optional
         Source of the draws.
@@ -101,12 +101,12 @@ class StreamingCoreset:
         p: float,
         sample_size: int,
         *,
-        scheme: str = "auto",
+        method: str = "auto",
         rng: int | np.random.Generator | None = None,
     ) -> None:
         self.p = exponent(p)
         self.sample_size = validate.at_least_one("sample_size", sample_size)
-        self.scheme = validate.choice("scheme", scheme, SCHEMES)
+        self.method = validate.choice("method", method, CORESET_METHODS)
         self.n_rows = self.n_reductions = 0
         self._rng = own_generator(rng)
         # Rows not yet reduced, then at each level no part or one.
@@ -117,6 +117,7 @@ class StreamingCoreset:
         self, A: Array, b: Array | None = None, *, weights: Array | None = None
     ) -> StreamingCoreset:
         """Take in rows `A` (n, d), responses `b` (n,) or (n, k), and sample `weights` (n,)."""
+        A, b, weights = validate.arrays(A=A, b=b, weights=weights)
         data = validated(A, b, weights, responses=(1, 2))
         chunk = self._chunk(validate.as_array("A", A, ndim=2, dtype=data.rows.dtype), b, weights)
         self._check(chunk, "A")
@@ -163,10 +164,18 @@ class StreamingCoreset:
             probabilities=part.probabilities,
             nit=self.n_reductions,
             history=history,
-            n_passes=1,
-            message=f"Kept {part.size} of {self.n_rows} rows after {self.n_reductions} reductions.",
+            stats={**drawn.stats, "n_passes": 1},
+            message=f"{drawn.message} Kept {part.size} of {self.n_rows} rows after "
+            f"{self.n_reductions} reductions.",
         )
         return drawn
+
+    def __repr__(self) -> str:
+        """Return what the stream is for and what it has seen."""
+        return (
+            f"StreamingCoreset(p={self.p:g}, sample_size={self.sample_size}, "
+            f"method={self.method!r}), {self.n_rows} rows seen, {self.n_reductions} reductions"
+        )
 
     def _chunk(self, A: Array, b: Array | None, weights: Array | None) -> Part:
         """Return a copy of rows as they arrive: a stream may reuse its buffer."""
@@ -235,15 +244,9 @@ class StreamingCoreset:
         return _taken(together, self._coreset(together, self._rng))
 
     def _coreset(self, part: Part, rng: np.random.Generator) -> CoresetResult:
-        return lp_coreset(
-            part.A,
-            self.p,
-            part.b,
-            scheme=self.scheme,
-            sample_size=self.sample_size,
-            weights=part.weights,
-            rng=rng,
-        )
+        data = validated(part.A, part.b, part.weights, responses=(1, 2))
+        wanted = Sampling(self.method, self.sample_size)
+        return coreset_of(data, self.p, wanted, rng)
 
 
 def _union(parts: list[Part]) -> Part:

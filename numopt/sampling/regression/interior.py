@@ -5,16 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from .._core.iterate import Callback, Record, Run, iterate
-from .._core.namespace import Array, array_namespace, device_of
-from .._kernels.sampling import box_curvature, box_direction, box_targets
-from .._linalg import cholesky, cholesky_solve
-from .._rows.products import Rows
+from ..._core.iterate import Callback, Record, Run, iterate
+from ..._core.namespace import Array, array_namespace, device_of
+from ..._core.outcome import Status
+from ..._kernels.sampling import box_curvature, box_direction, box_targets
+from ..._linalg import cholesky, cholesky_solve
+from ..._rows import Rows
 
 # Steps go this share of the way to the boundary.
 TO_BOUNDARY = 0.9995
 # Residuals this much larger than those at the start have no bound.
-FAR, UNBOUNDED = 1e6, 5
+FAR = 1e6
 # Largest shift of a Newton matrix that rounding made indefinite, relative to its diagonal.
 LARGEST_SHIFT = 1e-6
 
@@ -83,8 +84,8 @@ def interior_point(
     xp = problem.rows.xp
     limit = FAR * float(xp.max(xp.abs(start.residual)) + xp.max(xp.abs(problem.b)))
 
-    def unbounded(state: BoxState) -> int | None:
-        return None if float(xp.max(xp.abs(state.residual))) <= limit else UNBOUNDED
+    def unbounded(state: BoxState) -> Status | None:
+        return None if float(xp.max(xp.abs(state.residual))) <= limit else Status.STALLED
 
     return iterate(
         start,
@@ -109,8 +110,8 @@ def _measure(problem: BoxProblem, state: BoxState) -> Record:
 
 
 def _dual_residual(problem: BoxProblem, state: BoxState) -> Array:
-    pull = problem.rows.xp.matmul(problem.metric, state.x) - problem.linear
-    return pull - problem.rows.transposed_times(state.y)
+    gradient = problem.rows.xp.matmul(problem.metric, state.x) - problem.linear
+    return gradient - problem.rows.transposed_times(state.y)
 
 
 def _step(problem: BoxProblem, state: BoxState) -> BoxState:

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator that draws the coreset
 
-from .._core.namespace import Array, array_namespace, device_of
-from .._core.random import place
-from .._rows.products import Rows
-from ._batch import Batch, bracket
-from ._draw import poisson, probabilities
-from ._lewis import lewis_weights
+from ..._core.namespace import Array, array_namespace, device_of
+from ..._core.random import place
+from ..._rows import Rows
+from .._certificate import apart
+from .._draw import poisson, probabilities
+from .batch import Batch, bracket
+from .lewis import lewis_weights
 
 # Rows times problems of a batch: its arrays stay in the cache.
 BATCH_ENTRIES = 131_072
@@ -47,9 +48,7 @@ class Brackets(NamedTuple):
 
     def difference(self) -> float:
         """Return the largest relative difference of two bounds, 0 if there are none."""
-        xp = array_namespace(self.upper)
-        whole = xp.where(self.upper > 0, self.upper, xp.ones_like(self.upper))
-        return float(xp.max((self.upper - self.lower) / whole)) if self.upper.shape[0] else 0.0
+        return apart(self.lower, self.upper)
 
 
 class Shared(NamedTuple):
@@ -59,6 +58,10 @@ class Shared(NamedTuple):
     residual: float
     n_solves: int
     nit: int
+
+    def difference(self) -> float:
+        """Return the largest relative difference of the two bounds of a group."""
+        return self.residual
 
 
 def lewis_basis(rows: Rows, p: float, nonzero: Array) -> Basis:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .._core.namespace import Array, array_namespace
-from .._rows.products import Rows
-from ._certificate import Loss
-from ._interior import BoxProblem, BoxState
+from ..._core.namespace import Array, array_namespace
+from ..._losses.norms import Loss
+from ..._rows import Rows
+from .interior import BoxProblem, BoxState
 
 # Two rounds: the second removes the rounding errors of the first.
 ROUNDS = 2
@@ -32,10 +32,10 @@ def on_face(problem: BoxProblem, state: BoxState) -> tuple[Array, Array]:
     for _ in range(ROUNDS):
         residual = problem.b - rows.times(x)
         x = x + xp.matmul(inverse, rows.transposed_times(mask * residual))
-    pull = xp.matmul(problem.metric, x) - problem.linear
+    gradient = xp.matmul(problem.metric, x) - problem.linear
     y = xp.where(inside, state.y, xp.where(state.residual > 0, problem.up, -problem.down))
     for _ in range(ROUNDS):
-        missing = pull - rows.transposed_times(y)
+        missing = gradient - rows.transposed_times(y)
         y = y + mask * rows.times(xp.matmul(inverse, missing))
     return x, y
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .._core.iterate import Record, Run, iterate
-from .._core.namespace import Array
-from .._rows.products import Rows
-from ._leverage import Whitening, whiten
+from ..._core.iterate import Record, Run, iterate
+from ..._core.namespace import Array
+from ..._rows import Rows
+from .leverage import Whitening, lewis_ratio
 
 
 class LewisState(NamedTuple):
@@ -33,13 +33,7 @@ def lewis_weights(
     start = rows.ones() * 0.0
 
     def state_at(log_weights: Array) -> LewisState:
-        exponent = (1 - 2 / p) * log_weights
-        shift = xp.max(xp.where(nonzero, exponent, float("-inf")))
-        weights = xp.where(nonzero, xp.exp(exponent - shift), 0.0)
-        whitening = whiten(rows, weights)
-        q = xp.where(nonzero, rows.quadform(whitening.P), 1.0)
-        log_ratio = xp.log(q) - shift - (2 / p) * log_weights
-        return LewisState(log_weights, xp.where(nonzero, log_ratio, 0.0), whitening)
+        return LewisState(log_weights, *lewis_ratio(rows, p, log_weights, nonzero))
 
     def step(state: LewisState) -> LewisState:
         return state_at(state.log_weights + power * state.log_ratio)

@@ -1,49 +1,23 @@
-"""One regression from its data to a certified point: what all methods share, and the exact one."""
+"""The exact solution on all rows: from the data to a certified point."""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
-from .._core.iterate import Callback, Record
-from .._core.namespace import Array, inner
-from .._core.outcome import CONVERGED, ITERATION_LIMIT
-from .._linalg import solve_triangular
-from .._rows.products import Rows
-from ._certificate import Loss, exact_fit, in_box, relative_gap
-from ._interior import BoxProblem, interior_point, starting_point
-from ._leverage import Whitening, whiten
-from ._newton import PowerProblem, newton
-from ._vertex import on_face
+from ..._core.iterate import Callback, Record
+from ..._core.namespace import Array, inner
+from ..._core.outcome import Status
+from ..._rows import Rows
+from .._certificate import certified, in_box
+from .._problem import Frozen, Regression, missing
+from .crossover import on_face
+from .interior import BoxProblem, interior_point, starting_point
+from .newton import PowerProblem, newton
 
 # Above this condition number of the columns the unknowns are changed to coordinates in which
 # they are orthonormal: a Gram matrix squares it.
 PLAIN_CONDITION = 1e3
-
-
-class Regression(NamedTuple):
-    """A validated problem: ``loss(b - A x) + ridge |x|^2``, with what is known of A.
-
-    `rows` (n, d) and `b` (n,) are as given up to powers of two. `whitening` makes the columns of
-    A orthonormal where its rows are scaled by `loss.row_scale`.
-    """
-
-    rows: Rows
-    b: Array
-    loss: Loss
-    ridge: float
-    whitening: Whitening
-
-
-class Frozen(NamedTuple):
-    """Rows that are known to stay on their side of zero: their loss is ``base - linear'x``.
-
-    `linear` is (d,), and `loss` what they contribute at the point where a solve starts: the unit
-    in which what is left to gain is small.
-    """
-
-    linear: Array
-    loss: float
 
 
 class Budget(NamedTuple):
@@ -66,19 +40,6 @@ class Point(NamedTuple):
     residual: Array
 
 
-def regression(rows: Rows, b: Array, loss: Loss, ridge: float) -> Regression:
-    """Return a problem with the coordinates of its columns."""
-    weights = loss.row_scale() ** 2
-    whitening = whiten(rows, weights)
-    if 0 < whitening.rank < rows.d:
-        # The same coordinates within the span of the rows: what they reach has the least norm.
-        image = weights * rows.times(whitening.P).T
-        q, r = rows.xp.linalg.qr(rows.transposed_times(image.T))
-        eye = rows.xp.eye(whitening.rank, dtype=rows.dtype, device=rows.device)
-        whitening = whitening._replace(P=rows.xp.matmul(q, solve_triangular(r.T, eye)))
-    return Regression(rows, b, loss, ridge, whitening)
-
-
 def least_squares(problem: Regression) -> Array:
     """Return the x (d,) of least squares with the rows scaled as for the loss."""
     scale = problem.loss.row_scale()
@@ -86,34 +47,6 @@ def least_squares(problem: Regression) -> Array:
     x = xp.matmul(P, problem.rows.transposed_times(scale * scale * problem.b) @ P)
     residual = problem.b - problem.rows.times(x)
     return x + xp.matmul(P, problem.rows.transposed_times(scale * scale * residual) @ P)
-
-
-def certified(
-    problem: Regression, x: Array, y: Array, frozen: Frozen | None = None
-) -> tuple[float, Array]:
-    """Return the relative gap of x (d,) and y (n,), and the residual, from the data alone."""
-    rows, loss = problem.rows, problem.loss
-    residual = problem.b - rows.times(x)
-    y = in_box(loss, y) if loss.up is not None else y
-    gradient = missing(problem, x, y, frozen)
-    n = problem.b.shape[0]
-    # |c A (x - x')| in the 2-norm is at most twice the p-th root of the loss times this.
-    norms = n ** max(0.0, 0.5 - 1 / loss.p)
-    off = problem.whitening.P.T @ gradient
-    slack = 2 * norms * inner(off, off) ** 0.5
-    penalty = problem.ridge * inner(x, x)
-    lost = inner(gradient, gradient) / (4 * problem.ridge) if problem.ridge else float("inf")
-    gap = relative_gap(
-        loss,
-        residual,
-        y,
-        penalty=penalty,
-        base=0.0 if frozen is None else frozen.loss,
-        floor=exact_fit(loss, problem.b),
-        slack=slack,
-        lost=lost,
-    )
-    return gap, residual
 
 
 def solve_exact(
@@ -128,7 +61,7 @@ def solve_exact(
         # As many unknowns as rows, or responses in the range of A: nothing is left to do.
         gap, residual = certified(problem, fitted, 0 * problem.b)
         if gap == 0:
-            return Point(fitted, 0 * problem.b, gap, 0, CONVERGED, [], residual)
+            return Point(fitted, 0 * problem.b, gap, 0, Status.CONVERGED, [], residual)
     if problem.whitening.rank == 0:
         return _without_columns(problem)
     rows, basis, x = _coordinates(problem, fitted if x is None else x)
@@ -146,7 +79,7 @@ def _without_columns(problem: Regression) -> Point:
         y = loss.p * loss.weights * xp.sign(b) * xp.abs(b) ** (loss.p - 1)
     x = xp.zeros((problem.rows.d,), dtype=b.dtype, device=problem.rows.device)
     gap, residual = certified(problem, x, y)
-    return Point(x, y, gap, 0, CONVERGED, [], residual)
+    return Point(x, y, gap, 0, Status.CONVERGED, [], residual)
 
 
 def _coordinates(problem: Regression, x: Array) -> tuple[Rows, Array | None, Array]:
@@ -169,12 +102,6 @@ def _feasible(
     rows, P, scale = problem.rows, problem.whitening.P, problem.loss.row_scale()
     off = P.T @ missing(problem, x, y, frozen)
     return y - scale * scale * rows.times(P @ off)
-
-
-def missing(problem: Regression, x: Array, y: Array, frozen: Frozen | None = None) -> Array:
-    """Return by how much the dual equations are not met, (d,)."""
-    off = problem.rows.transposed_times(y) - 2 * problem.ridge * x
-    return off if frozen is None else off + frozen.linear
 
 
 def _metric(problem: Regression, rows: Rows, basis: Array | None, factor: float) -> Array:
@@ -239,7 +166,7 @@ def _piecewise(
     run = interior_point(box, starting_point(box, x), *budget)
     state = run.best
     candidates = [(_back(basis, state.x), state.y)]
-    if run.status in (CONVERGED, ITERATION_LIMIT) and run.nit > 0:
+    if run.status in (Status.CONVERGED, Status.ITERATION_LIMIT) and run.nit > 0:
         face = on_face(box, state)
         candidates.append((_back(basis, face[0]), face[1]))
     points = []

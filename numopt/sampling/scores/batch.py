@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from .._core.iterate import Record, iterate
-from .._core.namespace import Array, array_namespace
-from .._kernels.sampling import batched_gram, root_power
-from ._newton import FIRST_SMOOTHING, LEAST_CURVATURE, SHRINK, SLOPE_SHARE
+from ..._core.iterate import Record, iterate
+from ..._core.namespace import Array, array_namespace
+from ..._kernels.sampling import batched_gram, root_power
+from ..regression.newton import FIRST_SMOOTHING, LEAST_CURVATURE, SHRINK, SLOPE_SHARE
 
 SEARCH_STEPS = 8
 TO_BOUNDARY = 0.9995
@@ -89,16 +89,16 @@ def _evaluated(batch: Batch, x: Array, smoothing: Array, lower: Array, upper: Ar
     slope, curvature = _powers(u, p, smoothing)
     if p > 2:
         curvature = xp.maximum(curvature, LEAST_CURVATURE * xp.max(curvature, axis=1)[:, None])
-    gradient = slope * u
-    pull = gradient @ C
-    step, multiplier = _within(_regular(batched_gram(C, curvature), a), a, pull)
+    terms = slope * u
+    gradient = terms @ C
+    step, multiplier = _within(_regular(batched_gram(C, curvature), a), a, gradient)
     image = step @ C.T
-    y = xp.abs(gradient + curvature * image) / xp.abs(multiplier)[:, None]
+    y = xp.abs(terms + curvature * image) / xp.abs(multiplier)[:, None]
     largest = xp.max(y, axis=1)
     q = p / (p - 1)
     norm = largest * xp.sum((y / largest[:, None]) ** q, axis=1) ** (1 / q)
     value = xp.sum(xp.abs(u) ** p, axis=1)
-    decrement = -xp.vecdot(step, pull)
+    decrement = -xp.vecdot(step, gradient)
     return _Newton(
         x,
         u,
@@ -122,10 +122,10 @@ def _regular(gram: Array, a: Array) -> Array:
     return gram + size[:, None, None] * (a[:, :, None] * a[:, None, :])
 
 
-def _within(gram: Array, a: Array, pull: Array) -> tuple[Array, Array]:
-    """Return the solutions of ``gram dx + pull = multiplier a`` with ``a'dx = 0``."""
+def _within(gram: Array, a: Array, gradient: Array) -> tuple[Array, Array]:
+    """Return the solutions of ``gram dx + gradient = multiplier a`` with ``a'dx = 0``."""
     xp = array_namespace(gram)
-    solved = xp.linalg.solve(gram, xp.stack([pull, a], axis=2))
+    solved = xp.linalg.solve(gram, xp.stack([gradient, a], axis=2))
     multiplier = xp.vecdot(a, solved[:, :, 0]) / xp.vecdot(a, solved[:, :, 1])
     return multiplier[:, None] * solved[:, :, 1] - solved[:, :, 0], multiplier
 
@@ -170,7 +170,7 @@ def _search(state: _Newton, p: float) -> Array:
     return xp.where(done, t, low)
 
 
-# p = 1: the interior point method of `_interior`, with the constraint and without a response.
+# p = 1: the method of `regression.interior`, with the constraint and without a response.
 
 
 class _Linear(NamedTuple):
@@ -198,8 +198,7 @@ def _bounded(batch: Batch, state: _Linear) -> _Linear:
     """Return the state with the bounds that x and y give, y corrected to ``C'y = a``."""
     C, a, *_ = batch
     xp = array_namespace(C)
-    pull = state.y @ C
-    level = xp.vecdot(pull, a) / xp.vecdot(a, a)
+    level = xp.vecdot(state.y @ C, a) / xp.vecdot(a, a)
     level = xp.where(level > 0, level, xp.ones_like(level))
     y = state.y / level[:, None]
     off = a - y @ C
@@ -220,10 +219,10 @@ def _linear_step(batch: Batch, state: _Linear) -> _Linear:
     curvature = 1 / (p / up + n / down)
     gram = _regular(batched_gram(C, curvature), a)
     residual = x @ C.T
-    pull = y @ C
+    gradient = y @ C
 
     def direction(right: Array) -> tuple[Array, Array]:
-        dx, _ = _within(gram, a, pull + (curvature * right) @ C)
+        dx, _ = _within(gram, a, gradient + (curvature * right) @ C)
         return dx, curvature * (right + dx @ C.T)
 
     _, dy = direction(residual)

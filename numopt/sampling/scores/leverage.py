@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the sketch
 
-from .._core.namespace import Array, array_namespace
-from .._core.random import place
-from .._kernels.sampling import row_quadform
-from .._rows.products import Rows, in_memory
-from ..sketching import SparseSign
+from ..._core.namespace import Array, array_namespace
+from ..._core.random import place
+from ..._kernels.sampling import row_quadform
+from ..._rows import Rows, in_memory
+from ...sketching import SparseSign
 
 # Passes after which the coordinates are taken as they are; two suffice but for rank deficiency.
 PASSES = 4
@@ -79,6 +79,23 @@ def leverage(rows: Rows, weights: Array | None = None) -> tuple[Array, Whitening
     tau = rows.quadform(whitening.P)
     tau = tau if weights is None else weights * tau
     return rows.xp.minimum(tau, rows.ones()), whitening
+
+
+def lewis_ratio(
+    rows: Rows, p: float, log_weights: Array, nonzero: Array
+) -> tuple[Array, Whitening]:
+    """Return logarithms of ``tau(W^(1/2 - 1/p) A) / w`` (n,), zero at a fixed point.
+
+    `nonzero` (n,) marks the rows that are not zero. The coordinates of the rescaled rows come, too.
+    """
+    xp = rows.xp
+    exponent = (1 - 2 / p) * log_weights
+    shift = xp.max(xp.where(nonzero, exponent, float("-inf")))
+    weights = xp.where(nonzero, xp.exp(exponent - shift), 0.0)
+    whitening = whiten(rows, weights)
+    q = xp.where(nonzero, rows.quadform(whitening.P), 1.0)
+    log_ratio = xp.log(q) - shift - (2 / p) * log_weights
+    return xp.where(nonzero, log_ratio, 0.0), whitening
 
 
 # Columns of the product that estimates norms: each is within a factor of about two, mostly.

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import numpy as np  # noqa: TID251 - the generator that draws the sample
 
-from .._core.namespace import Array, array_namespace, filled, inner
-from .._rows.products import in_memory
-from ._certificate import Loss, rounding
-from ._draw import Sample, poisson, probabilities
-from ._regression import (
-    Budget,
-    Frozen,
-    Point,
-    Regression,
-    certified,
-    missing,
-    regression,
-    solve_exact,
-)
-from ._vertex import balanced
+from ..._core.namespace import Array, array_namespace, filled, inner
+from ..._losses.norms import Loss
+from ..._rows import in_memory
+from .._certificate import certified, rounding
+from .._draw import Sample, poisson, probabilities
+from .._problem import Frozen, Regression, missing, regression
+from .crossover import balanced
+from .exact import Budget, Point, solve_exact
 
 # Below this many rows, all of them are as cheap as a part.
 LEAST_ROWS = 50_000

@@ -1,0 +1,1 @@
+"""Scores of the rows of a matrix in the p-norm."""
