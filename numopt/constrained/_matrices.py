@@ -75,36 +75,27 @@ def _is_like(value: Any, like: Array, ndim: int) -> bool:
 
 
 def converted(name: str, value: Any, like: Array, *, real: bool = True) -> Array:
-    """Return a value on the device of `like`, in its dtype unless complex numbers may pass."""
+    """Return a number, an array or nested lists of them as an array like another one.
+
+    On its device and in its dtype, unless complex numbers may pass.
+    """
     xp = array_namespace(like)
+    if isinstance(value, float):
+        return xp.asarray(value, dtype=like.dtype, device=device_of(like))
+    if isinstance(value, list | tuple) and value and not is_numpy_array(like):
+        return xp.stack([converted(name, item, like, real=real) for item in value])
     try:
-        array = _as_array(value, like)
+        array = xp.asarray(value, device=device_of(like))
     except (TypeError, ValueError) as error:
         raise type(error)(f"`{name}` must return an array of numbers: {error}") from error
+    if not xp.isdtype(array.dtype, ("bool", "numeric")):
+        kind = type(value).__name__
+        raise TypeError(f"`{name}` must return an array of numbers, got {kind} of {array.dtype}.")
     if xp.isdtype(array.dtype, "complex floating"):
         if not real:
             return array
         raise ValueError(f"`{name}` must return real numbers, got dtype {array.dtype}.")
     return xp.astype(array, like.dtype, copy=False)
-
-
-def _as_array(value: Any, like: Array) -> Array:
-    """Return a number, an array or nested lists of them as an array on the device of `like`."""
-    xp = array_namespace(like)
-    if isinstance(value, list | tuple) and value and not is_numpy_array(like):
-        parts = [_as_array(item, like) for item in value]
-        return xp.stack(
-            [
-                part
-                if xp.isdtype(part.dtype, "complex floating")
-                else xp.astype(part, like.dtype, copy=False)
-                for part in parts
-            ]
-        )
-    array = xp.asarray(value, device=device_of(like))
-    if not xp.isdtype(array.dtype, ("bool", "numeric")):
-        raise TypeError(f"got {type(value).__name__} of dtype {array.dtype}.")
-    return array
 
 
 def as_hessian(name: str, value: Any, like: Array, *, check: bool) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..._core.namespace import Array, inner
 from .factor import Factor
+from .system import Blocks
 
 # Sizes and growth of the shift of the Hessian, as in Waechter and Biegler (2006, algorithm IC).
-FIRST_W, SMALLEST_W, LARGEST_W = 1e-4, 1e-20, 1e20
+FIRST_SHIFT, SMALLEST_SHIFT, LARGEST_SHIFT = 1e-4, 1e-20, 1e20
 GROWTH_FIRST, GROWTH, DECREASE = 30.0, 8.0, 3.0
 # Shift of the zero block where the Jacobian is rank deficient.
 RANK_SHIFT = 1e-8
@@ -56,11 +57,11 @@ class Regularized(NamedTuple):
     tries: int
 
 
-def regularize(kkt: Any, rhs: Array, shifts: Shifts) -> Regularized | None:
+def regularize(kkt: Blocks, rhs: Array, shifts: Shifts) -> Regularized | None:
     """Return the factor with the smallest shift tried that gives the inertia (n, m, 0)."""
     primal_shift, dual_shift = shifts.primal_damping, shifts.dual_damping
     tries = 0
-    while primal_shift <= LARGEST_W:
+    while primal_shift <= LARGEST_SHIFT:
         tries += 1
         factor = kkt.factor(primal_shift, dual_shift)
         judged = _judge(kkt, factor, rhs, primal_shift, dual_shift)
@@ -74,7 +75,7 @@ def regularize(kkt: Any, rhs: Array, shifts: Shifts) -> Regularized | None:
 
 
 def _judge(
-    kkt: Any, factor: Factor | None, rhs: Array, primal_shift: float, dual_shift: float
+    kkt: Blocks, factor: Factor | None, rhs: Array, primal_shift: float, dual_shift: float
 ) -> str:
     """Return whether a factor is good, singular, or has too many negative eigenvalues."""
     if factor is None or factor.zero:
@@ -84,23 +85,21 @@ def _judge(
             return "good"
         return "singular" if factor.negative < kkt.m else "indefinite"
     d = factor.solve(rhs)
-    return judge_step(kkt, d, rhs, primal_shift, dual_shift)
-
-
-def judge_step(kkt: Any, d: Array, rhs: Array, primal_shift: float, dual_shift: float) -> str:
-    """Judge a system by its solution: curvature along the step, and the residual."""
-    product = kkt.product(d, primal_shift, dual_shift)
-    residual = product - rhs
+    residual = kkt.product(d, primal_shift, dual_shift) - rhs
     if not inner(residual, residual) <= RESIDUAL**2 * inner(rhs, rhs):
         return "singular"
+    return "good" if curves_up(kkt, d, primal_shift) else "indefinite"
+
+
+def curves_up(kkt: Blocks, d: Array, primal_shift: float) -> bool:
+    """Tell whether the shifted Hessian is positive along a step, or has no say in it."""
     dx = d[: kkt.n]
-    curvature = inner(dx, kkt.H @ dx) + primal_shift * inner(dx, dx)
-    good = kkt.m == kkt.n or curvature >= CURVATURE * inner(dx, dx)
-    return "good" if good else "indefinite"
+    size = inner(dx, dx)
+    return kkt.m == kkt.n or inner(dx, kkt.H @ dx) + primal_shift * size >= CURVATURE * size
 
 
 def larger(primal_shift: float, last: float) -> float:
     """Return the next shift to try."""
     if primal_shift == 0:
-        return FIRST_W if last == 0 else max(SMALLEST_W, last / DECREASE)
+        return FIRST_SHIFT if last == 0 else max(SMALLEST_SHIFT, last / DECREASE)
     return primal_shift * (GROWTH_FIRST if last == 0 else GROWTH)

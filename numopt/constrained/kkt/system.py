@@ -17,7 +17,7 @@ _REFINEMENTS = 5
 
 
 class Blocks:
-    """What all formats have in common: the product by blocks."""
+    """What all formats have in common: the product by blocks; those with entries have factors."""
 
     def __init__(self, H: Any, G: Any) -> None:
         self.H, self.G = H, G
@@ -31,6 +31,10 @@ class Blocks:
         if not self.m:
             return above
         return xp.concat([above + self.G.T @ bottom, self.G @ top - dual_shift * bottom])
+
+    def factor(self, primal_shift: float, dual_shift: float) -> Factor | None:
+        """Return the factor of the shifted matrix, None if it is singular."""
+        raise NotImplementedError
 
 
 class DenseKkt(Blocks):
@@ -206,7 +210,7 @@ def identity_like(x: Array, G: Any) -> Any:
     return _identity(1.0, x, G)
 
 
-def build_kkt(H: Any, G: Any, pattern: SparsePattern | None = None) -> Any:
+def build_kkt(H: Any, G: Any, pattern: SparsePattern | None = None) -> Blocks:
     """Return the system of a Hessian and a Jacobian that both have entries."""
     if isinstance(H, LowRank):
         return LowRankKkt(H, G, pattern)

@@ -10,7 +10,7 @@ from ..._core.namespace import Array, array_namespace, inner
 from ..._core.settings import is_sparse
 from .._matrices import is_operator
 from ..kkt.factor import sparse_factor, symmetric_factor
-from ..kkt.regularize import CURVATURE, LARGEST_W, Shifts, larger
+from ..kkt.regularize import LARGEST_SHIFT, Shifts, curves_up, larger
 from ..kkt.system import Blocks, build_kkt, identity_like
 from .direct import Counts, Direct
 
@@ -33,14 +33,12 @@ class Krylov:
         """Return a system along whose solution the Hessian is positive, None if there is none."""
         primal_shift, blocks = shifts.primal_damping, Blocks(H, G)
         precondition = self._preconditioner(G)
-        while primal_shift <= LARGEST_W:
+        while primal_shift <= LARGEST_SHIFT:
             work = KrylovWork(self, blocks, rhs, primal_shift, shifts.dual_damping, precondition)
             d = work.solve(TEST_RTOL)
             if d is None:
                 return self._instead(H, G, rhs, shifts)
-            dx = d[: blocks.n]
-            curvature = inner(dx, H @ dx) + primal_shift * inner(dx, dx)
-            if blocks.m == blocks.n or curvature >= CURVATURE * inner(dx, dx):
+            if curves_up(blocks, d, primal_shift):
                 return work
             primal_shift = larger(primal_shift, shifts.last_shift)
         return None

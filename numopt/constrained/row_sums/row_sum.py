@@ -26,11 +26,11 @@ class RowSum:
     Parameters
     ----------
     A : array, sparse matrix, or source of rows, shape (n, d)
-        The rows: an array of any library, a SciPy sparse matrix, a memory map, a Dask array,
-        whatever else `row_blocks` takes and can be read again. Real and finite; integers count as
-        the default float.
+        The rows: an array of any library, a data frame or lists, a SciPy sparse matrix, a memory
+        map, a Dask array, whatever else `row_blocks` takes and can be read again. Real and finite;
+        integers count as the default float.
     b : array, shape (n,), optional
-        Targets, a Dask array if `A` is one or an array in memory. Needed by all losses with a
+        Targets, a Dask array if `A` is one, or numbers in memory. Needed by all losses with a
         name: -1 or 1 for ``"logistic"``, non-negative for ``"poisson"``.
     loss : str or tuple of three functions, default "squared"
         With the margin :math:`m = a_i^\top x`: ``"squared"`` is :math:`(m - b)^2 / 2`,
