@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from .._core.dispatch import kernel
 from .._core.namespace import Array, array_namespace, device_of
+from .._linalg import conjugate_gradients
 from ._padded import BLOCK_ENTRIES, Block, gathered, in_order, padded_blocks
 
 # The power of eps that, times its trace, goes on the diagonal of a Gram matrix. A row with fewer
@@ -103,29 +104,6 @@ def _normal_product(rows: _Rows, p: Array) -> Array:
     return xp.matmul(image[:, None, :], rows.A)[:, 0, :] + rows.reg[:, None] * p
 
 
-def _conjugate_gradients(
-    rows: _Rows, precondition: Callable[[Array], Array], steps: int, rtol: float
-) -> tuple[Array, Array]:
-    """Return models after a few steps of CG from where they are, and how many each row took."""
-    xp = array_namespace(rows.x)
-    g, d = rows.gradient, xp.zeros_like(rows.x)
-    z = p = precondition(g)
-    rho = xp.sum(g * z, axis=1)
-    target, active, taken = rtol**2 * rho, rho > 0, xp.zeros_like(rho)
-    for _ in range(steps):
-        q = _normal_product(rows, p)
-        curvature = xp.sum(p * q, axis=1)
-        active = active & (rho > target) & (curvature > 0)
-        alpha = xp.where(active, rho / xp.where(active, curvature, 1.0 + 0 * rho), 0 * rho)
-        d, g = d + alpha[:, None] * p, g - alpha[:, None] * q
-        z = precondition(g)
-        fresh = xp.sum(g * z, axis=1)
-        beta = xp.where(active, fresh / xp.where(active, rho, 1.0 + 0 * rho), 0 * rho)
-        p, rho = z + beta[:, None] * p, xp.where(active, fresh, rho)
-        taken = taken + xp.astype(active, taken.dtype)
-    return rows.x + d, taken
-
-
 def _gram(A: Array, weights: Array, reg: Array) -> Array:
     """Return ``A' diag(weights) A + reg I`` of each row, with a ridge (B, k, k)."""
     xp, k = array_namespace(A), A.shape[2]
@@ -164,7 +142,17 @@ def masked_ls_pcg(
         inverse = xp.where(
             positive, 1.0 / xp.where(positive, diagonal, 1.0 + 0 * diagonal), 0 * diagonal
         )
-        return _conjugate_gradients(rows, lambda g: inverse * g, steps, rtol)
+        found = conjugate_gradients(
+            lambda p: _normal_product(rows, p),
+            rows.gradient,
+            rtol=rtol,
+            maxiter=steps,
+            precondition=inverse,
+            axis=1,
+            stop="preconditioned",
+            check_every=max(1, steps),  # the device is not waited for between steps
+        )
+        return rows.x + found.x, found.steps[:, 0]
 
     return _by_block(solve, data, indices, indptr, weights, W, X, reg)
 
@@ -190,52 +178,6 @@ def masked_ls_exact(
         G = _gram(rows.A, rows.weights, rows.reg)
         step = xp.linalg.solve(G, rows.gradient[:, :, None])[:, :, 0]
         return rows.x + step, 1.0 + 0 * rows.reg
-
-    return _by_block(solve, data, indices, indptr, weights, W, X, reg)
-
-
-def _folded(A: Array, weights: Array, size: int) -> Array:
-    """Return the rows of A (B, L, k), times root weights, added up in groups (B, <= size, k)."""
-    xp = array_namespace(A)
-    A = A * xp.sqrt(weights)[:, :, None]
-    count, length, k = A.shape
-    if length <= size:
-        return A
-    whole = length - length % size
-    S = xp.sum(xp.reshape(A[:, :whole, :], (count, whole // size, size, k)), axis=1)
-    rest = A[:, whole:, :]
-    return xp.concat([S[:, : length - whole, :] + rest, S[:, length - whole :, :]], axis=1)
-
-
-@kernel(min_size=2_000)
-def masked_ls_sketch(
-    data: Array,
-    indices: Array,
-    indptr: Array,
-    weights: Array | None,
-    W: Array,
-    X: Array,
-    reg: Array,
-    signs: Array,
-    size: int,
-    steps: int,
-    rtol: float,
-) -> tuple[Array, Array, Array, Array]:
-    """Improve the model of every row by conjugate gradients preconditioned with a sketch.
-
-    `signs` (n,), 1 or -1 for each column. The sketch of a row adds up its features, times their
-    signs, in `size` groups: the t-th entry goes to group t modulo `size`. Its Gram matrix is the
-    preconditioner, which is exact for rows of at most `size` entries. Returns what `masked_ls_pcg`
-    does, in O(N k steps + m k^2 size) time.
-    """
-    xp = array_namespace(data)
-
-    def solve(rows: _Rows) -> tuple[Array, Array]:
-        S = _folded(rows.A * gathered(signs, rows.block, indices)[:, :, None], rows.weights, size)
-        inverse = xp.linalg.inv(_gram(S, xp.ones_like(S[:, :, 0]), rows.reg))
-        return _conjugate_gradients(
-            rows, lambda g: xp.matmul(inverse, g[:, :, None])[:, :, 0], steps, rtol
-        )
 
     return _by_block(solve, data, indices, indptr, weights, W, X, reg)
 
