@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from .._core.namespace import Array, array_namespace
@@ -23,7 +24,7 @@ class Evidence(NamedTuple):
     residual: Array  # of everything observed, a vector
     tol: float  # largest residual that counts as agreement, in the unit of the data
     sigma: float  # robust deviation of the residual
-    noise: float  # the same, relative to that of the data
+    size: Callable[[], float]  # that of the data, which only noise needs
     agreeing: int  # how many of the data agree exactly
     unknowns: int  # degrees of freedom of the matrix, 0 if it is zero
     noun: str = "measurements"
@@ -46,22 +47,14 @@ def evidence_of(
     xp, y = array_namespace(problem.y), problem.y
     residual = problem.operator.forward(factors.left, factors.right) - y + intercept
     size = size_of(y - offset_of(problem, y), q)
-    sigma = deviation(residual, q)
     return Evidence(
         residual,
         tol * size,
-        sigma,
-        relative(sigma, size),
+        deviation(residual, q),
+        lambda: size,
         int(xp.count_nonzero(magnitudes(problem, residual) <= tol * size)),
         unknowns_of(factors, problem.operator.shape, problem.symmetric),
     )
-
-
-def relative(sigma: float, size: float) -> float:
-    """Return a ratio of scales; nothing is left of data that are zero."""
-    if size > 0:
-        return sigma / size
-    return sigma if sigma == 0 else math.inf
 
 
 def unknowns_of(factors: Factors, shape: tuple[int, int], symmetric: bool) -> int:
@@ -85,8 +78,10 @@ def exact_checks(evidence: Evidence) -> list[Check]:
 
 
 def noise_check(evidence: Evidence) -> Check:
-    """Return whether what is left is small enough to be noise."""
-    return Check("residual", evidence.noise, NOISE, "relative to the data")
+    """Return whether what is left is small enough to be noise; nothing is, of data of zero."""
+    sigma, size = evidence.sigma, evidence.size()
+    left = math.inf if sigma else 0.0
+    return Check("residual", sigma / size if size > 0 else left, NOISE, "relative to the data")
 
 
 def checks_of(evidence: Evidence, noise: bool) -> list[Check]:
@@ -102,6 +97,6 @@ def passed(checks: list[Check]) -> bool:
 
 def checked_again(evidence: Evidence, given: list[Check]) -> list[Check]:
     """Return the same checks as some that were given, measured anew; their limits stay."""
-    values = {check.name: check.value for check in exact_checks(evidence)}
-    values["residual"] = noise_check(evidence).value
+    measured = [*exact_checks(evidence), noise_check(evidence)]
+    values = {check.name: check.value for check in measured}
     return [check._replace(value=values[check.name]) for check in given]

@@ -151,7 +151,7 @@ def rank_of(problem: Problem, rank: Any) -> int:
         warnings.warn(
             f"{m} measurements are fewer than the unknowns of a matrix of rank 1.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return largest
 

@@ -361,7 +361,7 @@ def _settled(
 ) -> Outcome:
     """Return the outcome that the data allow for, and what is said about it."""
     exact, status, noun = passed(exact_checks(evidence)), ended.status, evidence.noun
-    otherwise = _failure(evidence, asked.noise)
+    otherwise = Status.STALLED if exact else _failure(evidence, asked.noise)
     if status != Status.STOPPED_BY_CALLBACK:
         if not math.isfinite(evidence.sigma):
             status = Status.NON_FINITE

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..._core.namespace import Array, array_namespace
 from ..._entries.layouts import Layout, Layouts, there_of
 from ..._linalg import Factors, degrees_of_freedom
-from .._certificate import Evidence, relative, unknowns_of
+from .._certificate import Evidence, unknowns_of
 from .._robust_scale import CONSENSUS, deviation, size_of
 from ._problem import unit_of
 from .spectral_partition import Graph, ties_needed
@@ -70,14 +70,13 @@ def entry_evidence(
     tol = tol * unit_of(entries)
     found = agreement_of(entries, factors, tol)
     residual = observed(entries, entries.residual(factors))
-    sigma = deviation(residual, q)
     xp = array_namespace(residual)
     poor = [found.poor_rows, found.poor_columns]
     evidence = Evidence(
         residual,
         tol,
-        sigma,
-        relative(sigma, size_of(observed(entries, entries.rows.values), q)),
+        deviation(residual, q),
+        lambda: size_of(observed(entries, entries.rows.values), q),
         found.agreeing,
         unknowns_of(factors, entries.shape, False),
         "entries",
