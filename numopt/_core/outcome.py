@@ -64,7 +64,10 @@ class Status(IntEnum):
     )
     NOISE_FLOOR = 9, "Came to rest{count} at a residual above zero.{detail}"
     NO_STRUCTURE = 10, "No matrix of low rank explains the measurements{count}{advice}.{detail}"
-    NOT_DETERMINED = 11, "Stopped{count}{reached}: the data determine more than one answer.{detail}"
+    NOT_DETERMINED = (
+        11,
+        "Stopped{count}{reached}: the data determine more than one answer{advice}.{detail}",
+    )
     TOO_EARLY = 12, "Not accurate enough yet{count}{reached}{advice}.{detail}"
     ORDERED = 13, "The order of the rows is not random{detail}{reached}{advice}."
     NO_ANSWER = 14, "There is no answer{advice}.{detail}"

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from typing import Any
-
-import array_api_compat
-import array_api_compat.numpy as host
 
 from .._core import validate
 from .._core.iterate import Callback, closing
-from .._core.namespace import Array, array_namespace, device_of, widest_float
-from .._core.random import generator
-from .._rows import RowBlocks, beside_like
-from ._design import Design, Products, Rows
-from ._factor import METHODS, SKETCHES, Factor, Options, factorize, solve
-from ._inputs import checked_weights, right_hand_sides
-from ._precondition import default_rcond
-from ._result import LstsqResult, Request
-
-PRECISIONS = ("auto", "working", "extended")
-
-# Up to this many entries the residual is computed in twice the working precision by default.
-EXTENDED_ENTRIES = 1 << 14
+from .._core.namespace import Array, array_namespace, device_of
+from ..sketching import TensorSRHT
+from . import _kron
+from ._factor import LstsqFactor
+from ._inputs import design_of, options_of, request_of, right_hand_sides, start_of, suited
+from ._report import kron_report, report
+from ._result import KronResult, LstsqResult
+from ._solve import factorize, refined
 
 
 def lstsq(
@@ -54,14 +48,14 @@ def lstsq(
 
     Parameters
     ----------
-    A : array, sparse matrix, LinearOperator, dask array, sequence of arrays or callable
+    A : array_like, sparse matrix, LinearOperator, dask array, sequence of arrays or callable
         The design, n rows and d columns. Real; integers become the default float of the library. An
         array in memory is used in place if it is in C order, otherwise block by block, and never
         copied as a whole. What does not fit memory: a memory map; a Dask array, worked on where
         its chunks are; a sequence of arrays with the same number of columns, or a callable that
         returns an iterator over such blocks anew each time; or whatever else `row_blocks` takes.
         SciPy's sparse matrices and linear operators are touched by products only.
-    b : array, shape (n,) or (n, k)
+    b : array_like, shape (n,) or (n, k)
         Right-hand sides; with a Dask array A they may be one.
     method : {"auto", "sketch", "cholqr", "iterative", "gram", "direct"}, default "auto"
         How the normal matrix is factorized. "gram": Cholesky factor of ``A'A``, where the condition
@@ -91,7 +85,7 @@ def lstsq(
         rows.
     delta : float, default 0.01
         Probability, in (0, 1), with which that bound may fail.
-    x0 : array, shape (d,) or (d, k), optional
+    x0 : array of shape (d,) or (d, k), or LstsqResult, optional
         Where the refinement starts. Default: the sketched solution or zero.
     weights : array, shape (n,), optional
         Non-negative weights of the squared residuals, the diagonal of W.
@@ -116,11 +110,10 @@ def lstsq(
     Returns
     -------
     LstsqResult
-        ``x``, ``fun``, ``residual_norm``, ``grad_norm``, ``backward_error``, ``forward_error``,
-        ``tol``, ``success``, ``status``, ``message``, ``nit``, ``n_passes``, ``n_blocks``,
-        ``n_retries``, ``method``, ``sketch``, ``sketch_size``, ``cond_estimate``, ``rank``,
-        ``x_sketch``, ``linf_bound``, ``history`` and ``timings``; methods for covariance, standard
-        errors and intervals.
+        ``x``, ``fun``, ``success``, ``status``, ``message``, ``checks``, ``backward_error``,
+        ``forward_error``, ``residual_norm``, ``grad_norm``, ``method``, ``rank``,
+        ``cond_estimate``, ``linf_bound``, ``nit``, ``n_passes``, ``tol``, ``execution_time``,
+        ``history`` and ``stats``; methods for covariance, standard errors and intervals.
 
     Raises
     ------
@@ -193,88 +186,26 @@ def lstsq(
     >>> bool(abs(rough.x - numopt.lstsq(A, b).x).max() <= rough.linf_bound)
     True
     """
-    options = _options(method, sketch, sketch_size, eps, delta, rcond, rng, check_finite)
-    callback = validate.optional_callable("callback", callback)
-    design, out = _design(A, b, weights, ridge, precision)
-    options = _checked_against(options, design)
-    columns = right_hand_sides("b", b, design.shape[0], design)
-    start = None if x0 is None else right_hand_sides("x0", x0, design.shape[1], design, like=b)
-    request = _request(tol, maxiter, options, design, out, b.ndim, callback, precision)
-    with closing(callback):
-        return solve(design, factorize(design, columns, options), columns, start, request)
-
-
-class LstsqFactor:
-    """A design factorized by `lstsq_factor`, to be solved for right-hand sides.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Rows and columns of the design.
-    method : str
-        How it was factorized.
-    rank : int
-        Numerical rank.
-    cond_estimate : float
-        Estimate of the condition number of A with its columns scaled to unit length.
-
-    See Also
-    --------
-    lstsq_factor : makes it.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import numopt
-    >>> rng = np.random.default_rng(0)
-    >>> A = rng.normal(size=(10000, 4))
-    >>> factor = numopt.lstsq_factor(A)
-    >>> factor.shape, factor.rank
-    ((10000, 4), 4)
-    >>> result = factor.solve(A @ [1.0, 2.0, 3.0, 4.0])
-    >>> result.x.round(12)
-    array([1., 2., 3., 4.])
-    """
-
-    shape: tuple[int, int]
-    method: str
-    rank: int
-    cond_estimate: float
-    _design: Design
-    _factor: Factor
-    _options: Options
-    _dtype: Any
-    _precision: str
-
-    @classmethod
-    def _of(
-        cls, design: Design, factor: Factor, options: Options, dtype: Any, precision: str
-    ) -> LstsqFactor:
-        made = cls()
-        made._design, made._factor, made._options = design, factor, options
-        made._dtype, made._precision = dtype, precision
-        made.shape, made.method = design.shape, factor.method
-        made.rank, made.cond_estimate = factor.preconditioner.rank, factor.preconditioner.cond
-        return made
-
-    def solve(
-        self,
-        b: Array,
-        *,
-        x0: Array | None = None,
-        tol: float | None = None,
-        maxiter: int = 100,
-        callback: Callback | None = None,
-    ) -> LstsqResult:
-        """Return the `LstsqResult` for right-hand sides `b` (n,) or (n, k): two or three passes."""
-        callback = validate.optional_callable("callback", callback)
-        design = self._design
-        columns = right_hand_sides("b", b, design.shape[0], design)
-        start = None if x0 is None else right_hand_sides("x0", x0, design.shape[1], design, like=b)
-        options, out = self._options, self._dtype
-        request = _request(tol, maxiter, options, design, out, b.ndim, callback, self._precision)
-        with closing(callback):
-            return solve(design, self._factor, columns, start, request)
+    started = time.perf_counter()
+    options = options_of(
+        method,
+        sketch=sketch,
+        sketch_size=sketch_size,
+        rcond=rcond,
+        rng=rng,
+        check_finite=check_finite,
+        eps=eps,
+        delta=delta,
+    )
+    design, dtype = design_of(A, b, weights=weights, ridge=ridge, precision=precision)
+    options = suited(options, design)
+    columns, single = right_hand_sides(b, design)
+    start = start_of(x0, design, columns, single)
+    asked = request_of(design, dtype, precision, tol, maxiter, callback)
+    with closing(asked.callback):
+        factor, factorized = factorize(design, columns, options), time.perf_counter()
+        found = refined(design, factor, columns, start, asked)
+    return report(design, factor, options, found, asked, single, started, factorized)
 
 
 def lstsq_factor(
@@ -355,133 +286,118 @@ def lstsq_factor(
     """
     if method == "sketch":
         raise ValueError("`method` must not be 'sketch' here: a sketch is made with its `b`.")
-    options = _options(method, sketch, sketch_size, None, 0.01, rcond, rng, check_finite)
-    design, out = _design(A, None, weights, ridge, precision)
-    options = _checked_against(options, design)
+    options = options_of(
+        method,
+        sketch=sketch,
+        sketch_size=sketch_size,
+        rcond=rcond,
+        rng=rng,
+        check_finite=check_finite,
+    )
+    design, dtype = design_of(A, weights=weights, ridge=ridge, precision=precision)
+    options = suited(options, design)
     xp = array_namespace(design.like)
     nothing = xp.zeros((design.shape[0], 0), dtype=design.dtype, device=device_of(design.like))
-    factor = factorize(design, nothing, options)
-    return LstsqFactor._of(design, factor, options, out, precision)
+    return LstsqFactor._of(design, factorize(design, nothing, options), options, dtype, precision)
 
 
-def _options(
-    method: Any,
-    sketch: Any,
-    sketch_size: Any,
-    eps: Any,
-    delta: Any,
-    rcond: Any,
-    rng: Any,
-    check_finite: bool,
-) -> Options:
-    """Return the validated options of a factorization."""
+def kron_lstsq(
+    factors: Sequence[Array],
+    b: Array,
+    *,
+    method: str = "exact",
+    tol: float | None = None,
+    eps: float | None = None,
+    delta: float = 0.01,
+    sketch_size: int | None = None,
+    rcond: float | None = None,
+    rng: Any = None,
+) -> KronResult:
+    r"""Solve a least squares problem whose design is a Kronecker product.
+
+    .. math:: \min_x \; \| (A_1 \otimes \dots \otimes A_q) x - b \|_2.
+
+    Parameters
+    ----------
+    factors : sequence of array, each of shape (n_j, d_j)
+        The factors A_j, real, of one library.
+    b : array, shape (n_1, ..., n_q) or (n_1 * ... * n_q,)
+        Right-hand side, as a tensor or flattened in C order.
+    method : {"exact", "sketch"}, default "exact"
+        "exact" applies the pseudo-inverse of every factor; "sketch" solves the problem sketched by
+        a `numopt.sketching.TensorSRHT`, which reads b once.
+    tol : float, optional
+        Largest backward error, relative to the Frobenius norm of the product. Default: 16 times the
+        machine epsilon for each factor.
+    eps : float, optional
+        For "sketch": with probability ``1 - delta`` every coordinate errs by at most
+        ``eps / sqrt(d) R |A^+|``, with ``d = d_1 ... d_q``. In (0, 1), default 0.5.
+    delta : float, default 0.01
+        Probability, in (0, 1), with which that bound may fail.
+    sketch_size : int, optional
+        Rows of the sketch, instead of `eps`; at least 2 d.
+    rcond : float, optional
+        Singular values of a factor at most `rcond` times its largest count as zero. Default
+        ``max(30, d_j)`` times the machine epsilon.
+    rng : None, int or numpy.random.Generator, optional
+        Seed or generator of the sketch.
+
+    Returns
+    -------
+    KronResult
+        ``x`` of shape (d_1, ..., d_q), of minimum norm where a factor is rank-deficient, with the
+        fields of `LstsqResult` that apply.
+
+    Raises
+    ------
+    TypeError
+        If an input is not a real array, or inputs are of different libraries or devices.
+    ValueError
+        If a shape or an option is wrong, or a number is not finite.
+
+    See Also
+    --------
+    lstsq : a design that is one matrix.
+
+    Notes
+    -----
+    The pseudo-inverse of a Kronecker product is that of the factors. "exact" takes a singular value
+    decomposition of the triangular factor of each, n_j d_j^2, and passes over b of
+    ``sum_j n_1 ... n_q d_j`` operations. The product is never formed by either method.
+
+    References
+    ----------
+    .. [1] Z. Song, M. Ye, J. Yin, L. Zhang, "A Nearly-Optimal Bound for Fast Regression with
+       l-infinity Guarantee", ICML 2023, arXiv:2302.00248.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numopt
+    >>> rng = np.random.default_rng(0)
+    >>> A1, A2 = rng.normal(size=(30, 2)), rng.normal(size=(40, 3))
+    >>> b = rng.normal(size=(30, 40))
+    >>> result = numopt.kron_lstsq([A1, A2], b)
+    >>> expected = np.linalg.lstsq(np.kron(A1, A2), b.ravel())[0]
+    >>> bool(np.allclose(result.x.ravel(), expected))
+    True
+    """
+    started = time.perf_counter()
+    method = validate.choice("method", method, _kron.METHODS)
     eps = None if eps is None else validate.fraction("eps", eps)
     delta = validate.fraction("delta", delta)
-    if sketch_size is not None and eps is not None:
-        raise ValueError("`sketch_size` and `eps` exclude one another.")
-    return Options(
-        method=validate.choice("method", method, METHODS),
-        sketch=validate.choice("sketch", sketch, tuple(SKETCHES)),
-        sketch_size=None if sketch_size is None else validate.count("sketch_size", sketch_size),
-        eps=eps,
-        delta=delta,
-        rcond=-1.0 if rcond is None else validate.between("rcond", rcond, 0.0, 1.0),
-        rng=generator(rng),
-        check_finite=bool(check_finite),
-    )
-
-
-def _checked_against(options: Options, design: Design) -> Options:
-    """Return the options with the defaults for a design, having checked what depends on it."""
-    (n, d), method = design.shape, options.method
-    if n < d and method not in ("auto", "direct"):
-        raise ValueError(
-            f"`A` must have at least as many rows as columns for method {method!r}, got shape "
-            f"{(n, d)}; use 'direct' for the solution of minimum norm."
-        )
-    size = options.sketch_size
-    if size is not None and not 2 * d <= size <= n:
-        raise ValueError(
-            f"`sketch_size` must be between {2 * d} (twice the columns of `A`) and {n} (its rows), "
-            f"got {size}; use method 'direct' where that leaves no room."
-        )
-    if options.rcond > 0:
-        return options
-    eps = float(array_namespace(design.like).finfo(design.dtype).eps)
-    return options._replace(rcond=default_rcond(d, eps))
-
-
-def _design(
-    A: Any, b: Array | None, weights: Array | None, ridge: Any, precision: Any
-) -> tuple[Design, Any]:
-    """Return the design of validated inputs, and the dtype of the result."""
-    ridge = validate.real("ridge", ridge)
-    if not 0 <= ridge < float("inf"):
-        raise ValueError(f"`ridge` must be non-negative and finite, got {ridge!r}.")
-    precision = validate.choice("precision", precision, PRECISIONS)
-    blocks = None if _is_operator(A) else RowBlocks("A", A)
-    like = _operator_like(A, b, weights) if blocks is None else blocks.like
-    cluster = None if blocks is None else blocks.cluster
-    arrays = {"A": like, "b": beside_like(cluster, b), "weights": beside_like(cluster, weights)}
-    validate.common_namespace(**arrays)
-    out = validate.common_float(**arrays)
-    n = int(A.shape[0]) if blocks is None else blocks.shape[0]
-    if weights is not None:
-        weights = checked_weights(weights, n, widest_float(like), cluster)
-    if blocks is None:
-        if precision == "extended":
-            raise ValueError("`precision` 'extended' needs the entries of `A` as dense arrays.")
-        return Products(A, like, weights, ridge), out
-    wide = widest_float(array_namespace(like).astype(like[:0, :], out))
-    blocks.dtype = wide
-    return Rows(blocks, weights, ridge, _wants_extended(precision, blocks.shape)), out
-
-
-def _wants_extended(precision: str, shape: tuple[int, ...]) -> bool:
-    small = shape[0] * shape[1] <= EXTENDED_ENTRIES
-    return precision == "extended" or (precision == "auto" and small)
-
-
-def _extended(precision: str, design: Design) -> bool:
-    return design.dense and _wants_extended(precision, design.shape)
-
-
-def _is_operator(A: Any) -> bool:
-    """Tell whether A is known by its products: a sparse matrix or a linear operator."""
-    return not array_api_compat.is_array_api_obj(A) and (
-        hasattr(A, "tocsr") or (hasattr(A, "matvec") and hasattr(A, "rmatvec"))
-    )
-
-
-def _operator_like(A: Any, b: Array | None, weights: Array | None) -> Array:
-    """Return an array of the library and dtype of a sparse matrix or linear operator.
-
-    An operator does not tell its library; alone it is taken for one of SciPy's.
-    """
-    candidates = (getattr(A, "data", None), b, weights)
-    array = next((x for x in candidates if array_api_compat.is_array_api_obj(x)), None)
-    xp = host if array is None else array_namespace(array)
-    dtype = getattr(A, "dtype", None) or (xp.float64 if array is None else array.dtype)
-    return xp.zeros((0, A.shape[1]), dtype=dtype)
-
-
-def _request(
-    tol: Any,
-    maxiter: Any,
-    options: Options,
-    design: Design,
-    out: Any,
-    ndim: int,
-    callback: Callback | None,
-    precision: str,
-) -> Request:
-    eps = float(array_namespace(design.like).finfo(out).eps)
-    return Request(
-        tol=eps if tol is None else validate.positive("tol", tol),
-        maxiter=validate.count("maxiter", maxiter),
-        delta=options.delta,
-        settle=_extended(precision, design),
-        dtype=out,
-        single=ndim == 1,
-        callback=callback,
-    )
+    problem = _kron.problem_of(factors, b, rcond)
+    machine = float(array_namespace(problem.b).finfo(problem.dtype).eps)
+    tol = 16 * machine * len(problem.factors) if tol is None else validate.positive("tol", tol)
+    if method == "exact":
+        x, size = _kron.solved_exactly(problem, problem.b), 0
+    else:
+        size = _kron.size_of(problem, eps, delta, sketch_size)
+        x = _kron.solved_by_sketch(problem, TensorSRHT(size, problem.b.shape, rng=rng))
+    x = array_namespace(x).astype(x, problem.dtype)
+    stats = {
+        "sketch_size": size,
+        "eps": eps if sketch_size is not None or eps is not None else 0.5,
+        "delta": delta,
+    }
+    return kron_report(problem, x, tol=tol, stats=stats, started=started)

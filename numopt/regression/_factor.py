@@ -1,222 +1,94 @@
-"""A design factorized once, for any number of right-hand sides."""
+"""A factorized design, to be solved for right-hand sides."""
 
 from __future__ import annotations
 
-import math
 import time
-import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
-from .._core.namespace import Array, array_namespace, device_of
-from .._core.random import generator
-from .._linalg import one_blas_thread, quiet
-from ..sketching import SRHT, CountSketch, Gaussian, Sketch, SparseSign
-from . import _precondition as precondition
-from ._design import Design
-from ._precondition import Preconditioner
-from ._refine import State, refine
-from ._result import LstsqResult, Outcome, Request, report
-
-METHODS = ("auto", "sketch", "cholqr", "iterative", "gram", "direct")
-SKETCHES = {
-    "srht": SRHT,
-    "sparse_sign": SparseSign,
-    "countsketch": CountSketch,
-    "gaussian": Gaussian,
-}
-
-# Up to this many entries a decomposition of the matrix itself costs less than a pass of Python.
-DIRECT_ENTRIES = 1 << 14
-# Columns up to which one Gram matrix of A P costs less than some twenty products with A.
-CHOLQR_COLUMNS = 150
-# Rows of the sketch per column: enough for a well-conditioned Gram matrix; few inner iterations.
-OVERSAMPLING = {"cholqr": 4, "iterative": 12}
-SPARSE_OVERSAMPLING = 20
+from .._core.iterate import Callback, closing
+from .._core.namespace import Array
+from ._inputs import request_of, right_hand_sides, start_of
+from ._problem import Design
+from ._report import report
+from ._result import LstsqResult
+from ._solve import Factor, Options, refined
 
 
-class Options(NamedTuple):
-    """How to factorize; see `lstsq`."""
+class LstsqFactor:
+    """A design factorized by `lstsq_factor`, to be solved for right-hand sides.
 
-    method: str
-    sketch: str
-    sketch_size: int | None
-    eps: float | None
-    delta: float
-    rcond: float
-    rng: Any
-    check_finite: bool
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and columns of the design.
+    method : str
+        How it was factorized.
+    rank : int
+        Numerical rank.
+    cond_estimate : float
+        Estimate of the condition number of A with its columns scaled to unit length.
 
+    See Also
+    --------
+    lstsq_factor : makes it.
 
-class Factor(NamedTuple):
-    """A preconditioner with the way it was made."""
-
-    preconditioner: Preconditioner
-    method: str
-    sketch: Sketch | None
-    fell_back: bool
-    seconds: float
-
-
-def sketch_size_for(d: int, eps: float, delta: float) -> int:
-    """Return the rows for which every coordinate errs by at most ``eps / sqrt(d) R |A+|``.
-
-    With probability 1 - delta, the errors being close to normal with standard deviation at most
-    ``R |A+| / sqrt(m)``.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numopt
+    >>> rng = np.random.default_rng(0)
+    >>> A = rng.normal(size=(10000, 4))
+    >>> factor = numopt.lstsq_factor(A)
+    >>> factor.shape, factor.rank
+    ((10000, 4), 4)
+    >>> result = factor.solve(A @ [1.0, 2.0, 3.0, 4.0])
+    >>> result.x.round(12)
+    array([1., 2., 3., 4.])
     """
-    return math.ceil(2 * d * math.log(2 * d / delta) / eps**2)
 
+    shape: tuple[int, int]
+    method: str
+    rank: int
+    cond_estimate: float
+    _design: Design
+    _factor: Factor
+    _options: Options
+    _dtype: Any
+    _precision: str
 
-def factorize(design: Design, b: Array, options: Options) -> Factor:
-    """Return the factor that a method asks for; b (n, k), k may be 0, rides along in a sketch."""
-    started = time.perf_counter()
-    with quiet():
-        made, method, sketch, fell_back = _by_method(design, b, options)
-        if options.check_finite:
-            _check_norm(design, made.norm)
-    return Factor(made, method, sketch, fell_back, time.perf_counter() - started)
+    @classmethod
+    def _of(
+        cls, design: Design, factor: Factor, options: Options, dtype: Any, precision: str
+    ) -> LstsqFactor:
+        made = cls()
+        made._design, made._factor, made._options = design, factor, options
+        made._dtype, made._precision = dtype, precision
+        made.shape, made.method = design.shape, factor.method
+        made.rank, made.cond_estimate = factor.preconditioner.rank, factor.preconditioner.cond
+        return made
 
-
-def _by_method(
-    design: Design, b: Array, options: Options
-) -> tuple[Preconditioner, str, Sketch | None, bool]:
-    method = options.method
-    if method == "auto":
-        with one_blas_thread(design.like):
-            method = _choice(design)
-    if method != "direct":
-        with one_blas_thread(design.like):
-            made = _indirectly(method, design, b, options)
-        if made is not None:
-            return made
-    return precondition.directly(design, b, options.rcond), "direct", None, method != "direct"
-
-
-def _indirectly(
-    method: str, design: Design, b: Array, options: Options
-) -> tuple[Preconditioner, str, Sketch | None, bool] | None:
-    """Return what a Gram matrix or a sketch gives; None where the sketch would be too large."""
-    if method == "gram":
-        made = precondition.by_gram(design)
-        if made is not None:
-            return made, "gram", None, False
-        method = "cholqr" if _prefers_cholqr(design) else "iterative"
-    sketch = _sketch_for(design, method, options)
-    if sketch is None:
-        return None
-    made = precondition.by_sketch(design, sketch, b, options.rcond)
-    if method == "cholqr" and math.isfinite(made.norm):
-        made = precondition.reorthonormalized(design, made)
-    return made, method, sketch, False
-
-
-def _choice(design: Design) -> str:
-    """Return the method of ``method="auto"``."""
-    n, d = design.shape
-    if n < 4 * d or n * d <= DIRECT_ENTRIES:
-        return "direct"
-    if not design.dense:
-        return "iterative"
-    if precondition.gram_looks_safe(design):
-        return "gram"
-    return "cholqr" if _prefers_cholqr(design) else "iterative"
-
-
-def _prefers_cholqr(design: Design) -> bool:
-    return design.dense and design.shape[1] <= CHOLQR_COLUMNS
-
-
-def _sketch_for(design: Design, method: str, options: Options) -> Sketch | None:
-    """Return the sketch of a method; None where it would have as many rows as the matrix."""
-    n, d = design.shape
-    kind = options.sketch if design.dense or options.sketch != "srht" else "sparse_sign"
-    m = options.sketch_size
-    if m is None and method == "sketch":
-        m = sketch_size_for(d, 0.5 if options.eps is None else options.eps, options.delta)
-        if m > n:
-            warnings.warn(
-                f"A sketch of {m} rows is needed, but `A` has {n}: solving directly. Give a larger "
-                f"`eps` or `delta`, or `sketch_size`.",
-                RuntimeWarning,
-                stacklevel=5,
-            )
-    elif m is None:
-        m = (OVERSAMPLING[method] if design.dense else SPARSE_OVERSAMPLING) * d + 32
-    if m > n:
-        return None
-    made: Sketch = SKETCHES[kind](m, n, rng=generator(options.rng))
-    return made
-
-
-def _check_norm(design: Design, norm: float) -> None:
-    """Raise where A holds what is not finite, or numbers whose squares are not."""
-    if math.isfinite(norm) and norm > smallest_norm(design.like, design.dtype):
-        return
-    largest = design.largest_entry()
-    if largest > 0:
-        raise ValueError(
-            f"`A` must have entries whose squares neither overflow nor vanish, but the largest is "
-            f"{largest:.3g}: divide it by its size."
+    def __repr__(self) -> str:
+        """Return how the design was factorized."""
+        n, d = self.shape
+        return (
+            f"LstsqFactor({n} x {d}, method={self.method!r}, rank={self.rank}, "
+            f"cond_estimate={self.cond_estimate:.3g})"
         )
 
-
-def smallest_norm(like: Array, dtype: Any) -> float:
-    """Return the size below which squares of numbers next to rounding errors vanish."""
-    info = array_namespace(like).finfo(dtype)
-    return math.sqrt(float(info.smallest_normal) / float(info.eps))
-
-
-def solve(
-    design: Design, factor: Factor, b: Array, x0: Array | None, request: Request
-) -> LstsqResult:
-    """Return the certified solution for right-hand sides b (n, k), from a factorized design."""
-    started = time.perf_counter()
-    preconditioner = factor.preconditioner
-    with one_blas_thread(design.like), quiet():
-        run = refine(
-            design,
-            preconditioner,
-            b,
-            _start(design, preconditioner, x0, b.shape[1]),
-            tol=request.tol,
-            maxiter=0 if factor.method == "sketch" else request.maxiter,
-            settle=request.settle,
-            callback=request.callback,
-        )
-    record = min(run.history, key=lambda record: _finite(record["error"]))
-    state = run.best
-    if request.dtype != design.dtype:
-        # What is returned is rounded, so its residual is measured again.
-        with quiet():
-            state, record = _rounded(design, preconditioner, b, state.x, request.dtype)
-    seconds = {"factorize": factor.seconds, "solve": time.perf_counter() - started}
-    return report(design, factor, Outcome(state, record, run), request, seconds)
-
-
-def _finite(error: float) -> float:
-    return error if math.isfinite(error) else math.inf
-
-
-def _rounded(
-    design: Design, preconditioner: Preconditioner, b: Array, x: Array, dtype: Any
-) -> tuple[State, dict[str, Any]]:
-    """Return the state at a point rounded to a dtype, and what is measured there."""
-    xp = array_namespace(x)
-    x = xp.astype(xp.astype(x, dtype), design.dtype)
-    run = refine(design, preconditioner, b, x, tol=0.0, maxiter=0, settle=False, callback=None)
-    return run.state, run.history[0]
-
-
-def _start(design: Design, preconditioner: Preconditioner, x0: Array | None, k: int) -> Array:
-    """Return where the refinement starts: the user's point, the sketched solution, or zero."""
-    xp = array_namespace(design.like)
-    if x0 is not None:
-        if preconditioner.rank == preconditioner.P.shape[0]:
-            return x0
-        # The shortest solution has no part in the null space.
-        Q, _ = xp.linalg.qr(preconditioner.P)
-        return xp.matmul(Q, xp.matmul(Q.T, x0))
-    start = preconditioner.start
-    if start is not None and start.shape[1] == k:
-        return start
-    shape = (preconditioner.P.shape[0], k)
-    return xp.zeros(shape, dtype=design.dtype, device=device_of(design.like))
+    def solve(
+        self,
+        b: Array,
+        *,
+        x0: Array | None = None,
+        tol: float | None = None,
+        maxiter: int = 100,
+        callback: Callback | None = None,
+    ) -> LstsqResult:
+        """Return the `LstsqResult` for right-hand sides `b` (n,) or (n, k): two or three passes."""
+        started, design = time.perf_counter(), self._design
+        asked = request_of(design, self._dtype, self._precision, tol, maxiter, callback)
+        columns, single = right_hand_sides(b, design)
+        start = start_of(x0, design, columns, single)
+        with closing(asked.callback):
+            found = refined(design, self._factor, columns, start, asked)
+        return report(design, self._factor, self._options, found, asked, single, started)

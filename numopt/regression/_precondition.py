@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .. import _linalg
 from .._core.namespace import Array, array_namespace, device_of
 from ..sketching import Sketch
-from ._design import Design, Rows
+from ._problem import Design, Rows
 
 # Normal equations are corrected in a step or two below this condition number of the column-scaled
 # matrix: the error of their Cholesky factor contracts by cond^2 times the rounding unit.

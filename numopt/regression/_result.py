@@ -1,44 +1,37 @@
-"""What `lstsq` returns."""
+"""What `lstsq` and `kron_lstsq` return."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from .._core import validate
-from .._core.iterate import Callback, Run
 from .._core.namespace import Array, array_namespace
-from .._core.outcome import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK, Result
-from ._design import Design
-from ._precondition import reorthonormalized
-from ._refine import STAGNATED, State
-
-if TYPE_CHECKING:
-    from ._factor import Factor
-
-RANK_DEFICIENT = 2
-FELL_BACK = 4
+from .._core.outcome import Check, Result
+from .._linalg import quiet
+from . import _kron
+from ._certificate import backward_errors, optimality, positive_norms
+from ._inputs import default_rcond_of, design_of, right_hand_sides
+from ._precondition import Preconditioner, directly, reorthonormalized
+from ._problem import Design
+from ._published import guarantee, sketch_size_for
 
 
-class Request(NamedTuple):
-    """What was asked for: tolerances, and the dtype and shape of the result."""
+class Inference(NamedTuple):
+    """What covariances are made of; the design is only needed where the root is not exact."""
 
-    tol: float
-    maxiter: int
-    delta: float
-    settle: bool
-    dtype: Any
-    single: bool
-    callback: Callback | None
-
-    def shaped(self, x: Array) -> Array:
-        """Return columns (d, k) as the user wants them."""
-        x = array_namespace(x).astype(x, self.dtype, copy=False)
-        return x[:, 0] if self.single else x
+    root: Preconditioner
+    variances: Array
+    degrees: int
+    design: Design | None
 
 
 class LstsqResult(Result):
     """Outcome of `lstsq`: a solution with the backward error measured on it.
+
+    It pickles without the design. `covariance` and what is made of it then need a method other than
+    "iterative" and "sketch", or to have been called before.
 
     Attributes
     ----------
@@ -58,39 +51,38 @@ class LstsqResult(Result):
         below the rounding of the largest value a coordinate can have for this b counts as zero. For
         "iterative" in working precision a rough one, which may be too large by a factor of
         `cond_estimate`.
-    tol : float
-        Tolerance of the solve: the one asked for, or the default for the dtype.
-    success : bool
-        Whether ``backward_error <= tol``. For ``method="sketch"``, whether the sketch has full rank
-        and the size that its guarantee asks for.
-    status : int
-        0 converged, 1 iteration limit, 2 rank-deficient and solved for the minimum norm, 3 no
-        progress above the tolerance, 4 solved directly because the sketch would have been as large
-        as A, 98 a number that is not finite, 99 stopped by the callback.
-    message : str
-        What happened and, where it failed, what to try.
-    nit, n_passes : int
-        Corrections, and reads of A including factorization and certificate.
-    n_blocks, n_retries : int
-        For a Dask array its chunks, and how often a pass was repeated; otherwise 1 and 0.
+    checks : list of Check
+        The backward error, at most `tol`. For ``method="sketch"`` that the sketch has full rank and
+        the size that its guarantee asks for, and that no coordinate is further off than that says,
+        by an estimate that costs no pass; `verify` compares with the solution itself.
+    status : Status
+        0 converged, 1 iteration limit, 2 no progress above the tolerance, 3 not accurate enough in
+        the dtype of the result, 4 rank-deficient and solved for the minimum norm, 6 solved directly
+        because the sketch would have been as large as A, 11 a sketch of too low a rank, 16 a sketch
+        that keeps less than it promises, 98 a number that is not finite, 99 stopped by the
+        callback.
+    nit : int
+        Corrections.
+    n_passes : int
+        Reads of A including factorization and certificate.
     method : str
         The method used: "sketch", "cholqr", "iterative", "gram" or "direct".
-    sketch, sketch_size : str and int
-        Kind and rows of the sketch, None and 0 where there is none.
     cond_estimate : float
         Estimate of the condition number of A with its columns scaled to unit length.
     rank : int
         Numerical rank of A.
-    x_sketch : array or None
-        The sketched solution that the refinement started from.
     linf_bound : float or None
         For ``method="sketch"``, the bound on every coordinate's error that holds with probability
         ``1 - delta``.
     history : list of dict
-        For every iterate ``nit``, ``error``, ``backward_error``, ``residual_norm`` and
-        ``grad_norm``.
-    timings : dict
-        Seconds spent in ``factorize`` and ``solve``.
+        For every iterate ``nit``, ``error``, ``backward_error``, ``forward_error``,
+        ``residual_norm`` and ``grad_norm``.
+    stats : dict
+        ``sketch`` and ``sketch_size``, kind and rows of the sketch, None and 0 where there is none;
+        ``x_sketch``, the sketched solution that the refinement started from, or None; ``eps`` and
+        ``delta`` of its guarantee, ``eps`` None where the size was given; ``n_blocks`` and
+        ``n_retries``, for a Dask array its chunks and how often a pass was repeated, otherwise 1
+        and 0; ``factorize_time``, the seconds of `execution_time` before the refinement.
 
     See Also
     --------
@@ -107,15 +99,68 @@ class LstsqResult(Result):
     array([0.005, 0.005, 0.005])
     """
 
-    _design: Design
-    _factor: Factor
-    _squares: Array
+    residual_norm: float
+    grad_norm: float
+    backward_error: float
+    forward_error: float
+    n_passes: int
+    method: str
+    cond_estimate: float
+    rank: int
+    linf_bound: float | None
 
-    def _attach(self, design: Design, factor: Factor, squares: Array) -> None:
+    _inference: Inference
+
+    def _attach(self, inference: Inference) -> None:
         # Set past the dictionary, so that printing the result shows its fields only.
-        object.__setattr__(self, "_design", design)
-        object.__setattr__(self, "_factor", factor)
-        object.__setattr__(self, "_squares", squares)
+        object.__setattr__(self, "_inference", inference)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled beside the fields: all but the design."""
+        return {"_inference": self._inference._replace(design=None)}
+
+    def verify(
+        self,
+        A: Any,
+        b: Any,
+        *,
+        weights: Any = None,
+        ridge: float = 0.0,
+        precision: str = "auto",
+        **options: Any,
+    ) -> list[Check]:
+        """Return the checks, recomputed from `A`, `b`, `weights`, `ridge` and ``x`` alone.
+
+        `precision` is that of the residual; `options` that only tune the solver are ignored. Takes
+        a QR decomposition of A, and one pass more.
+        """
+        del options
+        design, _ = design_of(A, b, weights=weights, ridge=ridge, precision=precision)
+        columns, _ = right_hand_sides(b, design)
+        xp = array_namespace(columns)
+        x = xp.astype(self.x if self.x.ndim == 2 else self.x[:, None], design.dtype)
+        with quiet():
+            exact = directly(design, columns, default_rcond_of(design))
+            if self.linf_bound is not None and exact.start is not None:
+                return self._guarantee(exact.rank, float(xp.max(xp.abs(x - exact.start))))
+            error = backward_errors(
+                x,
+                *design.gradient(columns, x),
+                positive_norms(design.norms(columns)),
+                norm=exact.norm,
+                root=exact.P,
+                overlap=exact.overlap,
+            )
+        return optimality(float(xp.max(error)), self.checks[0].limit)
+
+    def _guarantee(self, rank: int, coordinate_error: float) -> list[Check]:
+        """Return the checks of a sketched solution."""
+        d, (eps, delta, size) = (
+            self.x.shape[0],
+            (self.stats[name] for name in ("eps", "delta", "sketch_size")),
+        )
+        wanted = size if eps is None else sketch_size_for(d, eps, delta)
+        return guarantee(d - rank, max(0, wanted - size), coordinate_error, self.checks[-1].limit)
 
     def covariance(self) -> Array:
         """Return the covariance (d, d) of x for independent errors of equal variance.
@@ -124,13 +169,18 @@ class LstsqResult(Result):
         residuals over ``n - rank``, an array (k, d, d) for k right-hand sides. Takes one pass over
         A unless the method has the inverse already.
         """
+        known = self._inference
+        if not known.root.exact:
+            if known.design is None:
+                raise TypeError(
+                    f"`covariance` of method {self.method!r} needs the design, which is not "
+                    "pickled: call it before, or solve with method 'cholqr'."
+                )
+            known = known._replace(root=reorthonormalized(known.design, known.root))
+            self._attach(known)
         xp = array_namespace(self.x)
-        preconditioner = self._factor.preconditioner
-        if not preconditioner.exact:
-            preconditioner = reorthonormalized(self._design, preconditioner)
-        inverse = xp.matmul(preconditioner.P, preconditioner.P.T)
-        spread = self._squares / max(1, self._design.shape[0] - self.rank)
-        covariance = spread[:, None, None] * inverse[None, :, :]
+        inverse = xp.matmul(known.root.P, known.root.P.T)
+        covariance = known.variances[:, None, None] * inverse[None, :, :]
         covariance = covariance[0, ...] if self.x.ndim == 1 else covariance
         return xp.astype(covariance, self.x.dtype, copy=False)
 
@@ -154,8 +204,8 @@ class LstsqResult(Result):
         from scipy.special import ndtri
 
         width = float(ndtri(0.5 + confidence / 2))
-        degrees = max(1, self._design.shape[0] - self.rank)
-        spread = self.standard_errors() * math.sqrt(degrees / self.sketch_size)
+        ratio = self._inference.degrees / self.stats["sketch_size"]
+        spread = self.standard_errors() * math.sqrt(ratio)
         return self.x - width * spread, self.x + width * spread
 
 
@@ -173,26 +223,26 @@ class KronResult(Result):
     backward_error : float
         Estimate of the smallest perturbation of the design and b, relative to the norm of the
         design, for which x is the exact solution.
-    tol : float
-        Tolerance of the solve.
-    success : bool
-        Whether ``backward_error <= tol``; for ``method="sketch"`` whether it is finite.
-    status : int
-        0 solved, 1 backward error above `tol`, 2 rank-deficient and solved for the minimum norm.
-    message : str
-        What happened and, where it failed, what to try.
+    checks : list of Check
+        The backward error, at most `tol`; for ``method="sketch"`` that the factors have full rank,
+        that the sketch has the size that its guarantee asks for, and that no coordinate is further
+        off than `linf_bound`.
+    status : Status
+        0 solved, 3 backward error above `tol`, 4 rank-deficient and solved for the minimum norm, 16
+        a sketch that keeps less than it promises, 98 a number that is not finite.
     nit : int
         Always 0: there is no iteration.
     method : str
         "exact" or "sketch".
-    sketch_size : int
-        Rows of the sketch, 0 where there is none.
     rank : int
         Numerical rank of the product.
     linf_bound : float or None
         For ``method="sketch"``, the bound on every coordinate's error.
     history : list of dict
         One record.
+    stats : dict
+        ``sketch_size``, rows of the sketch, 0 where there is none; ``eps`` and ``delta`` of its
+        guarantee, ``eps`` None where the size was given.
 
     See Also
     --------
@@ -207,117 +257,21 @@ class KronResult(Result):
     array([[2., 3.]])
     """
 
+    residual_norm: float
+    grad_norm: float
+    backward_error: float
+    method: str
+    rank: int
+    linf_bound: float | None
 
-class Outcome(NamedTuple):
-    """The best iterate of a run (d, k) with what was measured on it, as it is returned."""
+    def verify(
+        self, factors: Sequence[Array], b: Array, *, rcond: Any = None, **options: Any
+    ) -> list[Check]:
+        """Return the checks, recomputed from `factors`, `b`, `rcond` and ``x`` alone.
 
-    state: State
-    record: dict[str, Any]
-    run: Run[State]
-
-
-def report(
-    design: Design, factor: Factor, outcome: Outcome, request: Request, timings: dict[str, float]
-) -> LstsqResult:
-    """Return the result that stands for an outcome."""
-    preconditioner, sketch = factor.preconditioner, factor.sketch
-    record, run = outcome.record, outcome.run
-    x = request.shaped(outcome.state.x)
-    sketched = preconditioner.start if sketch is not None else None
-    status, success = _verdict(design, factor, outcome, request)
-    result = LstsqResult(
-        x=x,
-        fun=0.5 * record["residual_norm"] ** 2,
-        residual_norm=record["residual_norm"],
-        grad_norm=record["grad_norm"],
-        backward_error=record["backward_error"],
-        forward_error=record["forward_error"],
-        tol=request.tol,
-        success=success,
-        status=status,
-        message=_message(design, factor, outcome, request, status),
-        nit=run.nit,
-        n_passes=design.n_passes,
-        n_blocks=design.n_blocks,
-        n_retries=0 if design.cluster is None else design.cluster.n_retries,
-        method=factor.method,
-        sketch=None if sketch is None else type(sketch).__name__,
-        sketch_size=0 if sketch is None else sketch.shape[0],
-        cond_estimate=preconditioner.cond,
-        rank=preconditioner.rank,
-        x_sketch=None if sketched is None or not sketched.shape[1] else request.shaped(sketched),
-        linf_bound=_linf_bound(factor, record, request) if factor.method == "sketch" else None,
-        history=run.history,
-        timings=timings,
-    )
-    result._attach(design, factor, outcome.state.squares)
-    return result
-
-
-def _verdict(
-    design: Design, factor: Factor, outcome: Outcome, request: Request
-) -> tuple[int, bool]:
-    """Return status and success."""
-    error, run = outcome.record["backward_error"], outcome.run
-    full = factor.preconditioner.rank == design.shape[1]
-    if factor.method == "sketch":
-        success = full and math.isfinite(error)
-        return (CONVERGED if success else RANK_DEFICIENT), success
-    success = error <= request.tol
-    if run.status in (STOPPED_BY_CALLBACK, NON_FINITE):
-        return run.status, success
-    if not success:
-        return (STAGNATED if run.status == STAGNATED else ITERATION_LIMIT), False
-    if factor.fell_back:
-        return FELL_BACK, True
-    return (CONVERGED if full else RANK_DEFICIENT), True
-
-
-def _message(
-    design: Design, factor: Factor, outcome: Outcome, request: Request, status: int
-) -> str:
-    """Return what happened and, where it failed, what to try."""
-    (n, d), rank, run = design.shape, factor.preconditioner.rank, outcome.run
-    how = f"by method {factor.method!r}"
-    if factor.sketch is not None:
-        how += f" with a {type(factor.sketch).__name__} of {factor.sketch.shape[0]} rows"
-    error = f"a backward error of {outcome.record['backward_error']:.2g}"
-    against = f"(tol {request.tol:.2g})"
-    if factor.method == "sketch":
-        if status == CONVERGED:
-            return (
-                f"Solved {how}; every coordinate is within `linf_bound` of the exact solution with "
-                f"probability {1 - request.delta:g}."
-            )
-        return f"The sketch has rank {rank} of {d}, so that its guarantee fails; use 'cholqr'."
-    if status == STOPPED_BY_CALLBACK:
-        return f"Stopped by the callback after {run.nit} corrections with {error} {against}."
-    if status == NON_FINITE:
-        return f"Stopped at a number that is not finite after {run.nit} corrections; scale A or b."
-    if status == ITERATION_LIMIT:
-        return f"Stopped after {run.nit} corrections {how} with {error} {against}; raise maxiter."
-    if status == STAGNATED:
-        return (
-            f"No progress after {run.nit} corrections {how}, with {error} {against}: raise tol, or "
-            f"use method 'cholqr' or 'direct'."
-        )
-    note = f"Converged after {run.nit} corrections {how} with {error} {against}."
-    if status == FELL_BACK:
-        note += f" The sketch asked for has more rows than the {n} of `A`."
-    if rank < d:
-        note += f" `A` has rank {rank} of {d}: of all solutions this one has the smallest norm."
-    return note
-
-
-def _linf_bound(factor: Factor, record: dict[str, Any], request: Request) -> float:
-    """Return ``eps / sqrt(d) R |A+|`` for the eps that the size of the sketch stands for."""
-    P = factor.preconditioner.P
-    d, rank = P.shape
-    if rank < d or factor.sketch is None:
-        return math.inf
-    m = factor.sketch.shape[0]
-    xp = array_namespace(P)
-    # The smallest singular value of the sketch exceeds that of A by a factor of at most this.
-    inverse = float(xp.max(xp.linalg.svdvals(P))) * (1 + math.sqrt(d / m))
-    residual_norm: float = record["residual_norm"]
-    return math.sqrt(2 * math.log(2 * d / request.delta) / m) * residual_norm * inverse
+        `options` that only tune the solver are ignored.
+        """
+        del options
+        problem = _kron.problem_of(factors, b, rcond)
+        seen = _kron.measured(problem, self.x)
+        return _kron.checks_of(problem, seen, self.checks[-1].limit, self.stats)

@@ -1,6 +1,15 @@
-"""Arguments for the kernels of matrix completion; see test_kernels.py."""
+"""Arguments for the kernels of matrix completion; see `families`."""
 
 import numpy as np
+
+INDEXING = {
+    "masked_ls_pcg",
+    "masked_ls_exact",
+    "masked_ls_nonneg",
+    "masked_grams",
+    "masked_residual",
+    "csr_dense",
+}
 
 
 def entries(m, n, share, seed=0, skew=False):
@@ -23,7 +32,7 @@ def problem(m, n, k, share, reg, *, weighted=False, positive=False, skew=False, 
     return data, columns, indptr, weights, W, X, np.full(m, reg), rng
 
 
-def completion_cases():
+def cases():
     """Yield name, label and arguments."""
     settings = {
         "plain": problem(12, 15, 3, 0.6, 0.5),
@@ -33,21 +42,18 @@ def completion_cases():
         "one": problem(1, 6, 1, 1.0, 0.1),
         "wide": problem(6, 90, 19, 0.7, 1.0),
     }
-    for label, (*start, X, reg, rng) in settings.items():
+    for label, (*start, X, reg, _) in settings.items():
         data, columns, indptr, _, W = start
-        k, n = W.shape[1], W.shape[0]
         yield "masked_ls_pcg", label, (*start, X, reg, 3, 1e-2)
         yield "masked_ls_pcg", f"{label}-evaluation", (*start, X, reg, 0, 0.0)
         yield "masked_ls_exact", label, (*start, X, reg)
-        signs = rng.choice([-1.0, 1.0], size=n)
-        yield "masked_ls_sketch", label, (*start, X, reg, signs, 4 * k, 1, 0.0)
-        yield "masked_ls_nonneg", label, (*start, np.maximum(X, 0), reg, k)
+        yield "masked_ls_nonneg", label, (*start, np.maximum(X, 0), reg, W.shape[1])
         yield "masked_grams", label, start
         yield "masked_residual", label, (data, columns, indptr, X, W)
         yield "csr_dense", label, (data, columns, indptr, W)
 
 
-def large_completion():
+def large():
     """Yield, for every kernel, arguments large enough for several threads."""
     *start, X, reg, _ = problem(300, 200, 7, 0.4, 0.5, skew=True)
     data, columns, indptr, _, W = start

@@ -1,4 +1,4 @@
-"""Arguments of the kernels of robust recovery; see test_kernels.py."""
+"""Arguments of the kernels of robust recovery; see `families`."""
 
 import numpy as np
 
@@ -41,6 +41,7 @@ def _sensing(rng, m, D):
 
 
 def cases():
+    """Yield names, labels and arguments."""
     rng = np.random.default_rng(11)
     for label, m, D in (("plain", 37, 15), ("one-row", 1, 6), ("few", 3, 1), ("wide", 18, 120)):
         yield "l1_sense_fused", label, _sensing(rng, m, D)

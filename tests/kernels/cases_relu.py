@@ -1,6 +1,9 @@
-"""Arguments for the kernels of convex ReLU training; see test_kernels.py."""
+"""Arguments for the kernels of convex ReLU training; see `families`."""
 
 import numpy as np
+
+# A bisection inside a bisection, whose many steps take a library that checks everything seconds.
+SLOW = {"prox_robust_square"}
 
 
 def slacks(shape, seed=0):
@@ -28,7 +31,7 @@ def samples(n, d, radius, labels, seed=0):
     return Q, X, y, rng.random(n) + 0.5, eps, 0.7
 
 
-def relu_cases():
+def cases():
     """Yield name, label and arguments."""
     for label, shape in {"plain": (2, 2, 3, 5), "one": (1, 2, 1, 1), "long": (1, 2, 2, 70)}.items():
         yield "reflect_slacks", label, slacks(shape)
@@ -63,7 +66,7 @@ def relu_cases():
         yield "prox_robust_square", label, arguments
 
 
-def large_relu_arguments():
+def large():
     """Yield name and arguments that are worth several threads."""
     yield "reflect_slacks", slacks((1, 2, 40, 900))
     yield "fold_slacks", folds((1, 2, 40, 900))

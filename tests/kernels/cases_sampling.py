@@ -1,4 +1,4 @@
-"""Arguments of the kernels of l_p scores and regression; see test_kernels.py."""
+"""Arguments of the kernels of l_p scores and regression; see `families`."""
 
 import numpy as np
 
@@ -24,6 +24,7 @@ def steps(rng, sides):
 
 
 def cases():
+    """Yield names, labels and arguments."""
     rng = np.random.default_rng(9)
     for label, n, d in (
         ("plain", 37, 5),

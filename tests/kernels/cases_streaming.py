@@ -1,4 +1,4 @@
-"""Arguments of the kernels of streams; see test_kernels.py."""
+"""Arguments of the kernels of streams; see `families`."""
 
 import numpy as np
 from scipy.sparse import csr_array, random_array
@@ -21,7 +21,8 @@ def compressed(rng, n, d, density):
     return matrix.data, matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64)
 
 
-def streaming_cases():
+def cases():
+    """Yield names, labels and arguments."""
     rng = np.random.default_rng(12)
     for label, n, d in SIZES:
         for k in (1, 3, 4, 7):
@@ -52,7 +53,8 @@ def streaming_cases():
         yield "csr_merge_truncate", label, (*parts, B, panel)
 
 
-def large_streaming_arguments():
+def large():
+    """Yield names and arguments that are worth several threads."""
     rng = np.random.default_rng(13)
     X = rng.normal(size=(600, 70))
     yield "gram_product", (X, unit(rng, 70, 5))

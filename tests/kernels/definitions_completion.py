@@ -1,4 +1,4 @@
-"""What the kernels of matrix completion compute, row by row; see definitions.py."""
+"""What the kernels of matrix completion compute, row by row; see `families`."""
 
 import numpy as np
 
@@ -86,20 +86,6 @@ def masked_ls_exact(data, indices, indptr, weights, W, X, reg):
 
     found = _solved(solve, data, indices, indptr, weights, W, X, reg)
     return *found[:3], (np.ones(X.shape[0]), 0.0)
-
-
-def masked_ls_sketch(data, indices, indptr, weights, W, X, reg, signs, size, steps, rtol):
-    eps = float(np.finfo(data.dtype).eps)
-
-    def solve(i, A, w, x, g, shift):
-        flips = signs[indices[indptr[i] : indptr[i + 1]]]
-        S = np.zeros((size, A.shape[1]), np.longdouble)
-        for t in range(A.shape[0]):
-            S[t % size] += flips[t] * np.sqrt(w[t]) * A[t]
-        inverse = _inverse(_gram(S, np.ones(size), shift, eps))
-        return *_cg(A, w, x, g, shift, inverse, steps, rtol), 500.0
-
-    return _solved(solve, data, indices, indptr, weights, W, X, reg)
 
 
 def masked_ls_nonneg(data, indices, indptr, weights, W, X, reg, sweeps):

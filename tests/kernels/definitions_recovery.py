@@ -1,16 +1,13 @@
-"""What the kernels of robust recovery compute; see definitions.py."""
+"""What the kernels of robust recovery compute; see `families`."""
 
 import math
 
 import numpy as np
-
-
-def _extended(*arrays):
-    return tuple(np.asarray(x, dtype=np.longdouble) for x in arrays)
+from arithmetic import extended
 
 
 def l1_sense_fused(A, z, y, weights):
-    A, z, y, weights = _extended(A, z, y, weights)
+    A, z, y, weights = extended(A, z, y, weights)
     residual = A @ z - y
     size = np.abs(A) @ np.abs(z) + np.abs(y)
     bound = np.abs(A).T @ weights
@@ -43,7 +40,7 @@ def row_quantile_abs(values, counts, q):
 
 
 def _residual(values, columns, counts, L, R):
-    values, L, R = _extended(values, L, R)
+    values, L, R = extended(values, L, R)
     residual = np.zeros_like(values)
     size = 0.0
     for i, here, at in _rows(values, columns, counts):
@@ -59,7 +56,7 @@ def entry_residuals(values, columns, counts, L, R):
 
 def entry_products(weights, columns, R):
     everywhere = np.full(weights.shape[0], weights.shape[1])
-    weights, R = _extended(weights, R)
+    weights, R = extended(weights, R)
     out, bound = np.zeros((weights.shape[0], R.shape[1]), dtype=np.longdouble), 0.0
     for i, here, at in _rows(weights, columns, everywhere):
         out[i] = weights[i, here] @ R[at]

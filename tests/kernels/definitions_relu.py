@@ -1,10 +1,7 @@
-"""What the kernels of convex ReLU training compute, in extended precision; see definitions.py."""
+"""What the kernels of convex ReLU training compute, in extended precision; see `families`."""
 
 import numpy as np
-
-
-def _wide(*arrays):
-    return [np.asarray(x, dtype=np.longdouble) for x in arrays]
+from arithmetic import extended
 
 
 def _soft(x, threshold):
@@ -21,20 +18,20 @@ def _root(low, high, rising):
 
 
 def reflect_slacks(T, XU, signs, relaxation):
-    T, XU, signs = _wide(T, XU, signs)
+    T, XU, signs = extended(T, XU, signs)
     moved = T + relaxation * (signs * XU - np.maximum(T, 0))
     return ((moved, float(np.abs(T).max() + relaxation * (np.abs(XU).max() + np.abs(T).max()))),)
 
 
 def fold_slacks(T, shift, signs):
-    T, shift, signs = _wide(T, shift, signs)
+    T, shift, signs = extended(T, shift, signs)
     sides = np.array([1, -1])[:, None, None]
     folded = signs * np.abs(T) + sides * shift[:, None, None, :] * (signs > 0)
     return ((folded, float(np.abs(T).max() + np.abs(shift).max())),)
 
 
 def project_robust_cone(T, A, eps, offset):
-    T, A, eps = _wide(T, A, eps)
+    T, A, eps = extended(T, A, eps)
 
     def reach(tau):
         eta = np.maximum(tau[:, None] + offset - T, 0).sum(axis=1)
@@ -51,7 +48,7 @@ def project_robust_cone(T, A, eps, offset):
 
 
 def prox_robust_margin(Q, X, y, weights, eps, rho, logistic):
-    Q, X, y, weights, eps = _wide(Q, X, y, weights, eps)
+    Q, X, y, weights, eps = extended(Q, X, y, weights, eps)
 
     def point(theta):
         share = theta[:, None] / rho
@@ -73,7 +70,7 @@ def prox_robust_margin(Q, X, y, weights, eps, rho, logistic):
 
 
 def prox_robust_square(Q, X, y, weights, eps, rho):
-    Q, X, y, weights, eps = _wide(Q, X, y, weights, eps)
+    Q, X, y, weights, eps = extended(Q, X, y, weights, eps)
 
     def point(theta, t):
         return _soft(Q - t[:, None] * X / rho, theta[:, None] * eps / rho)

@@ -1,20 +1,17 @@
-"""What the kernels of l_p scores and regression compute; see definitions.py."""
+"""What the kernels of l_p scores and regression compute; see `families`."""
 
 import numpy as np
-
-
-def _extended(*arrays):
-    return tuple(np.asarray(x, dtype=np.longdouble) for x in arrays)
+from arithmetic import extended
 
 
 def weighted_gram(A, weights):
-    A, weights = _extended(A, weights)
+    A, weights = extended(A, weights)
     bound = np.abs(A).T @ (weights[:, None] * np.abs(A))
     return ((A.T @ (weights[:, None] * A), float(bound.max())),)
 
 
 def row_quadform(A, P):
-    A, P = _extended(A, P)
+    A, P = extended(A, P)
     bound = ((np.abs(A) @ np.abs(P)) ** 2).sum(axis=1)
     return ((((A @ P) ** 2).sum(axis=1), float(bound.max())),)
 
@@ -24,7 +21,7 @@ def _sides(positive, negative, room_up, room_down):
 
 
 def box_curvature(positive, negative, room_up, room_down, residual):
-    positive, negative, room_up, room_down, residual = _extended(
+    positive, negative, room_up, room_down, residual = extended(
         positive, negative, room_up, room_down, residual
     )
     curvature = 1 / sum(_sides(positive, negative, room_up, room_down))
@@ -36,7 +33,7 @@ def box_curvature(positive, negative, room_up, room_down, residual):
 
 
 def box_targets(positive, negative, room_up, room_down, residual, curvature, step_y, center):
-    positive, negative, room_up, room_down, residual, curvature, step_y = _extended(
+    positive, negative, room_up, room_down, residual, curvature, step_y = extended(
         positive, negative, room_up, room_down, residual, curvature, step_y
     )
     # Second-order terms: predictor steps of the multipliers times those of the rooms.
@@ -56,7 +53,7 @@ def box_targets(positive, negative, room_up, room_down, residual, curvature, ste
 
 
 def box_direction(positive, negative, room_up, room_down, curvature, right, image, up, down):
-    positive, negative, room_up, room_down, curvature, right, image, up, down = _extended(
+    positive, negative, room_up, room_down, curvature, right, image, up, down = extended(
         positive, negative, room_up, room_down, curvature, right, image, up, down
     )
     y = curvature * (right - image)
@@ -92,7 +89,7 @@ def box_direction(positive, negative, room_up, room_down, curvature, right, imag
 
 
 def power_terms(residual, weights, p, smoothing):
-    residual, weights = _extended(residual, weights)
+    residual, weights = extended(residual, weights)
     square = residual**2 + np.longdouble(smoothing) ** 2
     safe = np.where(square > 0, square, 1)
     slope = np.where((square > 0) | (p == 2), weights * safe ** (np.longdouble(p) / 2 - 1), 0)
@@ -107,7 +104,7 @@ def power_terms(residual, weights, p, smoothing):
 
 
 def power_slope(residual, image, weights, p, smoothing, step):
-    residual, image, weights = _extended(residual, image, weights)
+    residual, image, weights = extended(residual, image, weights)
     moved = residual - step * image
     square = moved**2 + np.longdouble(smoothing) ** 2
     safe = np.where(square > 0, square, 1)

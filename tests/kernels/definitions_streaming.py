@@ -1,15 +1,12 @@
-"""What the kernels of streams compute; see definitions.py."""
+"""What the kernels of streams compute; see `families`."""
 
 import numpy as np
+from arithmetic import extended
 from scipy.sparse import csr_array
 
 
-def _extended(*arrays):
-    return tuple(np.asarray(x, dtype=np.longdouble) for x in arrays)
-
-
 def gram_product(X, Z):
-    X, Z = _extended(X, Z)
+    X, Z = extended(X, Z)
     images, sizes = X @ Z, np.abs(X) @ np.abs(Z)
     bound = np.abs(X).T @ sizes
     return ((X.T @ images, float(bound.max())), (images, float(sizes.max())))
@@ -56,7 +53,7 @@ def merge_truncate(B, X, panel, shrink):
 
 
 def adaoja_pass(X, v, s):
-    X, v, s = _extended(X, v, s)
+    X, v, s = extended(X, v, s)
     steps = len(X)
     for row in X:
         image = row @ v
@@ -68,7 +65,7 @@ def adaoja_pass(X, v, s):
 
 
 def oja_pass(X, V, rates, logs):
-    X, V, rates, logs = _extended(X, V, rates, logs)
+    X, V, rates, logs = extended(X, V, rates, logs)
     grown = 0.0
     for row in X:
         V = V + np.outer(row, rates * (row @ V))

@@ -1,36 +1,6 @@
-"""What every kernel computes, written out in NumPy in extended precision.
-
-Each function takes the arguments of the kernel of its name, as NumPy arrays, and returns pairs
-(value, scale): the rounding error of a kernel is a small multiple of eps times the scale.
-"""
+"""What the kernels on transport plans compute, in extended precision; see `families`."""
 
 import numpy as np
-from cases_kaczmarz import kaczmarz_sweep  # noqa: F401
-from cases_row_sums import (  # noqa: F401
-    csr_weighted_gram,
-    loss_gradient,
-    loss_hessian,
-)
-from definitions_completion import *  # noqa: F403 - the definitions of another family
-from definitions_recovery import *  # noqa: F403 - the definitions of another family
-from definitions_regression import (  # noqa: F401
-    fwht_rows,
-    gram,
-    residual_gradient,
-    residual_gradient_extended,
-    sparse_embedding_apply,
-    sparse_embedding_apply_csr,
-    srht_apply,
-)
-from definitions_relu import (  # noqa: F401
-    fold_slacks,
-    project_robust_cone,
-    prox_robust_margin,
-    prox_robust_square,
-    reflect_slacks,
-)
-from definitions_sampling import *  # noqa: F403 - the definitions of another family
-from definitions_streaming import *  # noqa: F403 - and of one more
 
 
 def dense_cost(cost):
@@ -119,11 +89,18 @@ def _kept(cost, u, v, row_threshold, column_threshold, inverse_reg):
     return (exponents >= row_threshold[:, None]) | (exponents >= column_threshold[None, :])
 
 
-def margin(cost, u, v, row_threshold, column_threshold, inverse_reg, *_):
-    """Return how far from its threshold the closest entry is that is not exactly at it."""
+def decided(name, arguments, eps):
+    """Tell whether rounding leaves the entries to keep on their sides of the thresholds.
+
+    The closest entry to a threshold that is not exactly at it must be further than its rounding.
+    """
+    if name not in ("sparsify_count", "sparsify_fill", "gram_apply"):
+        return True
+    cost, u, v, row_threshold, column_threshold, inverse_reg, *_ = arguments
     exponents = _exponents(cost, u, v, inverse_reg)
     distances = np.abs(exponents - np.minimum(row_threshold[:, None], column_threshold[None, :]))
-    return float(np.min(distances[distances > 0], initial=np.inf))
+    closest = float(np.min(distances[distances > 0], initial=np.inf))
+    return closest > eps * _magnitude(cost, u, v, inverse_reg)
 
 
 def sparsify_count(cost, u, v, row_threshold, column_threshold, inverse_reg):
@@ -145,35 +122,3 @@ def gram_apply(cost, u, v, row_threshold, column_threshold, inverse_reg, scale, 
     bound = plan.T @ (np.abs(scale) * (plan @ np.abs(x)))
     magnitude = _magnitude(cost, u, v, inverse_reg)
     return (_scaled(plan.T @ (scale * (plan @ x)), bound, magnitude),)
-
-
-def schur_cg(data, indices, indptr, a, c, shift, rhs, rtol, maxiter):
-    plan = np.zeros((a.size, c.size))
-    for i in range(a.size):
-        for k in range(indptr[i], indptr[i + 1]):
-            plan[i, indices[k]] += data[k]
-    return dense_schur_cg(plan, a, c, shift, rhs, rtol, maxiter)
-
-
-def dense_schur_cg(plan, a, c, shift, rhs, rtol, maxiter):
-    plan, a, c, rhs = (x.astype(np.longdouble) for x in (plan, a, c, rhs))
-    matrix = (1 + shift) * np.diag(c) - plan.T @ (plan / a[:, None])
-    diagonal = np.maximum(c - (plan**2 / a[:, None]).sum(axis=0), 1e-14 * c) + shift * c
-    x, residual = np.zeros_like(rhs), rhs.copy()
-    direction = z = residual / diagonal
-    iterations, target = 0, rtol * np.abs(rhs).sum()
-    while iterations < maxiter and np.abs(residual).sum() > target:
-        product = matrix @ direction
-        step = (residual @ z) / (direction @ product)
-        rho = residual @ z
-        x, residual = x + step * direction, residual - step * product
-        z = residual / diagonal
-        direction = z + (residual @ z) / rho * direction
-        iterations += 1
-    condition = 1.0 if shift == 0 else (1 + shift) / shift
-    error = np.abs(residual).sum()
-    return (
-        _scaled(x, np.max(np.abs(x), initial=0.0), condition),
-        (iterations, 0.0),
-        (error, condition * float(np.abs(rhs).sum())),
-    )

@@ -143,7 +143,7 @@ def test_same_seed_same_bits(method):
     assert first.history == again.history
     other = numopt.lstsq(A, b, method=method, rng=4)
     if method in ("sketch", "cholqr", "iterative"):
-        assert not np.array_equal(first.x_sketch, other.x_sketch)
+        assert not np.array_equal(first.stats["x_sketch"], other.stats["x_sketch"])
     if method == "sketch":
         unseeded = [numopt.lstsq(A, b, method=method).x for _ in range(2)]
         assert not np.array_equal(*unseeded)
@@ -250,9 +250,9 @@ def test_tolerance():
     assert loose.nit <= 1
     hopeless = numopt.lstsq(A, b, method="iterative", tol=1e-30, rng=0)
     assert not hopeless.success
-    assert hopeless.status == 3
+    assert hopeless.status is numopt.Status.STALLED
     assert hopeless.backward_error <= 4 * EPS
-    assert "No progress" in hopeless.message
+    assert "no further progress" in hopeless.message
     errors = [record["backward_error"] for record in hopeless.history]
     assert hopeless.backward_error == min(errors)
 
@@ -433,14 +433,14 @@ def test_sketches(method, sketch):
         "countsketch": "CountSketch",
         "gaussian": "Gaussian",
     }
-    assert result.sketch == names[sketch]
-    assert result.sketch_size == 200
+    assert result.stats["sketch"] == names[sketch]
+    assert result.stats["sketch_size"] == 200
     assert result.success
     S = getattr(numopt.sketching, names[sketch])(200, 5000, rng=0)
     expected = np.linalg.lstsq(S.apply(A), S.apply(b))[0]
-    np.testing.assert_allclose(result.x_sketch, expected, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(result.stats["x_sketch"], expected, rtol=0, atol=1e-11)
     if method == "sketch":
-        np.testing.assert_array_equal(result.x, result.x_sketch)
+        np.testing.assert_array_equal(result.x, result.stats["x_sketch"])
         assert "probability 0.99" in result.message
     assert (result.linf_bound is not None) == (method == "sketch")
 
@@ -449,7 +449,7 @@ def test_sketch_size_follows_from_eps_and_delta():
     A, b = random_problem(20_000, 5, seed=31)
     for eps, delta in ((0.5, 0.01), (0.1, 0.1), (0.3, 0.5)):
         result = numopt.lstsq(A, b, method="sketch", eps=eps, delta=delta, rng=0)
-        assert result.sketch_size == math.ceil(10 * math.log(10 / delta) / eps**2)
+        assert result.stats["sketch_size"] == math.ceil(10 * math.log(10 / delta) / eps**2)
 
 
 def test_a_sketch_as_large_as_the_matrix_is_solved_directly():
@@ -457,7 +457,7 @@ def test_a_sketch_as_large_as_the_matrix_is_solved_directly():
     with pytest.warns(RuntimeWarning, match=r"A sketch of 277 rows .* `A` has 200: solving"):
         result = numopt.lstsq(A[:200], b[:200], method="sketch")
     assert result.method == "direct"
-    assert result.status == 4
+    assert result.status is numopt.Status.FELL_BACK
     assert result.success
     np.testing.assert_allclose(result.x, np.linalg.lstsq(A[:200], b[:200])[0], rtol=1e-11)
     assert numopt.lstsq(A, b, method="sketch").method == "sketch"
@@ -491,7 +491,7 @@ def test_sparse_matrix_and_operator(form, method):
         assert result.success
         assert result.method == ("iterative" if method == "auto" else method)
         if method == "sketch":
-            assert result.sketch == "SparseSign"
+            assert result.stats["sketch"] == "SparseSign"
             assert np.abs(result.x - expected).max() <= result.linf_bound
             continue
         np.testing.assert_allclose(result.x, expected, rtol=0, atol=1e-13)
@@ -507,10 +507,10 @@ def test_sparse_matrix_and_operator(form, method):
 def test_sparse_sketches(form, sketch):
     A, b, _ = sparse_problem(34)
     result = numopt.lstsq(form(A), b, sketch=sketch, rng=0)
-    assert result.sketch_size == 20 * 12 + 32
-    S = getattr(numopt.sketching, result.sketch)(result.sketch_size, 4000, rng=0)
+    assert result.stats["sketch_size"] == 20 * 12 + 32
+    S = getattr(numopt.sketching, result.stats["sketch"])(result.stats["sketch_size"], 4000, rng=0)
     expected = np.linalg.lstsq(S.apply(A.toarray()), S.apply(b))[0]
-    np.testing.assert_allclose(result.x_sketch, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result.stats["x_sketch"], expected, rtol=0, atol=1e-12)
     assert result.success
 
 

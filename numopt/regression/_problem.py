@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, Protocol
 
 from .._core import validate
 from .._core.namespace import Array, array_namespace, device_of, widest_float
+from .._core.settings import is_sparse
 from .._kernels import least_squares as kernels
 from .._linalg import upper_factor
 from .._rows import Cluster, RowBlocks, below, is_dask
@@ -204,7 +206,7 @@ class Products:
         xp = array_namespace(b)
         self.n_passes += 1
         scale = None if self._weights is None else xp.sqrt(self._weights)[:, None]
-        if hasattr(self._A, "tocsr") and isinstance(S, SparseSign):
+        if is_sparse(self._A) and isinstance(S, SparseSign):
             image = S.apply(self._A if scale is None else self._A.multiply(scale).tocsr())
         else:
             image = self._adjoint_sketch(S, scale)
@@ -239,7 +241,7 @@ class Products:
     def largest_entry(self) -> float:
         """Return the largest absolute entry of A; raise ValueError if one is not finite."""
         xp = array_namespace(self.like)
-        entries = self._A.data if hasattr(self._A, "tocsr") else self._dense()
+        entries = self._A.data if is_sparse(self._A) else self._dense()
         return float(xp.max(xp.abs(validate.finite("A", entries)))) if entries.size else 0.0
 
 
@@ -264,3 +266,9 @@ def with_ridge_rows(sketch: Array, ridge: float, d: int) -> Array:
     xp = array_namespace(sketch)
     below = xp.eye(d, sketch.shape[1], dtype=sketch.dtype, device=device_of(sketch))
     return xp.concat((sketch, ridge**0.5 * below), axis=0)
+
+
+def smallest_norm(like: Array, dtype: Any) -> float:
+    """Return the size below which squares of numbers next to rounding errors vanish."""
+    info = array_namespace(like).finfo(dtype)
+    return math.sqrt(float(info.smallest_normal) / float(info.eps))
