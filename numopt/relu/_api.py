@@ -56,8 +56,9 @@ def convex_relu(
     ----------
     X : array, shape (n, d)
         Samples, real and finite. Integers become the default float of the library. Features of
-        very different size should be standardized first. Or a Dask array, a memory map or any
-        other source that `row_blocks` reads, if there are several passes in it.
+        very different size should be standardized first. Or a Dask array or any other source that
+        `row_blocks` reads, if there are several passes in it; a memory map is an array, unless
+        ``row_blocks(X)`` goes through it.
     y : array, shape (n,) or (n, C)
         Targets, or labels -1 and 1 for logistic and hinge loss. Columns are independent problems
         that share the patterns; for samples in blocks there is one. A Dask array beside one.
@@ -85,12 +86,12 @@ def convex_relu(
     method : {"auto", "interior", "rows", "cholesky", "sylvester", "rbcd"}, default "auto"
         An interior-point method; a sequence of small programs made of sums over the samples; ADMM
         with a cached factor; a splitting whose linear systems are Sylvester equations; ADMM with
-        random block descent, as published, for smooth losses. "auto" takes the second for samples
-        that are many times the entries of a neuron of each pattern, else the first while a step
-        of it is affordable.
+        random block descent, as published, for smooth losses. "auto" takes the second for tall
+        data, and goes on with the first where rounding stops it; else the first while a step of
+        it is affordable.
     refine : int, default 0
-        Rounds of enrichment: patterns of the network itself and of neurons that would help are
-        added, the problem is solved again.
+        Rounds of column generation: patterns of the network itself and of neurons that would
+        help are added, the problem is solved again.
     x0 : ConvexReLUResult, optional
         Warm start: an earlier result for the same samples, with any `beta`. Its patterns are used
         unless `patterns` are given.
@@ -113,15 +114,14 @@ def convex_relu(
     -------
     ConvexReLUResult
         The network ``W1``, ``w2``, the neurons ``coef_pos``, ``coef_neg``, the bounds ``fun`` and
-        ``dual``, their ``gap``, ``success``, ``status``, ``message``, counters and ``history``.
+        ``dual_fun``, their ``gap``, ``success``, ``status``, ``message``, ``history``, ``stats``.
 
     Raises
     ------
     TypeError
         If an input is not a real dense array, or inputs are of different libraries or devices.
     ValueError
-        If a shape, a sign, a label or an option is wrong, or a number is not finite. ``beta = 0``
-        has no certificate: use a small `beta`.
+        If a shape, a sign, a label or an option is wrong, or a number is not finite.
 
     See Also
     --------
@@ -136,7 +136,7 @@ def convex_relu(
     program has the value of the training problem with enough hidden units [2]_. With a sample of
     them it is a restriction: `fun` is the objective of an actual network, and `gap` says how far it
     is from the best one *under these patterns*. What more patterns would bring is another
-    question; `refine` and `violation` look into it.
+    question; `refine` and ``stats["violation"]`` look into it.
 
     The interior-point method solves Newton systems of all 2 n P constraints by d by d blocks,
     one for each neuron, and one n by n matrix: an iteration takes O(n P d^2 + n^2 P d) time, or
@@ -154,12 +154,10 @@ def convex_relu(
 
     Method "rows" goes through the samples 6 to 30 times, each time for a sum: the second
     derivative (P d, P d) of the loss, and the few rows of each cone that bound it next to its
-    gate. A problem of these alone is solved in one place, and the next pass looks for what it
-    left out. A step takes O(n (P d)^2) time, with squared loss only the first, then O(n P d).
-
-    For samples in blocks or on a cluster it is the only one: `eps`, `refine`, `x0`, `rho`,
-    ``stop="network"``, ``polish=False``, boolean `patterns` and other methods raise ValueError
-    there. Neurons come in float64.
+    gate. A step takes O(n (P d)^2) time, with squared loss only the first, then O(n P d). For
+    samples in blocks or on a cluster it is the only one: `eps`, `refine`, `x0`, `rho`,
+    ``polish=False``, boolean `patterns` and other methods raise ValueError there. Neurons come in
+    float64.
 
     References
     ----------
@@ -434,10 +432,8 @@ def n_patterns_for(n: int, *, psi: float, xi: float) -> int:
 
     Raises
     ------
-    TypeError
-        If an argument is not a number.
-    ValueError
-        If it is out of its range.
+    TypeError, ValueError
+        If an argument is not a number, or out of its range.
 
     See Also
     --------

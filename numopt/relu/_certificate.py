@@ -75,16 +75,18 @@ def lower_bound(program: Program, theta: Array, mu: Array) -> Lower:
     return lower_bound_of(program, theta, combined(program, program.signs * mu))
 
 
-def lower_bound_of(program: Program, theta: Array, push: Array, longest: float = math.inf) -> Lower:
+def lower_bound_of(
+    program: Program, theta: Array, normal: Array, longest: float = math.inf
+) -> Lower:
     """Return the lower bound of theta (C, n) and ``X' E mu`` (C, 2, P, d) for some ``mu >= 0``.
 
     Both are scaled by one factor, by no more than `longest`.
     """
     theta = program.loss.admissible(theta, program.y, program.weights)
-    norms = group_norms(adjoint(program, theta) + push)
+    norms = group_norms(adjoint(program, theta) + normal)
     limit = feasible_scale(norms, program.beta, longest)
     scale, value = program.loss.dual(theta, program.y, program.weights, limit)
-    return Lower(value, scale[:, None] * theta, (scale[:, None, None, None] * push,))
+    return Lower(value, scale[:, None] * theta, (scale[:, None, None, None] * normal,))
 
 
 def feasible_scale(norms: Array, beta: float, longest: float = math.inf) -> Array:

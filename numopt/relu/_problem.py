@@ -94,7 +94,7 @@ class Problem(Protocol):
         ...
 
     def proof(self, V: Array, dual: Any) -> tuple[Array, ...]:
-        """Return what shows how far dual variables pull in the cones of the patterns."""
+        """Return what shows that gradients at dual variables are small in the cones."""
         ...
 
     def patterns_of_samples(self) -> Any:
@@ -251,15 +251,15 @@ class InMemory:
         return robust_lower(given, sizes, dual, mu, slopes[0] if slopes else None, longest=1.0)
 
     def proof(self, V: Array, dual: Any) -> tuple[Array, ...]:  # noqa: ARG002
-        """Return multipliers that show how far dual variables pull in the cones, ``X' E mu``."""
+        """Return multipliers that show how large gradients are in the cones, ``X' E mu``."""
         given, xp = self.given, array_namespace(dual)
         n, d, _ = given.shape
         gradient = adjoint(given, xp.astype(dual, given.X.dtype, copy=False))
         signs = xp.broadcast_to(given.signs, (*gradient.shape[:-1], n))
         signs = xp.reshape(signs, (-1, n))
         _, mu = project(given.X, signs, xp.reshape(gradient, (-1, d)))
-        push = xp.matmul(signs * xp.clip(mu, 0.0, None), given.X)
-        return (xp.reshape(push, gradient.shape),)
+        normal = xp.matmul(signs * xp.clip(mu, 0.0, None), given.X)
+        return (xp.reshape(normal, gradient.shape),)
 
     def slope_of_zero(self) -> float:
         """Return the largest norm of the projection of the slope at zero onto a cone."""

@@ -120,12 +120,12 @@ class BlockDescent:
         p, xp = self.program, array_namespace(U)
         u, side = U[0, sign, i, :], 1.0 - 2.0 * sign
         theta = p.loss.theta(z, p.y, p.weights)[0, :]
-        pull = rho * (u + xp.matmul(self.gram, u) - goal[0, sign, i, :])
-        slope = pull - side * xp.matmul(p.active[i, :] * theta, p.X)
+        gradient = rho * (u + xp.matmul(self.gram, u) - goal[0, sign, i, :])
+        slope = gradient - side * xp.matmul(p.active[i, :] * theta, p.X)
         square = float(xp.sum(slope * slope))
         seen = side * p.active[i, :] * xp.matmul(p.X, slope)
         before = float(p.loss.value(z, p.y, p.weights)[0])
-        linear = float(xp.sum(slope * pull))
+        linear = float(xp.sum(slope * gradient))
         bend = rho * (square + float(xp.sum(slope * xp.matmul(self.gram, slope))))
         while True:
             trial = z - length * seen[None, :]

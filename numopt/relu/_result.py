@@ -148,8 +148,8 @@ class ConvexReLUResult(Result):
         """Return the checks, recomputed from samples `X`, targets `y` and the arrays held here.
 
         The problem is given as it was to `convex_relu`: by `beta`, `loss`, `eps`, `robust`,
-        `fit_intercept` and `sample_weight`. Of its `options` none matters. How far dual variables
-        pull in the cones of the patterns takes a projection of each neuron.
+        `fit_intercept` and `sample_weight`. Of its `options` none matters. What the dual variables
+        prove takes a projection of each neuron to see.
         """
         del options
         problem = problem_under(

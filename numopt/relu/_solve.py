@@ -36,10 +36,10 @@ _TALL = 3
 _STEPS_WITHOUT_PROGRESS, _SMALL_GAP = 40, 1e-6
 # Iterations of a splitting method between two checks.
 _CHECK_EVERY = 25
-# Multiples of beta of the pull on a zero network above which it cannot be the solution; the cones
-# shorten a pull by less than this.
+# Multiples of beta of a gradient at zero above which the zero network cannot be the solution; cones
+# shorten a gradient by less than this.
 _CLEARLY_NOT_ZERO = 1e3
-# The same of the pull along a gate; a little more than one, as the zero network may do to `tol`.
+# The same along a gate; a little more than one, as the zero network may do to `tol`.
 _NOT_NEARLY_ZERO = 1.1
 
 
@@ -84,7 +84,7 @@ def solve(program: Program, settings: Settings, start: Start) -> Outcome:
         start = _mapped(start[0], Q), start[1]
     found = _solved(small, settings, start)
     upper = found.upper._replace(V=_mapped(found.upper.V, Q.T))
-    proof = tuple(_mapped(push, Q.T) for push in found.lower.proof)
+    proof = tuple(_mapped(normal, Q.T) for normal in found.lower.proof)
     return found._replace(
         upper=upper, lower=found.lower._replace(proof=proof), V=_mapped(found.V, Q.T)
     )
@@ -145,19 +145,19 @@ def _zero_network(program: Program, settings: Settings) -> Outcome | None:
 
 
 def zero_multipliers(program: Program, theta: Array) -> Array:
-    """Return multipliers that show how far theta pulls in each cone, zeros if too far anyway."""
+    """Return multipliers that show how small gradients are in the cones, zeros if they are not."""
     xp = array_namespace(theta)
     n, d, _ = program.shape
-    pull = adjoint(program, theta)
-    mu = xp.zeros((*pull.shape[:-1], n), dtype=pull.dtype, device=pull.device)
-    highest = math.sqrt(float(xp.max(xp.sum(pull * pull, axis=-1))))
-    # A gate is in its cone: what pulls along it pulls there.
-    along = float(xp.max(xp.sum(pull * program.gates, axis=-1)))
+    gradient = adjoint(program, theta)
+    mu = xp.zeros((*gradient.shape[:-1], n), dtype=gradient.dtype, device=gradient.device)
+    highest = math.sqrt(float(xp.max(xp.sum(gradient * gradient, axis=-1))))
+    # A gate is in its cone: a gradient along it is one there.
+    along = float(xp.max(xp.sum(gradient * program.gates, axis=-1)))
     hopeless = max(highest / _CLEARLY_NOT_ZERO, along / _NOT_NEARLY_ZERO) > program.beta
-    if highest <= program.beta or hopeless or not affordable(program, pull.shape[0]):
+    if highest <= program.beta or hopeless or not affordable(program, gradient.shape[0]):
         return mu
     signs = xp.reshape(xp.broadcast_to(program.signs, mu.shape), (-1, n))
-    found = project(program.X, signs, xp.reshape(pull, (-1, d)))[1]
+    found = project(program.X, signs, xp.reshape(gradient, (-1, d)))[1]
     return xp.clip(xp.reshape(found, mu.shape), 0.0, None)
 
 

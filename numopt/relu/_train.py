@@ -131,8 +131,8 @@ def _proof(problem: InMemory, outcome: Outcome) -> tuple[Array, ...]:
     program, proof = problem.program, outcome.lower.proof
     height, slope = math.sqrt(program.value_unit), problem.beta / program.beta
     if program.eps is None:
-        (push,) = proof
-        return (slope * push,)
+        (normal,) = proof
+        return (slope * normal,)
     xp, dtype = array_namespace(program.X), problem.data.X.dtype
     units = (height, height, slope)[: len(proof)]
     return tuple(xp.astype(unit * x, dtype) for unit, x in zip(units, proof, strict=True))

@@ -16,11 +16,17 @@ SOLVES = {
 }
 # What the records of a history hold besides "nit" and "error".
 RECORDS = {
-    "ConvexReLUResult": {"fun", "dual", "infeas", "output"},
-    "SampledReLUResult": {"fun", "dual"},
+    "ConvexReLUResult": {"fun", "dual_fun", "infeasibility", "output"},
+    "SampledReLUResult": {"fun", "dual_fun"},
 }
 # Numbers that must be Python's, besides those that all results have.
 NUMBERS = {
-    "ConvexReLUResult": {float: ["gap"], int: []},
-    "SampledReLUResult": {float: ["gap"], int: []},
+    "ConvexReLUResult": {
+        float: ["gap", "dual_fun", "infeasibility", "net_fun", "beta"],
+        int: ["n_factorizations", "n_passes", "n_blocks", "n_retries"],
+    },
+    "SampledReLUResult": {
+        float: ["gap", "dual_fun", "net_fun", "beta"],
+        int: ["n_factorizations"],
+    },
 }

@@ -15,7 +15,18 @@ NAN = np.where(np.arange(12).reshape(6, 2) == 5, np.nan, X)
 # Each row: arguments, options, the error, its message.
 BAD = {
     "X-vector": ((Y, Y), {}, ValueError, r"`X` must be a matrix, got shape \(6,\)"),
-    "X-list": ((X.tolist(), Y), {}, TypeError, "`X` must be an array, got list"),
+    "X-text": (
+        ("X", Y),
+        {},
+        TypeError,
+        "`X` must be an array or a sequence of real numbers, got str",
+    ),
+    "X-ragged": (
+        ([[1.0], [1.0, 2.0]], [1, 2]),
+        {},
+        ValueError,
+        "`X` must be .* rows of one length",
+    ),
     "X-empty": ((np.zeros((0, 2)), Y), {}, ValueError, "`X` must not be empty"),
     "X-complex": ((X + 0j, Y), {}, TypeError, "`X` must hold real numbers, got dtype complex128"),
     "X-object": ((X.astype(object), Y), {}, TypeError, "`X` must"),
@@ -38,9 +49,6 @@ BAD = {
     "n_patterns": ((X, Y), {"n_patterns": 0}, ValueError, "`n_patterns` must be at least 1, got 0"),
     "method": ((X, Y), {"method": "sgd"}, ValueError, "`method` must be one of 'auto'"),
     "rbcd-hinge": ((X, LABELS), {"loss": "hinge", "method": "rbcd"}, ValueError, "smooth losses"),
-    "stop": ((X, Y), {"stop": "soon"}, ValueError, "`stop` must be one of"),
-    "stop-rows": ((X, Y), {"stop": "network", "method": "rows"}, ValueError, "splitting"),
-    "stop-interior": ((X, Y), {"stop": "network", "method": "interior"}, ValueError, "splitting"),
     "refine": ((X, Y), {"refine": -1}, ValueError, "`refine` must be non-negative"),
     "rho": ((X, Y), {"rho": -1.0}, ValueError, "`rho` must be positive"),
     "intercept": ((X, Y), {"fit_intercept": 1}, TypeError, "`fit_intercept` must be True or False"),

@@ -77,7 +77,7 @@ def test_probabilities_need_the_logistic_loss():
 def test_sparse_samples_are_stored_densely_up_to_a_limit(monkeypatch):
     import scipy.sparse
 
-    import numopt.relu._estimators as module
+    import numopt.estimators._relu as module
 
     X, y = load_wine(return_X_y=True)
     model = numopt.ConvexReLUClassifier(n_patterns=5, random_state=0)

@@ -27,9 +27,9 @@ def test_value_is_that_of_a_general_solver(loss, beta, shape):
     wanted = oracles.program(oracles.with_ones(X), y, result.patterns, beta, loss)
     assert result.success
     # Tall data go by rows; where rounding stops that, all constraints take over.
-    assert result.method in (("rows", "interior") if n == 120 else ("interior",))
+    assert result.stats["method"] in (("rows", "interior") if n == 120 else ("interior",))
     assert result.fun == pytest.approx(wanted, rel=2e-6)
-    assert result.dual <= wanted * (1 + 1e-7)
+    assert result.dual_fun <= wanted * (1 + 1e-7)
     assert result.fun >= wanted * (1 - 1e-7)
 
 
@@ -41,11 +41,11 @@ def test_certificate_rebuilt_from_the_returned_arrays(loss):
     value, slack = oracles.primal(X, y, result, 0.1, loss)
     assert slack >= 0
     assert value == pytest.approx(result.fun, rel=1e-12)
-    assert result.infeas == 0
-    assert oracles.dual(y, result.theta, loss) == pytest.approx(result.dual, rel=1e-9)
+    assert result.infeasibility == 0
+    assert oracles.dual(y, result.dual, loss) == pytest.approx(result.dual_fun, rel=1e-9)
     # theta is feasible for the dual: no neuron in a cone is pulled by more than beta.
-    assert oracles.largest_pull(X, result.patterns, result.theta) <= 0.1 * (1 + 1e-7)
-    assert result.gap == pytest.approx((result.fun - result.dual) / result.fun, rel=1e-9)
+    assert oracles.largest_pull(X, result.patterns, result.dual) <= 0.1 * (1 + 1e-7)
+    assert result.gap == pytest.approx((result.fun - result.dual_fun) / result.fun, rel=1e-9)
     assert result.gap <= 1e-5
 
 
@@ -61,9 +61,9 @@ def test_bounds_enclose_the_optimum_at_every_check(loss, method):
     wanted = oracles.program(oracles.with_ones(X), y, result.patterns, 0.3, loss)
     assert len(result.history) > (1 if method == "rows" else 5)
     for record in result.history:
-        assert record["dual"] <= wanted * (1 + 1e-7)
+        assert record["dual_fun"] <= wanted * (1 + 1e-7)
         assert record["fun"] >= wanted * (1 - 1e-7)
-    assert result.dual <= wanted * (1 + 1e-7)
+    assert result.dual_fun <= wanted * (1 + 1e-7)
     assert result.fun >= wanted * (1 - 1e-7)
     assert oracles.primal(oracles.with_ones(X), y, result, 0.3, loss)[1] >= 0
 
@@ -83,9 +83,9 @@ def test_lower_bounds_never_exceed_upper_bounds(seed, loss, method, beta, n, d):
     exact = numopt.convex_relu(X, y, tol=1e-8, **options)
     other = numopt.convex_relu(X, y, method=method, maxiter=60, tol=1e-8, **options)
     for record in other.history:
-        assert record["dual"] <= exact.fun * (1 + 1e-9) + 1e-12
-        assert record["fun"] >= exact.dual * (1 - 1e-9) - 1e-12
-    assert other.fun >= exact.dual * (1 - 1e-9) - 1e-12
+        assert record["dual_fun"] <= exact.fun * (1 + 1e-9) + 1e-12
+        assert record["fun"] >= exact.dual_fun * (1 - 1e-9) - 1e-12
+    assert other.fun >= exact.dual_fun * (1 - 1e-9) - 1e-12
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -146,5 +146,5 @@ def test_all_patterns_give_the_best_network(seed):
 
     starts = rng.normal(size=(60, 3 * units))
     trained = [minimize(objective, s, jac=True, method="BFGS").fun for s in starts]
-    assert min(trained) >= result.dual * (1 - 1e-9)
+    assert min(trained) >= result.dual_fun * (1 - 1e-9)
     assert min(trained) <= result.fun * (1 + 1e-3)

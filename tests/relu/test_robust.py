@@ -5,6 +5,7 @@ import pytest
 import relu_oracles as oracles
 
 import numopt
+from numopt import Status
 
 LOSSES = ("squared", "logistic", "hinge")
 
@@ -42,10 +43,10 @@ def test_value_is_that_of_a_general_solver(loss, eps):
         oracles.with_ones(X), y, result.patterns, 1.0, loss, eps=radii(12, eps)
     )
     assert result.success, result.message
-    assert result.dual <= wanted * (1 + 1e-7)
+    assert result.dual_fun <= wanted * (1 + 1e-7)
     assert wanted * (1 - 1e-7) <= result.fun <= wanted * (1 + 1.1e-3)
     for record in result.history:
-        assert record["dual"] <= wanted * (1 + 1e-7)
+        assert record["dual_fun"] <= wanted * (1 + 1e-7)
         assert record["fun"] >= wanted * (1 - 1e-7)
 
 
@@ -66,7 +67,7 @@ def test_lipschitz_bounds_enclose_the_optimum(loss, eps):
     )
     assert len(result.history) > 5
     for record in result.history:
-        assert record["dual"] <= wanted * (1 + 1e-7)
+        assert record["dual_fun"] <= wanted * (1 + 1e-7)
         assert record["fun"] >= wanted * (1 - 1e-7)
     assert result.fun <= 1.05 * wanted
 
@@ -83,7 +84,7 @@ def test_no_attack_breaks_what_is_certified(loss, robust):
     if robust == "lipschitz":
         shift = np.sum(e @ (np.abs(result.coef_pos) + np.abs(result.coef_neg)))
     certified = y * (Z * models).sum(axis=1) - shift
-    assert result.certified == pytest.approx(np.mean(certified > 0))
+    assert result.stats["certified"] == pytest.approx(np.mean(certified > 0))
     for kind in ("fgsm", "pgd"):
         moved = numopt.network_attack(
             result.W1, result.w2, X, y, eps=eps, kind=kind, restarts=3, rng=1
@@ -91,7 +92,7 @@ def test_no_attack_breaks_what_is_certified(loss, robust):
         assert np.abs(moved - X).max() <= eps * (1 + 1e-12)
         margin = y * result.predict(moved)
         assert np.all(margin >= certified - 1e-9)
-        assert np.mean(margin > 0) >= result.certified
+        assert np.mean(margin > 0) >= result.stats["certified"]
         loss_there = oracles.loss_values(result.predict(moved), y, loss)
         assert np.all(loss_there <= oracles.loss_values(y * certified, y, loss) + 1e-9)
 
@@ -100,9 +101,9 @@ def test_value_rises_with_the_radius_from_that_without():
     values = [solved("hinge", eps, tol=1e-4)[2] for eps in (1e-6, 0.02, 0.1)]
     clean = solved("hinge", 0.0, tol=1e-6)[2]
     assert values[0].fun == pytest.approx(clean.fun, rel=1e-3)
-    assert clean.dual <= values[0].fun
-    assert values[0].dual < values[1].fun < values[2].fun
-    assert clean.certified is None
+    assert clean.dual_fun <= values[0].fun
+    assert values[0].dual_fun < values[1].fun < values[2].fun
+    assert clean.stats["certified"] is None
 
 
 def test_radius_may_differ_between_features():
@@ -112,8 +113,8 @@ def test_radius_may_differ_between_features():
     least = numopt.convex_relu(X, y, beta=1.0, loss="hinge", n_patterns=6, rng=0)
     most = numopt.convex_relu(X, y, beta=1.0, loss="hinge", eps=0.05, n_patterns=6, rng=0)
     assert result.success
-    assert least.dual <= result.fun
-    assert result.dual <= most.fun
+    assert least.dual_fun <= result.fun
+    assert result.dual_fun <= most.fun
 
 
 def test_no_pattern_survives_a_large_radius():
@@ -123,14 +124,14 @@ def test_no_pattern_survives_a_large_radius():
     options = {"beta": 1.0, "loss": "hinge", "n_patterns": 8, "rng": 0}
     X = X[:, :]
     result = numopt.convex_relu(X, y, eps=0.5, fit_intercept=False, **options)
-    assert (result.success, result.status) == (False, 4)
+    assert (result.success, result.status) == (False, Status.NO_PATTERN)
     assert result.W1.shape[1] == 0
     assert "0 of 8 patterns" in result.message
     assert "lipschitz" in result.message
     other = numopt.convex_relu(
         X, y, eps=0.1, robust="lipschitz", fit_intercept=False, maxiter=500, **options
     )
-    assert other.status != 4
+    assert other.status != Status.NO_PATTERN
     assert other.fun < 200
 
 

@@ -54,12 +54,12 @@ def test_the_optimum_is_that_of_the_samples_in_memory(loss, beta, weighted):
     result = by_rows(X, t, **options)
     assert result.success
     assert result.gap <= 1e-4
-    assert result.dual <= whole.fun * (1 + 1e-12)
-    assert whole.dual <= result.fun * (1 + 1e-12)
+    assert result.dual_fun <= whole.fun * (1 + 1e-12)
+    assert whole.dual_fun <= result.fun * (1 + 1e-12)
     assert_allclose(result.gates.T @ result.gates, _cosines(whole.gates), atol=1e-12)
     assert_allclose(result.net_fun, result.fun, rtol=1e-9)
     assert result.history[-1]["nit"] == result.nit < 40
-    assert (result.n_blocks, result.n_retries, result.patterns) == (1, 0, None)
+    assert (result.stats["n_blocks"], result.stats["n_retries"], result.patterns) == (1, 0, None)
 
 
 @EVERY_LOSS
@@ -73,9 +73,9 @@ def test_tall_data_in_memory_go_by_rows(loss, weighted, dtype):
     options["sample_weight"] = weights if weighted else None
     exact = numopt.convex_relu(X, t, method="interior", **options)
     result = numopt.convex_relu(X, t, **options)
-    assert (result.method, result.success, result.infeas) == ("rows", True, 0)
-    assert result.dual <= exact.fun * (1 + 1e-12)
-    assert exact.dual <= result.fun * (1 + 1e-12)
+    assert (result.stats["method"], result.success, result.infeasibility) == ("rows", True, 0)
+    assert result.dual_fun <= exact.fun * (1 + 1e-12)
+    assert exact.dual_fun <= result.fun * (1 + 1e-12)
     assert result.coef_pos.dtype == dtype
     for name in ("gates", "patterns"):
         assert_array_equal(result[name], exact[name])
@@ -85,12 +85,12 @@ def test_tall_data_in_memory_go_by_rows(loss, weighted, dtype):
 
 def test_samples_close_to_kinks_are_few_before_each_has_its_own_loss(monkeypatch):
     """Sixty thousand samples, as a model with three hundred kinks: a million with the default."""
-    from numopt.relu import _sequence
+    from numopt.relu.rows import sqp
 
-    monkeypatch.setattr(_sequence, "_NEAR_SAMPLES", 300)
+    monkeypatch.setattr(sqp, "_NEAR_SAMPLES", 300)
     X, _, labels = samples(60_000, 3)
     result = numopt.convex_relu(X, labels, beta=6.0, loss="hinge", n_patterns=5, rng=0)
-    assert (result.method, result.success) == ("rows", True)
+    assert (result.stats["method"], result.success) == ("rows", True)
     assert result.nit < 15
 
 
@@ -98,7 +98,7 @@ def test_bounds_of_tall_data_follow_from_what_is_returned():
     X, _, labels = samples(900, 3)
     Y = np.stack([labels, np.sign(X[:, 1])], axis=1)
     result = numopt.convex_relu(X, Y, beta=2.0, loss="logistic", n_patterns=6, rng=0, tol=1e-6)
-    assert (result.method, result.success) == ("rows", True)
+    assert (result.stats["method"], result.success) == ("rows", True)
     assert {record["output"] for record in result.history} == {0, 1}
     Z = with_ones(X)
     for c in range(2):
@@ -106,9 +106,11 @@ def test_bounds_of_tall_data_follow_from_what_is_returned():
         alone["coef_pos"], alone["coef_neg"] = result.coef_pos[..., c], result.coef_neg[..., c]
         value, slack = primal(Z, Y[:, c], alone, 2.0, "logistic")
         assert slack >= 0
-        assert_allclose(value, result.output_fun[c], rtol=1e-12)
-        assert_allclose(dual(Y[:, c], result.theta[:, c], "logistic"), result.output_dual[c])
-        assert largest_pull(Z, result.patterns, result.theta[:, c]) <= 2.0 * (1 + 1e-6)
+        assert_allclose(value, result.stats["output_fun"][c], rtol=1e-12)
+        assert_allclose(
+            dual(Y[:, c], result.dual[:, c], "logistic"), result.stats["output_dual_fun"][c]
+        )
+        assert largest_pull(Z, result.patterns, result.dual[:, c]) <= 2.0 * (1 + 1e-6)
 
 
 def test_tall_data_start_from_an_earlier_result():
@@ -116,7 +118,7 @@ def test_tall_data_start_from_an_earlier_result():
     first = numopt.convex_relu(X, y, beta=2.0, n_patterns=6, rng=0, tol=1e-6)
     again = numopt.convex_relu(X, y, beta=2.0, x0=first, maxiter=0)
     assert again.fun <= first.fun * (1 + 1e-12)
-    assert again.dual < first.dual
+    assert again.dual_fun < first.dual_fun
     finer = numopt.convex_relu(X, y, beta=2.0, x0=first, refine=1, rng=0)
     assert finer.success
     assert finer.fun < first.fun
@@ -126,10 +128,18 @@ def test_tall_data_start_from_an_earlier_result():
 def test_what_rounding_stops_goes_on_with_all_constraints():
     X, y, _ = samples(300)
     options = {"beta": 3.0, "n_patterns": 5, "rng": 2, "tol": 1e-15}
-    assert numopt.convex_relu(X, y, method="rows", **options).method == "rows"
-    result = numopt.convex_relu(X, y, **options)
-    assert result.method == "interior"
+    first = numopt.convex_relu(X, y, method="rows", **options)
+    assert first.stats["method"] == "rows"
+    seen = []
+    result = numopt.convex_relu(X, y, callback=lambda record: seen.append(record.nit), **options)
+    assert result.stats["method"] == "interior"
     assert result.gap < 1e-9
+    # One count and one history of both, seen as one run.
+    assert result.nit > first.nit
+    assert result.stats["n_factorizations"] > first.stats["n_factorizations"]
+    assert [record["nit"] for record in result.history] == seen == sorted(seen)
+    assert result.history[: first.nit + 1] == first.history
+    assert seen[-1] == result.nit
 
 
 def _cosines(gates):
@@ -146,8 +156,8 @@ def test_both_bounds_follow_from_what_is_returned(loss):
     value, slack = primal(Z, t, result, 0.5, loss)
     assert_allclose(value, result.fun, rtol=1e-10)
     assert slack >= 0
-    assert_allclose(dual(t, result.theta, loss), result.dual, rtol=1e-9)
-    assert largest_pull(Z, result.patterns, result.theta) <= 0.5 * (1 + 1e-6)
+    assert_allclose(dual(t, result.dual, loss), result.dual_fun, rtol=1e-9)
+    assert largest_pull(Z, result.patterns, result.dual) <= 0.5 * (1 + 1e-6)
     z = result.predict(X)
     size = (result.W1**2).sum() + (result.w2**2).sum()
     assert_allclose(loss_values(z, t, loss).sum() + 0.25 * size, result.net_fun, rtol=1e-9)
@@ -163,8 +173,8 @@ def test_the_bounds_never_cross(loss, seed):
     assert exact.gap <= 1e-4
     result = by_rows(X, t, tol=1e-3, **options)
     for record in result.history + exact.history:
-        assert record["dual"] <= exact.fun * (1 + 1e-12)
-        assert record["fun"] >= exact.dual * (1 - 1e-12)
+        assert record["dual_fun"] <= exact.fun * (1 + 1e-12)
+        assert record["fun"] >= exact.dual_fun * (1 - 1e-12)
 
 
 def test_hinge_loss_with_more_samples_than_have_a_loss_of_their_own():
@@ -173,31 +183,31 @@ def test_hinge_loss_with_more_samples_than_have_a_loss_of_their_own():
     whole = numopt.convex_relu(X, labels, beta=2.0, loss="hinge", n_patterns=8, rng=0)
     assert result.success
     assert result.nit > 1
-    assert whole.dual <= result.fun <= whole.fun * (1 + 1e-5)
+    assert whole.dual_fun <= result.fun <= whole.fun * (1 + 1e-5)
 
 
 def test_few_rows_kept_at_first_are_enough(monkeypatch):
     """Cones whose bounds are found on the way give the optimum, too."""
-    from numopt.relu import _sequence
+    from numopt.relu.rows import sqp
 
     X, y, _ = samples(4000, 6)
     options = {"beta": 0.1, "n_patterns": 8, "rng": 0, "tol": 1e-5}
     expected = by_rows(X, y, **options)
-    monkeypatch.setattr(_sequence, "_FIRST_ROWS", 1)
+    monkeypatch.setattr(sqp, "_FIRST_ROWS", 1)
     result = by_rows(X, y, **options)
     assert result.success
     assert result.nit > expected.nit
-    assert result.infeas == 0
+    assert result.infeasibility == 0
     assert_allclose(result.fun, expected.fun, rtol=2e-5)
 
 
 def test_as_many_rows_as_fit(monkeypatch):
-    from numopt.relu import _sequence
+    from numopt.relu.rows import sqp
 
     X, y, _ = samples(4000, 6)
     options = {"beta": 0.1, "n_patterns": 8, "rng": 0}
-    monkeypatch.setattr(_sequence, "_most_rows", lambda _: 60)
-    monkeypatch.setattr(_sequence, "_FIRST_ROWS", 8)
+    monkeypatch.setattr(sqp, "_most_rows", lambda _: 60)
+    monkeypatch.setattr(sqp, "_FIRST_ROWS", 8)
     result = by_rows(X, y, **options)
     assert result.success
 
@@ -208,18 +218,18 @@ def test_few_samples(n):
     options = {"beta": 0.01, "n_patterns": 7, "rng": 1}
     result, whole = by_rows(X, y, rows=1, **options), numopt.convex_relu(X, y, **options)
     assert result.success
-    assert result.dual <= whole.fun
-    assert whole.dual <= result.fun
+    assert result.dual_fun <= whole.fun
+    assert whole.dual_fun <= result.fun
 
 
 def test_a_network_that_no_sample_changes():
     X, y = np.zeros((50, 3)), np.ones(50)
     result = by_rows(X, y, beta=0.1, fit_intercept=False, n_patterns=3, rng=0)
     assert result.success
-    assert (result.nit, result.fun, result.dual, result.gap) == (0, 25.0, 25.0, 0.0)
+    assert (result.nit, result.fun, result.dual_fun, result.gap) == (0, 25.0, 25.0, 0.0)
     result = by_rows(np.concatenate([X, np.eye(3)]), np.ones(53), beta=0.1, fit_intercept=False)
     assert result.success
-    assert 25 < result.dual <= result.fun < 26.5
+    assert 25 < result.dual_fun <= result.fun < 26.5
 
 
 def test_large_weight_decay_gives_the_zero_network():
@@ -249,12 +259,27 @@ def test_rows_in_files_and_maps(tmp_path):
     expected = by_rows(X, y, rows=1500, **options)
     for source in (
         np.load(tmp_path / "X.npy", mmap_mode="r"),
+        numopt.row_blocks(np.load(tmp_path / "X.npy", mmap_mode="r")),
         [tmp_path / "X.npy"],
         [X[:9], X[9:]],
     ):
         result = numopt.convex_relu(source, y, **options)
         assert_allclose(result.coef_pos, expected.coef_pos, rtol=0, atol=1e-6)
-        assert result.theta.shape == (1500,)
+        assert result.dual.shape == (1500,)
+
+
+def test_a_memory_map_is_an_array(tmp_path):
+    """No other method runs, and no option is refused."""
+    X, y, _ = samples(60)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    for options in ({}, {"method": "cholesky", "maxiter": 50}, {"refine": 1}, {"eps": 0.001}):
+        options = {"beta": 1.0, "n_patterns": 6, "rng": 0, "maxiter": 200} | options
+        result, expected = (numopt.convex_relu(x, y, **options) for x in (mapped, X))
+        assert result.stats["method"] == expected.stats["method"]
+        assert_array_equal(result.coef_pos, expected.coef_pos)
+        assert_array_equal(result.predict(mapped), expected.predict(X))
+        assert type(result.coef_pos) is np.ndarray
 
 
 def test_single_precision_is_computed_in_double():
@@ -283,7 +308,7 @@ def test_callback_and_iteration_limit():
     options = {"beta": 1.0, "loss": "logistic", "n_patterns": 6, "rng": 0}
     result = by_rows(X, labels, maxiter=0, **options)
     assert (result.nit, result.status, result.success) == (0, 1, False)
-    assert 0 < result.dual < result.fun
+    assert 0 < result.dual_fun < result.fun
     assert "raise maxiter or tol" in result.message
     seen = []
 
@@ -301,7 +326,6 @@ REFUSED = {
     "method": ({"method": "sylvester"}, "`method` must be 'auto' or 'rows' where"),
     "refine": ({"refine": 1}, "`refine` must be 0 where"),
     "rho": ({"rho": 1.0}, "`rho` must be None where"),
-    "stop": ({"stop": "network"}, "`stop` must be 'gap' where"),
     "polish": ({"polish": False}, "`polish` must be True where"),
     "patterns": ({"patterns": np.ones((40, 2), dtype=bool)}, "`patterns` must be gates of shape"),
     "gates": ({"patterns": np.ones((3, 2))}, "`patterns` must be gates with 4 rows"),
@@ -361,18 +385,18 @@ class TestDask:
                 sample_weight=self.da.from_array(weights, chunks=-1),
                 **options,
             )
-            theta, patterns = result.theta.compute(), result.patterns.compute()
+            theta, patterns = result.dual.compute(), result.patterns.compute()
         assert type(result.coef_pos) is np.ndarray
         for name in ("coef_pos", "coef_neg", "W1", "w2"):
             assert_array_equal(result[name], here[name])
-        assert (result.fun, result.dual) == (here.fun, here.dual)
-        assert_array_equal(theta, here.theta)
-        assert result.theta.chunks == (sizes,)
+        assert (result.fun, result.dual_fun) == (here.fun, here.dual_fun)
+        assert_array_equal(theta, here.dual)
+        assert result.dual.chunks == (sizes,)
         assert result.patterns.chunks == (sizes, (6,))
         assert_array_equal(patterns, with_ones(X) @ result.gates >= 0)
-        assert result.n_blocks == np.count_nonzero(sizes)
-        assert result.n_retries == 0
-        assert result.n_passes == here.n_passes
+        assert result.stats["n_blocks"] == np.count_nonzero(sizes)
+        assert result.stats["n_retries"] == 0
+        assert result.stats["n_passes"] == here.stats["n_passes"]
         assert result.success
 
     @EVERY_LOSS
@@ -442,5 +466,5 @@ class TestDask:
             distributed.Client(cluster),
         ):
             result = numopt.convex_relu(x, y, **options)
-            assert_array_equal(result.theta.compute(), expected.theta.compute())
+            assert_array_equal(result.dual.compute(), expected.dual.compute())
         assert_array_equal(result.coef_pos, expected.coef_pos)

@@ -8,9 +8,9 @@ import relu_oracles as oracles
 
 import numopt
 from numopt._losses.pointwise import LOSSES
-from numopt.relu import _projection
 from numopt.relu._program import normalized
-from numopt.relu._splitting import RELAXATION, Penalties, Splitting
+from numopt.relu.interior import projection
+from numopt.relu.splitting.admm import RELAXATION, Penalties, Splitting
 
 STEPS = 7
 
@@ -106,25 +106,25 @@ def test_rounding_to_single_precision_costs_little():
     options = {"beta": 1.0, "n_patterns": 12, "rng": 0, "method": "sylvester", "maxiter": 100}
     wide = numopt.convex_relu(X, y, **options)
     narrow = numopt.convex_relu(X.astype(np.float32), y.astype(np.float32), **options)
-    assert narrow.infeas == 0
+    assert narrow.infeasibility == 0
     assert narrow.fun == pytest.approx(wide.fun, rel=2e-4)
 
 
 def test_too_large_to_project(monkeypatch):
-    monkeypatch.setattr(_projection, "_FLOPS", 1.0)
+    monkeypatch.setattr(projection, "_FLOPS", 1.0)
     X, y, _ = oracles.sample(200, 5, 3)
     options = {"beta": 0.5, "n_patterns": 8, "rng": 0, "method": "sylvester", "tol": 0.01}
     result = numopt.convex_relu(X, y, **options)
     # Nothing is proved: the network is that of the iterate, and the message says what to do.
     assert not result.success
-    assert result.status == 5
+    assert result.status is numopt.Status.UNPROVED
     assert "polish=False" in result.message
     assert result.net_fun < 0.9 * 0.5 * np.sum(y**2)
     assert result.history[-1]["error"] <= 0.01
     estimated = numopt.convex_relu(X, y, polish=False, **options)
     assert estimated.success
-    assert estimated.infeas <= 0.01
+    assert estimated.infeasibility <= 0.01
     monkeypatch.undo()
     proved = numopt.convex_relu(X, y, **{**options, "tol": 1e-6, "method": "auto"})
-    assert estimated.dual <= proved.fun * (1 + 1e-9)
+    assert estimated.dual_fun <= proved.fun * (1 + 1e-9)
     assert estimated.fun == pytest.approx(proved.fun, rel=0.05)

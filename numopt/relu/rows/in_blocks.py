@@ -9,7 +9,7 @@ from ..._core.namespace import Array, array_namespace, device_of
 from ..._core.outcome import Status
 from .._problem import Answer
 from .._program import group_norms
-from .active_set import Facets, first_rows
+from .active_set import ActiveRows, first_rows
 from .passes import Proof, Survey, checked_survey, theta_at
 from .problem import InBlocks
 from .sqp import Job, solved, surveyed
@@ -35,7 +35,7 @@ def solved_in_blocks(
     return problem, Answer(
         unit * bounds.V[None, ...],
         dual,
-        (bounds.scale * slope * bounds.push[None, ...],),
+        (bounds.scale * slope * bounds.normal[None, ...],),
         None,
         run.nit,
         run.state.n_factorizations,
@@ -65,7 +65,7 @@ def _prepared(problem: InBlocks, survey: Survey, tol: float) -> tuple[InBlocks, 
         row = math.sqrt(float(survey.squares) / rows)
         if frame.loss == "squared":
             height = math.sqrt(float(survey.heights) / rows) or 1.0
-    kept = Facets(*[xp.take(x, index, axis=0) for x in survey.facets])
+    kept = ActiveRows(*[xp.take(x, index, axis=0) for x in survey.active_rows])
     return problem._replace(frame=frame), Job(
         passes,
         frame._replace(row=row, height=height),

@@ -33,7 +33,7 @@ def in_sums(
     job = Job(
         passes,
         frame,
-        first_rows(seen.facets),
+        first_rows(seen.active_rows),
         program.beta,
         float(seen.weight),
         0.0,
@@ -48,7 +48,7 @@ def in_sums(
         bounds.see_neurons(xp.astype(start[0], program.X.dtype))
     bounds.see_neurons(found.V[None, ...])
     theta = passes.rowwise(theta_at, frame, found.proof, 1.0)
-    lower = lower_bound_of(program, theta[None, :], found.push[None, ...])
+    lower = lower_bound_of(program, theta[None, :], found.normal[None, ...])
     return Outcome(
         bounds.upper,
         lower,

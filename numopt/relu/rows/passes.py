@@ -19,13 +19,13 @@ from ..._linalg import one_blas_thread, quiet
 from ..._losses.pointwise import LOSSES, Loss
 from ..._rows import RowBlocks, add, is_dask
 from .._program import group_norms, with_bias
-from .active_set import Facets, nearer, nearest, smallest_rows
+from .active_set import ActiveRows, nearer, nearest, smallest_rows
 
 # Entries of what is made of some rows at a time: 16 MB.
 _ENTRIES = 1 << 21
 # The share of theta whose dual value is formed, too: in between the dual is above its chord.
 NEARLY = 0.999
-# Widths of a smoothed kink on either side within which samples count as close to it.
+# Widths of the smoothed hinge on either side within which samples count as close to its point.
 _WIDTHS = 5
 # Slacks within so many rounding errors of zero count as violated.
 _MARGIN = 4.0
@@ -77,7 +77,7 @@ class Frame(NamedTuple):
     n: int
     row: float = 1.0
     height: float = 1.0
-    width: float = 0.0  # of the smoothed kink of the hinge loss
+    width: float = 0.0  # of the smoothed hinge
 
 
 class Proof(NamedTuple):
@@ -124,14 +124,14 @@ class Survey(NamedTuple):
     fixed: Array
     fixed_weight: Array
     shared: Array
-    facets: Facets
+    active_rows: ActiveRows
 
 
 class Sums(NamedTuple):
     """Sums at neurons: losses, dual values, and ``X' D theta`` for each pattern (P, d).
 
     `dual` and `nearly` are the dual values of theta and of `NEARLY` times it, `close` is how many
-    samples are within some widths of their kinks.
+    samples are within some widths of their non-smooth points.
     """
 
     loss: Array
@@ -140,33 +140,33 @@ class Sums(NamedTuple):
     nearly: Array
     linear: Array
     square: Array
-    pull: Array
+    gradient: Array
     close: Array | float = 0.0
 
 
 class Crossings(NamedTuple):
     """How far from its gate each neuron stays in its cone, the rows it crosses, losses on the way.
 
-    `reach` (2, P) is the share of the way from ``|v| gate`` to v, `losses` (k,) those at the given
-    shares of a step.
+    `to_boundary` (2, P) is the share of the way from ``|v| gate`` to v, `losses` (k,) those at the
+    given shares of a step.
     """
 
-    reach: Array
-    facets: Facets
+    to_boundary: Array
+    active_rows: ActiveRows
     losses: Array
 
 
 class Near(NamedTuple):
-    """The hinge loss at neurons: its value, its slopes, and the samples nearest to their kinks.
+    """The hinge loss at neurons: its value, its slopes, and the samples nearest to their hinges.
 
-    `pull` (P, d) and `weight` are sums over all samples with a loss; the rows of `samples` are X,
-    the patterns, y, weight and index of each, next to one another.
+    `gradient` (P, d) and `weight` are sums over all samples with a loss; the rows of `samples` are
+    X, the patterns, y, weight and index of each, next to one another.
     """
 
     loss: Array
-    pull: Array
+    gradient: Array
     weight: Array
-    samples: Facets
+    samples: ActiveRows
 
 
 class Measured(NamedTuple):
@@ -223,7 +223,7 @@ def survey(frame: Frame, count: int, block: Array, rows: slice, y: Array, weight
 def surveys_merged(a: Survey, b: Survey) -> Survey:
     """Return what is known of the rows of both."""
     sums: Any = [x + y for x, y in zip(a[:-1], b[:-1], strict=True)]
-    return Survey._make([*sums, nearer(a.facets, b.facets)])
+    return Survey._make([*sums, nearer(a.active_rows, b.active_rows)])
 
 
 def model_at(frame: Frame, V: Array, block: Array, rows: slice, y: Array, weights: Any) -> Any:
@@ -255,14 +255,14 @@ def crossings(
     found = []
     for part in _slices(frame, block, rows, y, weights):
         xp = array_namespace(part.X)
-        reach = _reach(part, V)
-        groups = xp.reshape(reach, (-1, reach.shape[-1]))
+        to_boundary = _to_boundary(part, V)
+        groups = xp.reshape(to_boundary, (-1, to_boundary.shape[-1]))
         signs = xp.concat([part.signs, part.signs])
         z, z0 = _prediction(part, V), _prediction(part, start)
         losses = [_smoothed(frame, part, z0 + share * (z - z0)) for share in shares]
         found.append(
             Crossings(
-                xp.min(reach, axis=-1),
+                xp.min(to_boundary, axis=-1),
                 nearest(xp.where(groups < 1, groups, math.inf), part.X, signs, count),
                 xp.stack([*losses, xp.zeros_like(part.X[0, 0])]),
             )
@@ -272,14 +272,18 @@ def crossings(
 
 def crossings_merged(a: Crossings, b: Crossings) -> Crossings:
     """Return the crossings of the rows of both."""
-    xp = array_namespace(a.reach)
-    return Crossings(xp.minimum(a.reach, b.reach), nearer(a.facets, b.facets), a.losses + b.losses)
+    xp = array_namespace(a.to_boundary)
+    return Crossings(
+        xp.minimum(a.to_boundary, b.to_boundary),
+        nearer(a.active_rows, b.active_rows),
+        a.losses + b.losses,
+    )
 
 
-def kinks_at(
+def hinges_at(
     frame: Frame, V: Array, count: int, block: Array, rows: slice, y: Array, weights: Any
 ) -> Near:
-    """Return the hinge loss at neurons V, and the `count` samples nearest to their kinks."""
+    """Return the hinge loss at neurons V, and the `count` samples nearest to their hinges."""
     found = []
     for part in _slices(frame, block, rows, y, weights):
         xp, loss = array_namespace(part.X), _loss(frame)
@@ -301,7 +305,7 @@ def kinks_at(
 
 
 def near_merged(a: Near, b: Near) -> Near:
-    """Return the sums of both, and the samples of both nearest to their kinks."""
+    """Return the sums of both, and the samples of both nearest to their hinges."""
     sums: Any = [x + y for x, y in zip(a[:-1], b[:-1], strict=True)]
     return Near._make([*sums, nearer(a.samples, b.samples)])
 
@@ -337,7 +341,7 @@ def measured_at(
 
 def nearest_at(
     frame: Frame, points: Array, count: int, block: Array, rows: slice, y: Array, weights: Any
-) -> Facets:
+) -> ActiveRows:
     """Return the `count` rows that points (2, P, d) in the cones are closest to violating."""
     found = []
     for part in _slices(frame, block, rows, y, weights):
@@ -428,7 +432,7 @@ def _prediction(part: Rows, V: Array) -> Array:
 
 
 def _theta(frame: Frame, part: Rows, z: Array) -> Array:
-    """Return minus the slope of the loss, smoothed where it has a kink; zero for idle rows."""
+    """Return minus the slope of the loss, smoothed where it has to be; zero for idle rows."""
     counts = part.weights * part.matters
     if _loss(frame).smooth or frame.width == 0:
         return counts * _loss(frame).theta(z, part.y, array_namespace(z).ones_like(z))
@@ -455,7 +459,7 @@ def _resistance(frame: Frame, part: Rows, z: Array) -> Array:
 
 
 def _smoothed(frame: Frame, part: Rows, z: Array) -> Array:
-    """Return the loss, smoothed where it has a kink."""
+    """Return the loss, smoothed where it has to be."""
     if _loss(frame).smooth or frame.width == 0:
         return _loss(frame).value(z, part.y, part.weights)
     each = smoothed_hinge(1 - part.y * z, frame.width)[0]
@@ -481,7 +485,7 @@ def smoothed_hinge(u: Array, width: float) -> tuple[Array, Array, Array]:
     """Return the hinge loss with barriers for its two slacks, its slope, and its resistance.
 
     ``min xi - w log xi - w log(xi - u)`` over ``xi > max(u, 0)`` for a width w: the slope in u runs
-    from 0 to 1 over some widths about the kink, and costs 2 w of the duality gap.
+    from 0 to 1 over some widths about the hinge, and costs 2 w of the duality gap.
     """
     xp = array_namespace(u)
     size = xp.abs(u)
@@ -494,7 +498,7 @@ def smoothed_hinge(u: Array, width: float) -> tuple[Array, Array, Array]:
     return value, width / beyond, (above * above + beyond * beyond) / width
 
 
-def _reach(part: Rows, V: Array) -> Array:
+def _to_boundary(part: Rows, V: Array) -> Array:
     """Return which share of the way from ``|v| gate`` to v each row allows, (2, P, n)."""
     xp = array_namespace(V)
     norms = group_norms(V)[..., None]

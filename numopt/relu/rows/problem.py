@@ -12,13 +12,13 @@ from .._certificate import Certificate, feasible_scale, network_mismatch
 from .._problem import Counts
 from .._program import group_norms
 from ..interior.projection import project
-from .active_set import Facets, nearer
+from .active_set import ActiveRows, nearer
 from .passes import Frame, Measured, Passes, measured_at, nearest_at, patterns_at
 
 # Rows next to a neuron for each column, and passes that look for others, when it is shown how far
 # dual variables pull in its cone.
 _NEAREST, _LOOKS = 20, 20
-# Rounding errors by which dual variables may pull too far without a closer look.
+# Rounding errors by which a gradient may be too large without a closer look.
 _ENOUGH = 1e-12
 
 
@@ -63,10 +63,10 @@ class InBlocks(NamedTuple):
         mu: Any,  # noqa: ARG002
     ) -> Certificate:
         """Return both bounds, measured on arrays that are returned: one pass."""
-        xp, (push,) = array_namespace(V), proof
+        xp, (normal,) = array_namespace(V), proof
         seen = self._measured(V[0, ...], dual)
         gradient = xp.stack([seen.gradient, -seen.gradient])[None, ...]
-        scale = float(feasible_scale(group_norms(gradient + push), self.beta, longest=1.0)[0])
+        scale = float(feasible_scale(group_norms(gradient + normal), self.beta, longest=1.0)[0])
         if self.loss.scales:
             value = scale * float(seen.linear) - 0.5 * scale**2 * float(seen.square)
         else:
@@ -86,7 +86,7 @@ class InBlocks(NamedTuple):
         )
 
     def proof(self, V: Array, dual: Any) -> tuple[Array, ...]:
-        """Return multipliers of some rows that show how far dual variables pull, ``X' E mu``.
+        """Return multipliers of some rows that show how large gradients are, ``X' E mu``.
 
         These are the rows next to the gates and the neurons and, a few passes long, those that the
         projections onto the cones they leave violate most.
@@ -103,16 +103,16 @@ class InBlocks(NamedTuple):
             inside = xp.matmul(self.gates, rows.T) >= 0
             signs = 2 * xp.astype(xp.concat([inside, inside]), rows.dtype) - 1
             points, mu = project(rows, signs, targets)
-            push = xp.matmul(signs * xp.clip(mu, 0.0, None), rows)
-            if float(xp.max(group_norms(targets + push))) <= self.beta * (1 + _ENOUGH):
+            normal = xp.matmul(signs * xp.clip(mu, 0.0, None), rows)
+            if float(xp.max(group_norms(targets + normal))) <= self.beta * (1 + _ENOUGH):
                 break
             kept.append(self._nearest(xp.reshape(points, gates.shape)))
-        return (xp.reshape(push, (1, 2, patterns, d)),)
+        return (xp.reshape(normal, (1, 2, patterns, d)),)
 
     def _nearest(self, points: Array) -> Array:
         """Return rows (k, d) of unit norm that points in the cones are closest to violating."""
         count, d = min(self.frame.n, _NEAREST * points.shape[-1]), points.shape[-1]
-        found: Facets = self.passes.fold(nearest_at, self.frame, points, count, merge=nearer)
+        found: ActiveRows = self.passes.fold(nearest_at, self.frame, points, count, merge=nearer)
         xp = array_namespace(points)
         (index,) = xp.nonzero(xp.reshape(found.order, (-1,)) < math.inf)
         return xp.take(xp.reshape(found.rows, (-1, d)), index, axis=0)

@@ -5,8 +5,8 @@ and the cones are those of the few rows next to their gates. What minimizes that
 place. A second pass looks where the way from the gates to the new neurons leaves the cones: the
 rows met first join those kept, and neurons are drawn back to where they are inside. For the
 squared loss the model is the loss, and its sums are formed once. The hinge loss is smoothed until
-only samples near their kinks are in doubt; from there on these keep their loss, and all others are
-linear.
+only samples near their hinges, the points where it is not smooth, are in doubt; from there on these
+keep their loss, and all others are linear.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from .passes import (
     Survey,
     crossings,
     crossings_merged,
-    kinks_at,
+    hinges_at,
     model_at,
     near_merged,
     surveys_merged,
@@ -58,8 +58,8 @@ _ACCURACY, _FINER, _FINEST = 0.05, 0.1, 1e-9
 _TINY = 1e-9
 # Shares of a step that are tried in the pass that looks for crossings.
 _SHARES = (1.0, 0.7, 0.5, 0.3, 0.15, 0.05)
-# First width of the smoothed kinks of the hinge loss, its factor from step to step, and the last:
-# from there on the samples near their kinks have a loss of their own, so many at least and so many
+# First width of the smoothed hinges, its factor from step to step, and the last:
+# from there on the samples near their hinges have a loss of their own, so many at least and so many
 # for each entry of a neuron.
 _FIRST_WIDTH, _NARROWER, _LAST_WIDTH = 0.3, 0.25, 0.01
 _NEAR_SAMPLES, _NEAR_FOR_EACH = 4096, 16
@@ -98,7 +98,7 @@ class RowBounds:
         self.upper, self.lower = math.inf, -math.inf
         self.V: Array = None
         self.proof: Proof = Proof(None)
-        self.push: Array = None
+        self.normal: Array = None
         self.scale = 0.0  # of what gives the lower bound
 
     @property
@@ -113,10 +113,10 @@ class RowBounds:
         if value < self.upper:
             self.V, self.upper = V, value
 
-    def see_proof(self, job: Job, proof: Proof, sums: Sums, push: Array) -> None:
+    def see_proof(self, job: Job, proof: Proof, sums: Sums, normal: Array) -> None:
         """Take note of a theta by its sums, and of ``C' mu`` (2, P, d) that goes with it."""
         squared = job.frame.loss == "squared"
-        scale = dual_scale(squared, sums.pull, push, sums.linear, sums.square, job.beta)
+        scale = dual_scale(squared, sums.gradient, normal, sums.linear, sums.square, job.beta)
         if squared:
             value = scale * float(sums.linear) - 0.5 * scale**2 * float(sums.square)
         elif scale < NEARLY:
@@ -126,20 +126,20 @@ class RowBounds:
             value = share * float(sums.dual) + (1 - share) * float(sums.nearly)
         if value + self.fixed > self.lower:
             self.lower = value + self.fixed
-            self.proof, self.push, self.scale = proof, push, scale
+            self.proof, self.normal, self.scale = proof, normal, scale
 
 
 class Model(NamedTuple):
     """What stands for the loss at some neurons: ``a' G a / 2 - b' a``, and the loss of few samples.
 
-    `gram` (P d, P d), `slope` b (P, d); `kinks` are samples near the kinks of their hinge loss,
+    `gram` (P d, P d), `slope` b (P, d); `hinges` are the losses of samples near them,
     `index` (k,) the places of their rows, and `weight` is the dual value of all others.
     """
 
     sums: Sums
     gram: Array
     slope: Array
-    kinks: Hinges
+    hinges: Hinges
     index: Array
     weight: float = 0.0
 
@@ -147,8 +147,8 @@ class Model(NamedTuple):
 class State(NamedTuple):
     """Neurons inside all cones, the model of the loss there, and the rows kept for the cones.
 
-    `width` is that of the smoothed kink of the hinge loss, 0 where the model has `near` samples
-    with kinks.
+    `width` is that of the smoothed hinges, 0 where the model has `near` samples
+    with a loss of their own.
     """
 
     V: Array
@@ -164,11 +164,11 @@ class State(NamedTuple):
 
 
 def dual_scale(
-    squared: bool, pull: Array, push: Array, linear: Any, square: Any, beta: float
+    squared: bool, gradient: Array, normal: Array, linear: Any, square: Any, beta: float
 ) -> float:
     """Return the scaling of theta, and of the multipliers, with which both are feasible."""
-    xp = array_namespace(pull)
-    highest = float(xp.max(group_norms(xp.stack([pull, -pull]) + push)))
+    xp = array_namespace(gradient)
+    highest = float(xp.max(group_norms(xp.stack([gradient, -gradient]) + normal)))
     limit = beta / highest if highest > 0 else math.inf
     if not squared:
         return min(1.0, limit)
@@ -232,20 +232,20 @@ def _model(job: Job, V: Array, width: float, near: int) -> Model:
     """Return the model of the loss at neurons: one pass."""
     xp = array_namespace(V)
     if job.frame.loss == "hinge" and width == 0:
-        return _model_with_kinks(job, V, near)
+        return _model_with_hinges(job, V, near)
     *sums, gram = job.passes.fold(model_at, job.frame._replace(width=width), V)
     a = V[0, ...] - V[1, ...]
     found = Sums(*sums)
     none = xp.zeros((0,), dtype=V.dtype, device=device_of(V))
-    kinks = Hinges(gram[:0, :], none, none)
-    slope = negative_gradient(-gram, found.pull, xp.stack([a, 0 * a]))
-    return Model(found, gram, slope, kinks, none)
+    hinges = Hinges(gram[:0, :], none, none)
+    slope = negative_gradient(-gram, found.gradient, xp.stack([a, 0 * a]))
+    return Model(found, gram, slope, hinges, none)
 
 
-def _model_with_kinks(job: Job, V: Array, near: int) -> Model:
-    """Return the hinge loss at neurons, linear but for the samples nearest to their kinks."""
+def _model_with_hinges(job: Job, V: Array, near: int) -> Model:
+    """Return the hinge loss at neurons, linear but for the samples nearest to their hinges."""
     xp, (patterns, d) = array_namespace(V), job.frame.gates.shape
-    seen: Near = job.passes.fold(kinks_at, job.frame, V, near, merge=near_merged)
+    seen: Near = job.passes.fold(hinges_at, job.frame, V, near, merge=near_merged)
     (found,) = xp.nonzero(seen.samples.order[0, :] < math.inf)
     table = xp.take(seen.samples.rows[0, ...], found, axis=0)
     table = xp.take(table, xp.argsort(table[:, -1]), axis=0)
@@ -254,28 +254,28 @@ def _model_with_kinks(job: Job, V: Array, near: int) -> Model:
     features = xp.reshape(active[:, :, None] * X[:, None, :], (table.shape[0], patterns * d))
     z = xp.matmul(features, xp.reshape(V[0, ...] - V[1, ...], (-1,)))
     slopes = xp.where(y * z < 1, weights, xp.zeros_like(weights))
-    pull = seen.pull - xp.reshape(xp.matmul(features.T, y * slopes), seen.pull.shape)
+    gradient = seen.gradient - xp.reshape(xp.matmul(features.T, y * slopes), seen.gradient.shape)
     weight = seen.weight
-    sums = Sums(seen.loss, seen.loss, weight, NEARLY * weight, weight, weight, seen.pull)
+    sums = Sums(seen.loss, seen.loss, weight, NEARLY * weight, weight, weight, seen.gradient)
     gram = xp.zeros((patterns * d, patterns * d), dtype=V.dtype, device=device_of(V))
     others = float(weight - xp.sum(slopes))
-    return Model(sums, gram, pull, Hinges(features, y, weights / job.mass), index, others)
+    return Model(sums, gram, gradient, Hinges(features, y, weights / job.mass), index, others)
 
 
 def _step(job: Job, bounds: RowBounds, state: State) -> State:
     """Return neurons inside all cones that minimize the model, and the model there."""
     model, mass = state.model, job.mass
     problem = Quadratic(
-        model.gram / mass, model.slope / mass, state.rows, job.beta / mass, model.kinks
+        model.gram / mass, model.slope / mass, state.rows, job.beta / mass, model.hinges
     )
     found = minimized(problem, job.frame.gates, state.accuracy * abs(bounds.upper) / mass)
-    push = mass * constraint_gradient(state.rows, found.mu)
-    _see_solution(job, bounds, state, found, push)
+    normal = mass * constraint_gradient(state.rows, found.mu)
+    _see_solution(job, bounds, state, found, normal)
     target = _without_tiny(found.V)
     seen = _crossed(job, state, target)
-    inside = drawn_back(job.frame.gates, target, seen.reach)
+    inside = drawn_back(job.frame.gates, target, seen.to_boundary)
     state = state._replace(
-        rows=joined(pruned(state.rows, found.mu, _most_rows(job)), seen.facets),
+        rows=joined(pruned(state.rows, found.mu, _most_rows(job)), seen.active_rows),
         n_factorizations=state.n_factorizations + found.factorizations,
     )
     if job.frame.loss == "squared":
@@ -288,24 +288,28 @@ def _step(job: Job, bounds: RowBounds, state: State) -> State:
     near = _at_most(job, 2 * state.near) if share < _GOOD_SHARE and width == 0 else state.near
     after = _model(job, V, width, near)
     bounds.see_neurons(V, float(after.sums.loss) + job.beta * _norm(V))
-    bounds.see_proof(job, Proof(V, width), after.sums, push)
+    bounds.see_proof(job, Proof(V, width), after.sums, normal)
     exact = job.frame.loss == "hinge" and state.width == 0
     state = state._replace(V=V, model=after, width=width, near=near)
     return _judged(bounds, state, job.tol, exact)
 
 
-def _see_solution(job: Job, bounds: RowBounds, state: State, found: Solution, push: Array) -> None:
+def _see_solution(
+    job: Job, bounds: RowBounds, state: State, found: Solution, normal: Array
+) -> None:
     """Take note of the theta at which the model has its minimum, where it is one of the loss."""
-    xp, model = array_namespace(push), state.model
+    xp, model = array_namespace(normal), state.model
     if job.frame.loss == "squared":
-        bounds.see_proof(job, Proof(found.V), _sums_of(model, found.V), push)
+        bounds.see_proof(job, Proof(found.V), _sums_of(model, found.V), normal)
     elif job.frame.loss == "hinge" and state.width == 0:
         slopes = job.mass * found.slopes
-        theta = model.kinks.y * slopes
-        pull = model.slope + xp.reshape(xp.matmul(model.kinks.features.T, theta), model.slope.shape)
+        theta = model.hinges.y * slopes
+        gradient = model.slope + xp.reshape(
+            xp.matmul(model.hinges.features.T, theta), model.slope.shape
+        )
         dual = model.weight + xp.sum(slopes)
-        sums = Sums(dual, dual, dual, NEARLY * dual, dual, dual, pull)
-        bounds.see_proof(job, Proof(state.V, 0.0, model.index, slopes), sums, push)
+        sums = Sums(dual, dual, dual, NEARLY * dual, dual, dual, gradient)
+        bounds.see_proof(job, Proof(state.V, 0.0, model.index, slopes), sums, normal)
 
 
 def _crossed(job: Job, state: State, target: Array) -> Crossings:
@@ -335,10 +339,10 @@ def _without_tiny(V: Array) -> Array:
     return xp.where(norms > _TINY * xp.max(norms), V, xp.zeros_like(V))
 
 
-def drawn_back(gates: Array, V: Array, reach: Array) -> Array:
+def drawn_back(gates: Array, V: Array, to_boundary: Array) -> Array:
     """Return neurons at a share of the way from their gates, both of the same length, to them."""
-    back = ((1 - reach) * group_norms(V))[..., None] * gates
-    return reach[..., None] * V + back
+    back = ((1 - to_boundary) * group_norms(V))[..., None] * gates
+    return to_boundary[..., None] * V + back
 
 
 def _norm(V: Array) -> float:
@@ -349,12 +353,12 @@ def _sums_of(model: Model, V: Array) -> Sums:
     """Return the sums of the squared loss at neurons, of which its model at zero knows all."""
     xp, sums = array_namespace(V), model.sums
     a = V[0, ...] - V[1, ...]
-    pull = negative_gradient(model.gram, model.slope, V)
-    first, second = xp.sum(model.slope * a), xp.sum((model.slope - pull) * a)
+    gradient = negative_gradient(model.gram, model.slope, V)
+    first, second = xp.sum(model.slope * a), xp.sum((model.slope - gradient) * a)
     loss = sums.loss - first + 0.5 * second
     square = sums.square - 2 * first + second
     linear = sums.linear - first
-    return Sums(loss, loss, loss, loss, linear, square, pull)
+    return Sums(loss, loss, loss, loss, linear, square, gradient)
 
 
 def _best_share(job: Job, state: State, target: Array, losses: Array) -> float:
@@ -371,9 +375,9 @@ def _best_share(job: Job, state: State, target: Array, losses: Array) -> float:
 
 
 def _next_width(state: State, share: float) -> float:
-    """Return the width of the kink of the hinge loss for the next step.
+    """Return the width of the smoothed hinges for the next step.
 
-    It is 0 once it is narrow, and few enough samples are close to their kinks that each of these
+    It is 0 once it is narrow, and few enough samples are close to their hinges that each of these
     can have its own loss.
     """
     if share < _GOOD_SHARE:

@@ -167,31 +167,31 @@ def spectrum_of(program: Program) -> Spectrum:
 
 
 def sylvester_solve(
-    spectrum: Spectrum, R: Array, pull: Array, penalties: Penalties, copies: float
+    spectrum: Spectrum, R: Array, slopes: Array, penalties: Penalties, copies: float
 ) -> tuple[Array, Array]:
-    """Return u for right sides R (C, 2, P, d), and half the difference in it in turned coordinates.
+    """Return u for right sides R (C, 2, P, d), and half the difference, rotated.
 
     With ``u = (b + a, b - a)``: ``rho B b`` is half the sum of both sides of R, and a solves the
-    Sylvester equation ``rho B a + 2 rho_loss (D D') a = half the difference + pull``, where
-    ``B = copies I + X'X``. Turned, it is ``Qp' a Qf``; `pull` (C, P, d) is turned already.
+    Sylvester equation ``rho B a + 2 rho_loss (D D') a = half the difference + slopes``, where
+    ``B = copies I + X'X``. Rotated, it is ``Qp' a Qf``; `slopes` (C, P, d) is rotated already.
     """
     xp, s = array_namespace(R), spectrum
     block = penalties.rho * (copies + s.features)
     denominator = block[None, :] + 2 * penalties.rho_loss * s.patterns[:, None]
     total, half = R[:, 0, ...] + R[:, 1, ...], 0.5 * (R[:, 0, ...] - R[:, 1, ...])
     b = 0.5 * xp.matmul(xp.matmul(total, s.Qf) / block, s.Qf.T)
-    turned = (turn(s, half) + pull) / denominator
-    a = turn_back(s, turned)
-    return xp.stack([b + a, b - a], axis=1), turned
+    rotated = (rotate(s, half) + slopes) / denominator
+    a = rotate_back(s, rotated)
+    return xp.stack([b + a, b - a], axis=1), rotated
 
 
-def turn(spectrum: Spectrum, a: Array) -> Array:
+def rotate(spectrum: Spectrum, a: Array) -> Array:
     """Return ``Qp' a Qf`` for a (C, P, d)."""
     xp = array_namespace(a)
     return xp.matmul(spectrum.Qp.T, xp.matmul(a, spectrum.Qf))
 
 
-def turn_back(spectrum: Spectrum, a: Array) -> Array:
+def rotate_back(spectrum: Spectrum, a: Array) -> Array:
     """Return ``Qp a Qf'`` for a (C, P, d)."""
     xp = array_namespace(a)
     return xp.matmul(spectrum.Qp, xp.matmul(a, spectrum.Qf.T))
@@ -228,7 +228,7 @@ def moved_duals(state: Array, point: Array, factor: float) -> Array:
 class Weights(NamedTuple):
     """The linear model that acts on each sample, q_k: row k of ``D' A + diag(along) X``.
 
-    Every iterate is of this form, so that no n by d matrix is stored. `A` (C, P, d) in turned
+    Every iterate is of this form, so that no n by d matrix is stored. `A` (C, P, d) in rotated
     coordinates, `z` (C, n) what its part predicts, `along` (C, n).
     """
 
@@ -252,7 +252,7 @@ class WeightSplit:
         if V is None:
             return Weights(0 * zeros_like_neurons(p)[:, 0, ...], 0 * p.y, 0 * p.y)
         z = predictions(p, responses(p, V))
-        A = turn(self.spectrum, V[:, 0, ...] - V[:, 1, ...])
+        A = rotate(self.spectrum, V[:, 0, ...] - V[:, 1, ...])
         return Weights(A, z, -p.loss.theta(z, p.y, p.weights) / self.penalties.rho_loss)
 
     def _preferred(self, Q: tuple[Array, ...]) -> Array:
@@ -289,15 +289,15 @@ class WeightSplit:
         p, (A, z, along) = self.program, Q
         rho, rho_loss = self.penalties
         shift = self._preferred(Q)
-        # The pull of the loss along the samples takes the way of the slacks: one product with X.
+        # What the loss adds along the samples takes the way of the slacks: one product with X.
         folded = fold_slacks(T, (rho_loss / rho) * (along + 2 * shift), p.signs)
         R = rho * (goal + combined(p, folded))
-        pull = rho_loss * self.spectrum.patterns[:, None] * A
-        U, turned = sylvester_solve(self.spectrum, R, pull, self.penalties, 1.0)
+        slopes = rho_loss * self.spectrum.patterns[:, None] * A
+        U, rotated = sylvester_solve(self.spectrum, R, slopes, self.penalties, 1.0)
         XU = responses(p, U)
         rest = 1 - RELAXATION
         moved = Weights(
-            rest * A + 2 * RELAXATION * turned,
+            rest * A + 2 * RELAXATION * rotated,
             rest * z + RELAXATION * predictions(p, XU),
             along - RELAXATION * (along + shift),
         )

@@ -17,11 +17,11 @@ from .admm import (
     balance,
     moved_duals,
     norm,
+    rotate,
+    rotate_back,
     shrunk,
     spectrum_of,
     sylvester_solve,
-    turn,
-    turn_back,
 )
 
 _BISECTIONS = 60
@@ -175,9 +175,9 @@ class RobustSplitting:
         rho, rho_loss = state.penalties
         folded = p.signs * (2 * points.S - state.T)
         R = 2 * points.V - state.W + combined(p, folded) + 2 * points.A - state.A
-        pull = rho_loss * turn(self.spectrum, xp.matmul(p.active, 2 * points.Q - state.Q))
-        U, turned = sylvester_solve(self.spectrum, rho * R, pull, state.penalties, 2.0)
-        a = turn_back(self.spectrum, turned)
+        slopes = rho_loss * rotate(self.spectrum, xp.matmul(p.active, 2 * points.Q - state.Q))
+        U, rotated = sylvester_solve(self.spectrum, rho * R, slopes, state.penalties, 2.0)
+        a = rotate_back(self.spectrum, rotated)
         B, total = state.B, state.R
         if self.lipschitz:
             goal = 2 * points.B - state.B
