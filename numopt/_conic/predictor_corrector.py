@@ -126,7 +126,8 @@ class Patience:
     """How many times in a row none of some numbers was a tenth below its least so far."""
 
     def __init__(self) -> None:
-        self.idle, self.least = 0, ()
+        self.idle = 0
+        self.least: tuple[float, ...] = ()
 
     def note(self, *values: float) -> int:
         """Take note of the numbers as they are now, and return how often none fell."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..._core.namespace import Array, array_namespace, widest_float
 from ..._core.outcome import Check
 from ..._losses.pointwise import Loss
-from .._certificate import network_mismatch
+from .._certificate import feasible_scale, network_mismatch
 from .._network import network_objective
 from .._problem import Data
 
@@ -28,12 +28,15 @@ class Lasso(NamedTuple):
         fit = self.loss.value(xp.matmul(self.H, a), self.y, self.weights)
         return float(fit + self.beta * xp.sum(xp.abs(a)))
 
-    def lower_bound(self, theta: Array) -> tuple[float, Array]:
-        """Return a lower bound of the optimum, and the scaled theta that proves it."""
+    def lower_bound(self, theta: Array, longest: float = math.inf) -> tuple[float, Array]:
+        """Return a lower bound of the optimum, and the scaled theta that proves it.
+
+        It is scaled by no more than `longest`.
+        """
         xp = array_namespace(theta)
         theta = self.loss.admissible(theta, self.y, self.weights)
-        highest = xp.max(xp.abs(xp.matmul(self.H.T, theta)))
-        limit = xp.where(highest > 0, self.beta / xp.where(highest > 0, highest, 1.0), math.inf)
+        slopes = xp.abs(xp.matmul(self.H.T, theta))
+        limit = feasible_scale(slopes[None, :], self.beta, longest)[0]
         scale, value = self.loss.dual(theta, self.y, self.weights, limit)
         return float(value), scale * theta
 
@@ -86,7 +89,7 @@ def certificate(
     W1, w2 = network[0], network[1][:, None]
     return Certificate(
         lasso.objective(xp.astype(a, wide, copy=False)),
-        lasso.lower_bound(xp.astype(xp.take(dual, rows), wide, copy=False))[0],
+        lasso.lower_bound(xp.astype(xp.take(dual, rows), wide, copy=False), longest=1.0)[0],
         network_objective(data.X, data.y, data.weights, W1, w2, lasso.beta, data.loss),
         network_mismatch(neurons_of(hidden, a), W1, w2),
     )

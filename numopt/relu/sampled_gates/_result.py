@@ -83,7 +83,7 @@ class SampledReLUResult(Result):
         X = validate.as_array("X", X, ndim=2, dtype=W1.dtype)
         return outputs_of(with_bias(X) if W1.shape[0] > X.shape[1] else X, W1, self.w2)
 
-    def verify(  # type: ignore[override]
+    def verify(
         self,
         X: Any,
         y: Any,
