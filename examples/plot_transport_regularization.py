@@ -140,10 +140,10 @@ newton = [numopt.entropic_transport(cost, a, b, reg=r) for r in smaller]
 print("all converged:", all(one.success for one in sweeps + newton))
 
 figure, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
-ax.loglog(regs, [one.npass for one in sweeps], "s--", color="#d55e00", label="sinkhorn")
+ax.loglog(regs, [one.n_passes for one in sweeps], "s--", color="#d55e00", label="sinkhorn")
 ax.loglog(
     smaller,
-    [one.npass for one in newton],
+    [one.n_passes for one in newton],
     "o-",
     color=numopt.plotting.SOURCE,
     label="sns (default)",
@@ -196,7 +196,7 @@ _ = ax.legend(loc="center left")
 result = numopt.entropic_transport(cost, a, b, reg=1e-5)
 ax = numopt.plotting.convergence(result, tol=1e-8)
 ax.figure.set_size_inches(7, 3.6)
-_ = ax.set_title(f"Sinkhorn-Newton-Sparse at reg = 1e-5: {result.npass} passes")
+_ = ax.set_title(f"Sinkhorn-Newton-Sparse at reg = 1e-5: {result.n_passes} passes")
 
 # %%
 # In short: choose ``reg`` by what the answer is for, not by what the algorithm can bear. As a

@@ -75,7 +75,7 @@ def ceilings(family, eta):
     """Most passes and most Newton steps allowed as medians over the seeds."""
     seen = SEEN[eta]
     (low, high), newton = seen.get(family, seen["easy"])
-    return {"npass": 1.3 * (low + high) / 2, "nit_newton": newton}
+    return {"n_passes": 1.3 * (low + high) / 2, "nit_newton": newton}
 
 
 # Ratio of passes of a cold start to those of a warm start on a slightly changed problem.

@@ -5,7 +5,7 @@ import statistics
 from . import problems
 from .cases import COUNT_SIZE, SEEDS, WARM_SIZE
 
-NAMES = ("npass", "nit_newton", "nit_cg")
+NAMES = ("n_passes", "nit_newton", "nit_cg")
 
 
 def median_counts(family, eta):
@@ -17,7 +17,7 @@ def median_counts(family, eta):
     for seed in range(SEEDS):
         p = problems.make(family, n, eta, seed)
         results.append(numopt.entropic_transport(p.cost, p.a, p.b, reg=p.reg, tol=1e-10))
-    counts = {name: statistics.median(int(r[name]) for r in results) for name in NAMES}
+    counts = {name: statistics.median(int((r | r.stats)[name]) for r in results) for name in NAMES}
     return counts | {"solved": sum(bool(r.success) for r in results)}
 
 
@@ -29,6 +29,6 @@ def warm_start_passes(eta, seed=0):
     first = numopt.entropic_transport(before.cost, before.a, before.b, reg=before.reg)
     starts = {"cold": None, "warm": first}
     return {
-        name: numopt.entropic_transport(after.cost, after.a, after.b, reg=after.reg, x0=x0).npass
+        name: numopt.entropic_transport(after.cost, after.a, after.b, reg=after.reg, x0=x0).n_passes
         for name, x0 in starts.items()
     }

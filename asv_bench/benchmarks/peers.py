@@ -48,8 +48,8 @@ def numopt_solver(problem, target, **options):
         result = numopt.entropic_transport(
             cost, problem.a, problem.b, reg=problem.reg, tol=target / effort, **options
         )
-        names = ("npass", "nit_newton", "nit_cg", "nit_sinkhorn", "status")
-        counts = {name: np.max(result[name]).item() for name in names}
+        names = ("n_passes", "nit_newton", "nit_cg", "nit_sinkhorn", "status")
+        counts = {name: np.max((result | result.stats)[name]).item() for name in names}
         return from_potentials(problem, result.f, result.g, counts)
 
     return solve

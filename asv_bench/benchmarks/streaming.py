@@ -39,7 +39,7 @@ class TopEigenvector:
 
 
 class RatioToIncrementalPCA:
-    """Time of scikit-learn over that of the race, for each row."""
+    """Time of scikit-learn over that of the default, for each row."""
 
     def setup(self):
         try:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from . import cases, contest, counts, peers
 
 PEERS = ("regot", "POT", "ott", "geomloss")
-HEADINGS = {"npass": "passes", "nit_newton": "Newton", "nit_cg": "CG"}
+HEADINGS = {"n_passes": "passes", "nit_newton": "Newton", "nit_cg": "CG"}
 
 
 class Duel(NamedTuple):
@@ -123,9 +123,9 @@ def count_rows():
             )
             yield count_row(family, eta, found, allowed, met)
     passes = counts.warm_start_passes(1200.0)
-    allowed = {"npass": passes["cold"] / cases.WARM_GOAL}
-    found = {"npass": passes["warm"]}
-    yield count_row("cloud, warm", 1200, found, allowed, passes["warm"] <= allowed["npass"])
+    allowed = {"n_passes": passes["cold"] / cases.WARM_GOAL}
+    found = {"n_passes": passes["warm"]}
+    yield count_row("cloud, warm", 1200, found, allowed, passes["warm"] <= allowed["n_passes"])
 
 
 def count_row(family, eta, found, allowed, met):
@@ -134,7 +134,7 @@ def count_row(family, eta, found, allowed, met):
         "eta": eta,
         "solved": found.get("solved", ""),
         **{heading: found.get(name, "") for name, heading in HEADINGS.items()},
-        "passes allowed": f"{allowed['npass']:.3g}",
+        "passes allowed": f"{allowed['n_passes']:.3g}",
         "Newton allowed": allowed.get("nit_newton", ""),
         "met": "yes" if met else "no",
     }

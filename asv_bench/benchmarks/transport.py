@@ -89,8 +89,8 @@ class Counts:
     def setup(self, family, eta):
         self.counts = counts.median_counts(family, eta)
 
-    def track_npass(self, family, eta):
-        return self.counts["npass"]
+    def track_n_passes(self, family, eta):
+        return self.counts["n_passes"]
 
     def track_nit_newton(self, family, eta):
         return self.counts["nit_newton"]

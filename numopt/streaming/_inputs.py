@@ -25,6 +25,8 @@ def as_rows(chunk: Any, dtype: Any, like: Array | None = None) -> Rows:
 
     Where `like` (0, d) is given, rows must be of its library, device and width.
     """
+    if chunk is None:
+        raise TypeError("`chunk` must be an array, got NoneType.")
     if not is_sparse(chunk):
         # What is of no library yet becomes an array of that of the rows before.
         beside = None if array_api_compat.is_array_api_obj(chunk) else like
