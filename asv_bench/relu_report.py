@@ -6,7 +6,7 @@
     python asv_bench/relu_report.py --tables relu_large               60000 samples, and memory
     python asv_bench/relu_report.py --tables relu_classes --splits 3  ten classes
     python asv_bench/relu_report.py --tables relu_iteration           one iteration, its products
-    python asv_bench/relu_report.py --tables relu_enrichment          how patterns are chosen
+    python asv_bench/relu_report.py --tables relu_patterns          how patterns are chosen
 
 Every solver gets the same patterns, and every value is evaluated here from the neurons returned,
 after a projection onto their cones that is not the library's. Times are wall times of one call in
@@ -119,11 +119,11 @@ def iteration_rows(options):
         yield ("size",), row
 
 
-def enrichment_rows(options):
+def pattern_rows(options):
     """Yield the rows of the table on the choice of patterns."""
-    from benchmarks import relu_enrichment
+    from benchmarks import relu_patterns
 
-    for row in relu_enrichment.rows(options.cases == ["small"]):
+    for row in relu_patterns.rows(options.cases == ["small"]):
         yield ("data", "patterns"), row
 
 
@@ -133,7 +133,7 @@ TABLES = {
     "relu_large": large_rows,
     "relu_classes": class_rows,
     "relu_iteration": iteration_rows,
-    "relu_enrichment": enrichment_rows,
+    "relu_patterns": pattern_rows,
 }
 
 

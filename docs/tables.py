@@ -161,7 +161,7 @@ RELU_ITERATION = {
     "cholesky": "one with the cached factor, ms",
     "cholesky / sylvester": "Ratio",
 }
-RELU_ENRICHMENT = {
+RELU_PATTERNS = {
     "data": "Data",
     "patterns": "Patterns",
     "in the end": "In the end",
@@ -310,7 +310,7 @@ def write(folder):
         "relu_large": measured("relu_large", RELU_LARGE),
         "relu_classes": measured("relu_classes", RELU_CLASSES),
         "relu_iteration": measured("relu_iteration", RELU_ITERATION),
-        "relu_enrichment": measured("relu_enrichment", RELU_ENRICHMENT),
+        "relu_patterns": measured("relu_patterns", RELU_PATTERNS),
     }
     constrained_tables.write(folder, list_table)
     for name, lines in tables.items():

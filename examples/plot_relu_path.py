@@ -73,7 +73,7 @@ _ = ax.legend()
 
 figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 ax.loglog(betas, [r.fun for r in path], label="upper bound")
-ax.loglog(betas, [r.dual for r in path], "--", label="lower bound")
+ax.loglog(betas, [r.dual_fun for r in path], "--", label="lower bound")
 ax.invert_xaxis()
 ax.set(xlabel="beta", ylabel="objective")
 _ = ax.legend()
@@ -82,7 +82,7 @@ _ = ax.legend()
 # More patterns
 # -------------
 #
-# The gap is about the patterns drawn. Enrichment adds those that would help most.
+# The gap is about the patterns drawn. Column generation adds those that would help most.
 
 figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
 beta = betas[5]
@@ -91,5 +91,5 @@ values = [
     for k in range(3)
 ]
 ax.plot(range(3), values, marker="o")
-ax.set(xlabel="rounds of enrichment", ylabel="objective", xticks=range(3))
+ax.set(xlabel="rounds of column generation", ylabel="objective", xticks=range(3))
 result = path[5]

@@ -74,7 +74,7 @@ history = result.history
 figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 ax.semilogy([h["nit"] for h in history], [h["fun"] for h in history], label="upper bound")
 ax.semilogy(
-    [h["nit"] for h in history], [max(h["dual"], 1e-4) for h in history], label="lower bound"
+    [h["nit"] for h in history], [max(h["dual_fun"], 1e-4) for h in history], label="lower bound"
 )
 ax.set(xlabel="iteration", ylabel="objective")
 _ = ax.legend()

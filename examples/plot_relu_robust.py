@@ -38,7 +38,7 @@ figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 for label, result in (("trained as usual", clean), ("trained for 0.2", robust)):
     ax.plot(radii, [accuracy_under_attack(result, eps) for eps in radii], marker="o", label=label)
 ax.axvline(0.2, color="0.6", linewidth=0.8)
-ax.plot(0.2, robust.certified, "k*", markersize=12, label="proved for 0.2")
+ax.plot(0.2, robust.stats["certified"], "k*", markersize=12, label="proved for 0.2")
 ax.set(xlabel="radius of the perturbation", ylabel="accuracy under attack")
 _ = ax.legend()
 

@@ -279,7 +279,7 @@ def test_streaming_report_prints_its_tables():
 
 
 @pytest.mark.parametrize(
-    "table", ["relu_iteration", "relu_enrichment", "relu_large", "relu_classes"]
+    "table", ["relu_iteration", "relu_patterns", "relu_large", "relu_classes"]
 )
 def test_relu_tables_at_their_smallest(table):
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")

@@ -34,8 +34,8 @@ def convex(X, y, gates, _target):
     """Return seconds, the objective of the network and how far it may be from the optimum."""
     import numopt
 
-    pulls = X.T @ (y[:, None] * (X @ gates >= 0))
-    beta = SHARE * float(np.linalg.norm(pulls, axis=0).max())
+    slopes = X.T @ (y[:, None] * (X @ gates >= 0))
+    beta = SHARE * float(np.linalg.norm(slopes, axis=0).max())
     began = time.perf_counter()
     result = numopt.convex_relu(
         X,

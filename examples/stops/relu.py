@@ -33,7 +33,7 @@ def relu_checks(X, y, beta, loss, result) -> list[Check]:
     from scipy.optimize import nnls
 
     X = np.concatenate([X, np.ones((len(X), 1))], axis=1)
-    active, theta = result.patterns.astype(float), result.theta
+    active, theta = result.patterns.astype(float), result.dual
     slack = min(
         ((2 * active - 1) * (X @ coef)).min() for coef in (result.coef_pos, result.coef_neg)
     )
@@ -66,7 +66,7 @@ def draw_ionosphere(path, results):
     figure, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
     for ax, (loss, result) in zip(axes, results.items(), strict=True):
         steps = [record["nit"] for record in result.history]
-        for bound, label in (("fun", "upper bound"), ("dual", "lower bound")):
+        for bound, label in (("fun", "upper bound"), ("dual_fun", "lower bound")):
             ax.semilogy(steps, [max(r[bound], 1e-3) for r in result.history], label=label)
         ax.set(title=f"{loss} loss", xlabel="iteration")
     axes[0].set_ylabel("objective")

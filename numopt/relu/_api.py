@@ -152,7 +152,7 @@ def convex_relu(
     Runs on NumPy, CuPy, PyTorch and any other Array API library with float64 or float32; the
     certificate is computed in float64 where the device has it.
 
-    Method "rows" goes through the samples 6 to 30 times, each time for a sum: the second
+    Method "rows" goes through the samples 5 to 30 times, each time for a sum: the second
     derivative (P d, P d) of the loss, and the few rows of each cone that bound it next to its
     gate. A step takes O(n (P d)^2) time, with squared loss only the first, then O(n P d). For
     samples in blocks or on a cluster it is the only one: `eps`, `refine`, `x0`, `rho`,

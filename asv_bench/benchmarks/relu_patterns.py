@@ -1,4 +1,4 @@
-"""Enriched patterns next to very many random ones: the objective of the network at equal time."""
+"""Column generation next to very many random patterns: the objective at equal time."""
 
 import time
 
@@ -30,7 +30,7 @@ def rows(small=False):
             case.X, case.y, n_patterns=FIRST, refine=ROUNDS, callback=stop, **options
         )
         seconds = time.perf_counter() - begin
-        yield described(case, source, f"{FIRST} random ones, enriched", found, seconds)
+        yield described(case, source, f"{FIRST} random ones, more by columns", found, seconds)
 
 
 def described(case, source, choice, found, seconds):
