@@ -90,7 +90,7 @@ def entries_of(index, size, shape, pause=PAUSE):
     return np.stack([rows, columns, values], axis=1)[order]
 
 
-def spread_entries(size, shape, pause=PAUSE):
+def chunked_entries(size, shape, pause=PAUSE):
     """Return entries as Dask vectors that are made by tasks."""
     import dask
     import dask.array as da
@@ -105,10 +105,10 @@ def spread_entries(size, shape, pause=PAUSE):
 
 def completion(*_):
     import numopt
-    from numopt.completion import _spread
+    from numopt._entries import distributed
 
-    _spread.PART = 4000
-    entries = spread_entries(2000, (480, 300))
+    distributed.PART = 4000
+    entries = chunked_entries(2000, (480, 300))
     return numopt.matrix_completion(entries, 3, reg=1.0, maxiter=8, rng=0)
 
 
@@ -296,11 +296,16 @@ def completed_on_workers(size, limit):
         ) as cluster,
         Client(cluster) as client,
     ):
-        entries = spread_entries(size, (16_000, 4_000), 0)
+        entries = chunked_entries(size, (16_000, 4_000), 0)
         client.run(watch_memory)
         result = numopt.matrix_completion(entries, 3, reg=1.0, maxiter=3, rng=0)
         peaks = list(client.run(peak_memory).values())
-        return {"p": result.p, "nit": result.nit, "peaks": peaks, "bytes": entries[2].nbytes * 3}
+        return {
+            "share": result.stats["share"],
+            "nit": result.nit,
+            "peaks": peaks,
+            "bytes": entries[2].nbytes * 3,
+        }
 
 
 if __name__ == "__main__":

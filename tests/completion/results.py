@@ -28,7 +28,7 @@ RECORDS = {
 # Numbers that must be Python's, besides those that all results have.
 NUMBERS = {
     "MatrixCompletionResult": {
-        float: ["mu", "residual", "grad_norm", "oversampling", "p", "inner_iterations"],
+        float: ["mu", "residual", "gradient", "oversampling", "share", "inner_iterations"],
         int: ["rank"],
     },
     "RankPathResult": {float: [], int: ["rank"]},

@@ -13,7 +13,7 @@ def hidden_error(table, lost, rank, **options):
     assert result.success
     means = np.where(lost, 0, table).sum(axis=0) / (~lost).sum(axis=0)
     size = np.linalg.norm(table[lost])
-    found = np.linalg.norm((result.dense() - table)[lost]) / size
+    found = np.linalg.norm((result.matrix() - table)[lost]) / size
     return found, np.linalg.norm((means - table)[lost]) / size
 
 
@@ -33,7 +33,7 @@ def test_parking_whose_zeros_are_missing():
     hidden = (np.random.default_rng(0).random(table.shape) < 0.2) & (weights > 0)
     result = numopt.matrix_completion(table, 4, weights=weights * ~hidden, reg=500.0, rng=0)
     assert result.success
-    error = np.linalg.norm((result.dense() - table)[hidden]) / np.linalg.norm(table[hidden])
+    error = np.linalg.norm((result.matrix() - table)[hidden]) / np.linalg.norm(table[hidden])
     assert error < 0.15
 
 

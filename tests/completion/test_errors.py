@@ -23,7 +23,8 @@ BAD = {
     "max_rank": (M, "auto", {"max_rank": 9}, ValueError, "`max_rank` must be at most 4"),
     "nothing": (NAN, 1, {}, ValueError, "`M` must have at least one observed entry, got none"),
     "nothing-sparse": (sparse.csr_array((5, 4)), 1, {}, ValueError, "at least one observed"),
-    "list": ([[1.0]], 1, {}, TypeError, "`M` must be an array, got list"),
+    "ragged": ([[1.0], [1.0, 2.0]], 1, {}, ValueError, "`M` must be an array or .* ragged"),
+    "words": ([["a"]], 1, {}, TypeError, "`M` must be an array or a sequence of real numbers"),
     "vector": (VALUES, 1, {}, ValueError, r"`M` must be a matrix, got shape \(3,\)"),
     "empty": (np.zeros((0, 4)), 1, {}, ValueError, "`M` must not be empty"),
     "complex": (M + 0j, 1, {}, TypeError, "`M` must hold real numbers, got dtype complex128"),
@@ -66,10 +67,10 @@ BAD = {
     "bias-nonneg": (M, 1, {"bias": True, "nonneg": True}, ValueError, "exclude one another"),
     "nonneg": (M, 1, {"nonneg": 1}, TypeError, "`nonneg` must be True or False"),
     "init": (M, 1, {"init": "svd"}, ValueError, "`init` must be one of 'spectral', 'random'"),
-    "init-kind": (M, 1, {"init": M}, TypeError, "`init` must be 'spectral'"),
-    "init-three": (M, 1, {"init": (M, M, M)}, ValueError, "a pair"),
-    "init-shape": (M, 1, {"init": (M, M)}, ValueError, r"`Y0` must have shape \(4, 4\)"),
-    "inner": (M, 1, {"inner": "cg"}, ValueError, "`inner` must be one of 'auto'"),
+    "x0-kind": (M, 1, {"x0": M}, TypeError, "`x0` must be a pair of arrays"),
+    "x0-three": (M, 1, {"x0": (M, M, M)}, ValueError, "a pair"),
+    "x0-shape": (M, 1, {"x0": (M, M)}, ValueError, r"`x0\[1\]` must have shape \(4, 4\)"),
+    "method": (M, 1, {"method": "cg"}, ValueError, "`method` must be one of 'auto'"),
     "inner_maxiter": (M, 1, {"inner_maxiter": 0}, ValueError, "`inner_maxiter` must be at least 1"),
     "inner_tol": (M, 1, {"inner_tol": -1.0}, ValueError, "`inner_tol` must be non-negative"),
     "path_factor": (M, 1, {"path_factor": 1.0}, ValueError, r"`path_factor` must be in \(0, 1\)"),
@@ -134,7 +135,7 @@ def test_too_few_entries_are_said_and_solved():
     given = np.where(rng.random((30, 20)) < 0.1, rng.normal(size=(30, 20)), np.nan)
     with pytest.warns(UserWarning, match="cannot determine a matrix of rank 4"):
         result = numopt.matrix_completion(given, 4, rng=0, maxiter=20)
-    assert np.isfinite(result.dense()).all()
+    assert np.isfinite(result.matrix()).all()
     assert result.oversampling < 1
 
 

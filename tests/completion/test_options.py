@@ -2,22 +2,11 @@
 
 import numpy as np
 import pytest
+from completion_problems import as_dense, error, noisy, objective, relative_gradient, sampled
 from libraries import to_numpy
 from scipy import sparse
-from test_completion import error, objective, relative_gradient, sampled
 
 import numopt
-
-
-def noisy(seed=0):
-    return sampled(40, 30, 2, 5.0, seed=seed, noise=0.3)[0]
-
-
-def as_dense(M):
-    rows, columns, values, shape = M
-    dense = np.full(shape, np.nan)
-    dense[rows, columns] = values
-    return dense
 
 
 def test_every_form_of_input_gives_the_same():
@@ -43,7 +32,7 @@ def test_every_form_of_input_gives_the_same():
     }
     for result in results.values():
         np.testing.assert_array_equal(result.X, results["coo"].X)
-        assert result.p == values.size / (40 * 30)
+        assert result.stats["share"] == values.size / (40 * 30)
 
 
 def test_weights_in_every_form():
@@ -63,7 +52,7 @@ def test_weights_in_every_form():
     np.testing.assert_array_equal(given.X, base.X)
     # A weight of two is an entry seen twice, as far as the minimum goes.
     left = weights > 0
-    assert base.p == left.sum() / (40 * 30)
+    assert base.stats["share"] == left.sum() / (40 * 30)
 
 
 def test_mean_of_duplicates_is_a_weighted_entry():
@@ -74,7 +63,7 @@ def test_mean_of_duplicates_is_a_weighted_entry():
     values = values.copy()
     values[:5] += 1
     single = numopt.matrix_completion((rows, columns, values, shape), 2, reg=0.3, rng=0)
-    np.testing.assert_allclose(result.dense(), single.dense(), atol=1e-10)
+    np.testing.assert_allclose(result.matrix(), single.matrix(), atol=1e-10)
 
 
 def test_integers_become_floats():
@@ -117,7 +106,7 @@ def test_offsets_are_fitted(bias):
     assert result.mu == pytest.approx(values.mean())
     assert slope < 1e-5
     assert result.fun == pytest.approx(fun, rel=1e-9)
-    np.testing.assert_allclose(result.dense()[rows, columns], result.predict(rows, columns))
+    np.testing.assert_allclose(result.matrix()[rows, columns], result.predict(rows, columns))
 
 
 def test_nonnegative_factors_meet_the_optimality_conditions():
@@ -139,11 +128,11 @@ def test_nonnegative_factors_meet_the_optimality_conditions():
 def test_warm_starts():
     M = noisy()
     cold = numopt.matrix_completion(M, 2, reg=0.3, rng=0, tol=1e-8)
-    warm = numopt.matrix_completion(M, 2, reg=0.3, init=cold, tol=1e-8)
+    warm = numopt.matrix_completion(M, 2, reg=0.3, x0=cold, tol=1e-8)
     assert warm.nit <= 2
     assert warm.fun == pytest.approx(cold.fun, rel=1e-9)
     for rank in (1, 4):
-        other = numopt.matrix_completion(M, rank, reg=0.3, init=(cold.X, cold.Y), rng=0)
+        other = numopt.matrix_completion(M, rank, reg=0.3, x0=(cold.X, cold.Y), rng=0)
         assert other.rank == rank
         assert other.success
     random = numopt.matrix_completion(M, 2, reg=0.3, init="random", rng=3, tol=1e-8)
@@ -158,7 +147,7 @@ def test_validation_and_early_stopping():
     result = numopt.matrix_completion(
         M, 8, reg=1e-3, validation=held, early_stopping=3, rng=0, continuation=False
     )
-    assert result.status == 4
+    assert result.status is numopt.Status.EARLY_STOPPING
     assert result.success
     errors = [record["rmse"] for record in result.history]
     found = np.sqrt(((result.predict(*held[:2]) - held[2]) ** 2).mean())
@@ -169,9 +158,9 @@ def test_validation_and_early_stopping():
 def test_values_of_entries_and_of_the_whole():
     M = noisy()
     result = numopt.matrix_completion(M, 2, reg=0.3, rng=0)
-    np.testing.assert_allclose(result.dense(), result.X @ result.Y.T)
+    np.testing.assert_allclose(result.matrix(), result.X @ result.Y.T)
     rows, columns = np.array([3, 3, 39]), np.array([0, 29, 7])
-    np.testing.assert_allclose(result.predict(rows, columns), result.dense()[rows, columns])
+    np.testing.assert_allclose(result.predict(rows, columns), result.matrix()[rows, columns])
     assert result.predict(rows[:0], columns[:0]).shape == (0,)
 
 
@@ -189,7 +178,7 @@ def test_rows_fold_in_as_if_they_had_been_there(options):
 def test_best_columns_of_a_row():
     M = as_dense(noisy())
     result = numopt.matrix_completion(M, 2, reg=0.3, rng=0, bias=True)
-    scores = result.dense()[4]
+    scores = result.matrix()[4]
     columns, values = result.top_n(4, 5, exclude_seen=False)
     np.testing.assert_array_equal(columns, np.argsort(-scores)[:5])
     np.testing.assert_allclose(values, scores[columns])
@@ -237,9 +226,9 @@ def test_zeros_are_completed_by_zeros():
     for rank, options in ((2, {}), ("auto", {}), (2, {"bias": True, "reg": 1.0})):
         result = numopt.matrix_completion(np.zeros((6, 5)), rank, **options)
         assert result.success
-        assert not result.dense().any()
+        assert not result.matrix().any()
     constant = numopt.matrix_completion(np.full((6, 5), 3.0), 2, bias=True, reg=1.0)
-    np.testing.assert_allclose(constant.dense(), 3.0)
+    np.testing.assert_allclose(constant.matrix(), 3.0)
 
 
 def test_one_by_one():
@@ -247,24 +236,24 @@ def test_one_by_one():
     assert result.predict(np.array([0]), np.array([0]))[0] == pytest.approx(-3.0)
 
 
-@pytest.mark.parametrize("inner", ["pcg", "exact", "sketch"])
-def test_all_libraries_agree(lib, inner):
+@pytest.mark.parametrize("method", ["pcg", "exact"])
+def test_all_libraries_agree(lib, method):
     M, truth = sampled(40, 30, 2, 5.0)
     rows, columns, values, shape = M
     given = lib.asarray(rows), lib.asarray(columns), lib.asarray(values), shape
     if not lib.indexing:
         with pytest.raises(ValueError, match="int64"):
-            numopt.matrix_completion(given, 2, inner=inner, rng=0)
+            numopt.matrix_completion(given, 2, method=method, rng=0)
         return
     tol = 1e-9 if lib.widest == "float64" else 1e-4
-    result = numopt.matrix_completion(given, 2, inner=inner, rng=0, tol=tol)
+    result = numopt.matrix_completion(given, 2, method=method, rng=0, tol=tol)
     assert result.success
     assert lib.holds(result.X, lib.widest)
     assert lib.holds(result.empty_rows, "int")
     assert error(result, truth) < 100 * tol
-    wanted = numopt.matrix_completion(M, 2, inner=inner, rng=0, tol=tol)
-    scale = np.abs(wanted.dense()).max()
-    np.testing.assert_allclose(to_numpy(result.dense()), wanted.dense(), atol=10 * tol * scale)
+    wanted = numopt.matrix_completion(M, 2, method=method, rng=0, tol=tol)
+    scale = np.abs(wanted.matrix()).max()
+    np.testing.assert_allclose(to_numpy(result.matrix()), wanted.matrix(), atol=10 * tol * scale)
 
 
 @pytest.mark.parametrize(
@@ -290,22 +279,11 @@ def test_all_libraries_have_all_options(lib, options):
     wanted = numopt.matrix_completion(dense, **options)
     assert lib.holds(result.X, lib.widest)
     assert result.rank == wanted.rank
-    scale = np.abs(wanted.dense()).max()
+    scale = np.abs(wanted.matrix()).max()
     accuracy = 1e-3 if lib.widest == "float64" else 1e-2
-    np.testing.assert_allclose(to_numpy(result.dense()), wanted.dense(), atol=accuracy * scale)
+    np.testing.assert_allclose(to_numpy(result.matrix()), wanted.matrix(), atol=accuracy * scale)
     factors, _ = result.fold_in(given[0], mask=given[1])
     assert lib.holds(factors, lib.widest)
     assert lib.holds(result.top_n(1, 3)[0], "int")
     rows = lib.asarray(np.array([1, 2]))
     assert lib.holds(result.predict(rows, rows), lib.widest)
-
-
-def test_rank_path_in_all_libraries(lib):
-    if not lib.indexing:
-        pytest.skip("array_api_strict returns int64 indices on a device that has none")
-    rows, columns, values, shape = sampled(40, 30, 2, 5.0, noise=0.1)[0]
-    given = lib.asarray(rows), lib.asarray(columns), lib.asarray(values), shape
-    path = numopt.rank_path(given, [1, 2, 3], rng=0, holdout=0.15)
-    assert path.rank == 2
-    assert path.success
-    assert lib.holds(path.best.X, lib.widest)

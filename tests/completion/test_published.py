@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from completion_problems import error, sampled
 from libraries import to_numpy
-from test_completion import error, sampled
 
 import numopt
-from numopt.completion import _splitting
+from numopt.completion import _published
 
 SHAPE, RANK, SWEEPS = (800, 700), 2, 10
 PARTS = 2 * SWEEPS + 1
@@ -25,10 +25,10 @@ def by_parts(M, **options):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("inner", ["auto", "sketch"])
-def test_found_from_fresh_entries(inner, seed):
+@pytest.mark.parametrize("method", ["auto", "pcg"])
+def test_found_from_fresh_entries(method, seed):
     M, truth = problem(8.0, seed)
-    result = by_parts(M, inner=inner, rng=seed)
+    result = by_parts(M, method=method, rng=seed)
     assert result.success
     assert error(result, truth) < 2e-8
     assert result.nit <= SWEEPS
@@ -67,14 +67,15 @@ def watched(monkeypatch):
         seen["start"] = found = watched_start(task, rank)
         return found
 
-    def half_sweep(problem, side, model, level, number):
+    def half_sweep(problem, solver, side, model, level):
         rows, columns, values = coordinates(side)
-        seen["parts"].append((columns, rows, values) if number else (rows, columns, values))
-        return watched_half(problem, side, model, level, number)
+        of_columns = len(seen["parts"]) % 2 == 0  # the start, rows, columns, rows, ...
+        seen["parts"].append((columns, rows, values) if of_columns else (rows, columns, values))
+        return watched_half(problem, solver, side, model, level)
 
-    watched_start, watched_half = _splitting.start, _splitting.half_sweep
-    monkeypatch.setattr(_splitting, "start", start)
-    monkeypatch.setattr(_splitting, "half_sweep", half_sweep)
+    watched_start, watched_half = _published.start, _published.half_sweep
+    monkeypatch.setattr(_published, "start", start)
+    monkeypatch.setattr(_published, "half_sweep", half_sweep)
     return seen
 
 
@@ -98,7 +99,7 @@ def test_parts_are_disjoint_of_equal_size_and_random(watched):
 def test_each_half_sweep_solves_least_squares_on_its_own_part(watched):
     """Replayed row by row by NumPy, from the recorded start."""
     M, _ = sampled(60, 50, 1, 25.0)
-    result = by_parts(M, rank=1, maxiter=3, inner="exact", tol=1e-300)
+    result = by_parts(M, rank=1, maxiter=3, method="exact", tol=1e-300)
     X, Y = (F.copy() for F in watched["start"][0][:2])
     for number, (rows, columns, values) in enumerate(watched["parts"][1:]):
         own, other, F, G = (rows, columns, X, Y) if number % 2 == 0 else (columns, rows, Y, X)
@@ -106,9 +107,9 @@ def test_each_half_sweep_solves_least_squares_on_its_own_part(watched):
             here = own == i
             F[i] = np.linalg.lstsq(G[other[here]], values[here])[0]
     wanted = X @ Y.T
-    ratio = result.dense()[0, 0] / wanted[0, 0]  # the unit of the solver, a power of four
+    ratio = result.matrix()[0, 0] / wanted[0, 0]  # the unit of the solver, a power of four
     assert np.log2(ratio) == pytest.approx(2 * round(np.log2(ratio) / 2), abs=1e-6)
-    np.testing.assert_allclose(result.dense(), ratio * wanted, atol=1e-8 * np.abs(wanted).max())
+    np.testing.assert_allclose(result.matrix(), ratio * wanted, atol=1e-8 * np.abs(wanted).max())
 
 
 def test_success_is_measured_on_all_entries():
@@ -135,7 +136,7 @@ def test_no_sweeps_start_from_all_entries():
     M, _ = sampled(60, 50, 1, 20.0)
     split = by_parts(M, rank=1, maxiter=0)
     plain = numopt.matrix_completion(M, 1, maxiter=0, rng=0, polish=None)
-    np.testing.assert_allclose(split.dense(), plain.dense(), atol=1e-3 * np.abs(M[2]).max())
+    np.testing.assert_allclose(split.matrix(), plain.matrix(), atol=1e-3 * np.abs(M[2]).max())
 
 
 def test_weights_and_held_out_entries():
@@ -158,7 +159,7 @@ DENSE = np.outer(np.arange(1.0, 21), np.arange(1.0, 16))
         ({"rank": "auto"}, ValueError, "`rank` must be a number with `sample_splitting`"),
         ({"reg": 1.0}, ValueError, "`reg` must be its default with `sample_splitting`"),
         ({"init": "random"}, ValueError, "`init` must be its default"),
-        ({"init": (DENSE[:, :1], DENSE.T[:, :1])}, ValueError, "`init` must be its default"),
+        ({"x0": (DENSE[:, :1], DENSE.T[:, :1])}, ValueError, "`x0` must be its default"),
         ({"path_factor": 0.5}, ValueError, "`path_factor` must be its default"),
         ({"momentum": 0.5}, ValueError, "`momentum` must be its default"),
         ({"bias": True}, ValueError, "`bias` must be its default"),
@@ -184,7 +185,7 @@ def test_what_is_off_anyway_may_be_said():
     options = {"continuation": False, "momentum": 0.0, "polish": None}
     said, left = (by_parts(DENSE, rank=1, maxiter=2, **given) for given in (options, {}))
     np.testing.assert_array_equal(said.X, left.X)
-    assert not by_parts(0 * DENSE, rank=1, maxiter=2).dense().any()
+    assert not by_parts(0 * DENSE, rank=1, maxiter=2).matrix().any()
 
 
 def test_all_libraries_agree(lib):
@@ -196,6 +197,6 @@ def test_all_libraries_agree(lib):
     result, wanted = by_parts(given, **options), by_parts(M, **options)
     assert lib.holds(result.X, lib.widest)
     assert error(result, truth) < 0.1
-    scale = np.abs(wanted.dense()).max()
+    scale = np.abs(wanted.matrix()).max()
     accuracy = 1e-8 if lib.widest == "float64" else 1e-3
-    np.testing.assert_allclose(to_numpy(result.dense()), wanted.dense(), atol=accuracy * scale)
+    np.testing.assert_allclose(to_numpy(result.matrix()), wanted.matrix(), atol=accuracy * scale)

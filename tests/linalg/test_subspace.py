@@ -3,7 +3,7 @@
 import numpy as np
 from libraries import to_numpy
 
-from numopt._linalg import leading_singular, subspaces
+from numopt._linalg import Factors, lanczos_norm, leading_singular, singular_values, subspaces
 
 
 def matrix(rng):
@@ -31,3 +31,24 @@ def test_bases_are_orthonormal(rng):
     P, Q = subspaces(lambda Q: M @ Q, lambda P: M.T @ P, rng.normal(size=(20, 4)), 3)
     np.testing.assert_allclose(P.T @ P, np.eye(4), atol=1e-14)
     np.testing.assert_allclose(Q.T @ Q, np.eye(4), atol=1e-14)
+
+
+def test_lanczos_finds_the_largest_singular_value(lib, rng):
+    M = matrix(rng)
+    for given in (M, M.T, np.outer(M[:, 0], M[0]), 0 * M):
+        A, start = lib.asarray(given), lib.asarray(rng.normal(size=(given.shape[1], 1)))
+        found = lanczos_norm(
+            lambda Q, A=A: lib.xp.matmul(A, Q),
+            lambda P, A=A: lib.xp.matmul(A.T, P),
+            start,
+            steps=20,
+            rtol=1e-9,
+        )
+        assert abs(found - np.linalg.norm(given, 2)) <= max(1e-8, 100 * lib.eps) * 9
+
+
+def test_singular_values_of_a_product(lib, rng):
+    X, Y = rng.normal(size=(12, 4)), rng.normal(size=(9, 4))
+    found = singular_values(Factors(lib.asarray(X), lib.asarray(Y)))
+    wanted = np.linalg.svd(X @ Y.T, compute_uv=False)[:4]
+    np.testing.assert_allclose(to_numpy(found), wanted, rtol=100 * lib.eps)

@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
 import numopt
+from numopt._entries import chunks, distributed
 from numopt._rows import Exchange
-from numopt.completion import _chunks, _spread
 
 dask = pytest.importorskip("dask", reason="Dask is not installed (group test)")
 da = pytest.importorskip("dask.array", reason="Dask is not installed (group test)")
@@ -31,8 +31,8 @@ EVERY_CHUNKING = pytest.mark.parametrize("sizes", CHUNKS.values(), ids=CHUNKS.ke
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     """Make several parts of what would be one, and read a few chunks at a time."""
-    monkeypatch.setattr(_spread, "PART", 4000)
-    monkeypatch.setattr(_chunks, "GROUP", 1200)
+    monkeypatch.setattr(distributed, "PART", 4000)
+    monkeypatch.setattr(chunks, "GROUP", 1200)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def same(result, whole, rtol=1e-10):
     assert result.X.dtype == whole.X.dtype
     assert (result.success, result.nit, result.rank) == (whole.success, whole.nit, whole.rank)
     assert_allclose(result.fun, whole.fun, rtol=rtol)
-    assert_allclose(result.dense(), whole.dense(), rtol=0, atol=1e3 * rtol * abs(whole.X).max())
+    assert_allclose(result.matrix(), whole.matrix(), rtol=0, atol=1e3 * rtol * abs(whole.X).max())
 
 
 @EVERY_CHUNKING
@@ -95,8 +95,8 @@ def test_fits_are_those_from_memory_to_the_last_bit(scheduler, sizes, problem):
     assert_array_equal(found.empty_rows, whole.empty_rows)
     assert_array_equal(found.empty_cols, [9])
     count = np.count_nonzero(fitted(sizes, problem[0].size))
-    assert (found.n_blocks, found.n_retries) == (count, 0)
-    assert (whole.n_blocks, whole.n_retries) == (1, 0)
+    assert (found.stats["n_blocks"], found.stats["n_retries"]) == (count, 0)
+    assert (whole.stats["n_blocks"], whole.stats["n_retries"]) == (1, 0)
 
 
 OPTIONS = {
@@ -104,12 +104,11 @@ OPTIONS = {
     "count": {"reg": ("count", 0.01)},
     "bias": {"reg": 0.1, "bias": True},
     "nonneg": {"nonneg": True, "maxiter": 30},
-    "pcg": {"reg": 0.1, "inner": "pcg"},
-    "sketch": {"reg": 1.0, "inner": "sketch", "maxiter": 20},
+    "pcg": {"reg": 0.1, "method": "pcg"},
     "random": {"reg": 0.1, "init": "random", "continuation": False},
     "certified": {"reg": 1.0, "certify": True},
     "unpolished": {"polish": None, "maxiter": 5},
-    "started": {"reg": 0.1, "init": (np.ones((M, RANK)), np.eye(N, RANK))},
+    "started": {"reg": 0.1, "x0": (np.ones((M, RANK)), np.eye(N, RANK))},
 }
 
 
@@ -120,8 +119,8 @@ def test_options(options, problem):
     found = numopt.matrix_completion(chunked(problem), RANK, **options)
     same(found, whole)
     if "certify" in options:
-        assert_allclose(found.certificate, whole.certificate, rtol=1e-9)
-        assert_allclose(found.dual_gap, whole.dual_gap, rtol=0, atol=1e-9 * whole.fun)
+        assert_allclose(found.stats["dual_norm"], whole.stats["dual_norm"], rtol=1e-9)
+        assert_allclose(found.gap, whole.gap, rtol=0, atol=1e-9)
 
 
 def test_weights_and_zeros_among_them(problem):
@@ -132,7 +131,10 @@ def test_weights_and_zeros_among_them(problem):
     entries = chunked(problem)
     for given in (weights, da.from_array(weights, chunks=999)):
         same(numopt.matrix_completion(entries, RANK, weights=given, **options), whole)
-    assert whole.p < 0.9 * numopt.matrix_completion(problem, RANK, **options).p
+    assert (
+        whole.stats["share"]
+        < 0.9 * numopt.matrix_completion(problem, RANK, **options).stats["share"]
+    )
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -148,7 +150,7 @@ def test_ranks_that_held_out_entries_choose(bias, problem):
     paths = [numopt.rank_path(given, [1, 2, 3, 4], **options) for given in (rest, chunked(rest))]
     assert paths[1].rank == paths[0].rank
     assert_allclose(paths[1].rmse, paths[0].rmse, rtol=1e-9)
-    assert paths[1].best.n_blocks > 1
+    assert paths[1].best.stats["n_blocks"] > 1
 
 
 def test_single_precision_and_integers(problem):
@@ -185,7 +187,7 @@ def test_sparse_blocks(problem):
     for given in (x, numopt.row_blocks(x)):
         found = numopt.matrix_completion(given, RANK, reg=0.1, rng=0)
         same(found, whole)
-        assert found.n_blocks == 3
+        assert found.stats["n_blocks"] == 3
 
 
 def test_results_know_what_was_seen(problem):
@@ -195,7 +197,7 @@ def test_results_know_what_was_seen(problem):
         for row in (0, 7, 8):
             for one, other in zip(found.top_n(row, N), whole.top_n(row, N), strict=True):
                 assert_allclose(one, other, rtol=1e-8)
-        again = numopt.matrix_completion(given, RANK, reg=0.1, init=found)
+        again = numopt.matrix_completion(given, RANK, reg=0.1, x0=found)
         assert again.nit <= 1
         new = np.where(np.arange(N) % 2, 1.0, np.nan)[None, :]
         assert_allclose(found.fold_in(new)[0], whole.fold_in(new)[0], rtol=1e-8)
@@ -216,7 +218,7 @@ def test_entries_given_twice(problem):
         whole = numopt.matrix_completion(again, RANK, **options)
         found = numopt.matrix_completion(chunked(again), RANK, **options)
         same(found, whole)
-        assert found.p == whole.p
+        assert found.stats["share"] == whole.stats["share"]
 
 
 def test_zeros_and_few_entries():
@@ -265,8 +267,8 @@ def test_no_list_of_entries_is_gathered(counted, problem, monkeypatch):
         read.append(arguments)
         return original(*arguments)
 
-    original = _chunks._read_vectors
-    monkeypatch.setattr(_chunks, "_read_vectors", reading)
+    original = chunks._read_vectors
+    monkeypatch.setattr(chunks, "_read_vectors", reading)
     with dask.config.set(scheduler="synchronous"):
         found = numopt.matrix_completion(chunked(problem), RANK, reg=0.1, rng=0)
     assert len(read) == 2 * 5  # to count, and to regroup
@@ -282,7 +284,7 @@ def test_what_is_gathered_has_a_limit(problem):
     )
     with pytest.raises(ValueError, match=message):
         numopt.matrix_completion(small, RANK)
-    assert numopt.matrix_completion(small, 1, maxiter=1).n_blocks == 4
+    assert numopt.matrix_completion(small, 1, maxiter=1).stats["n_blocks"] == 4
     huge = da.zeros(3, dtype=int, chunks=3)
     with pytest.raises(ValueError, match="allow it with a Dask matrix of sparse blocks"):
         numopt.matrix_completion((huge, huge, huge, (10**9, 5)), 2)
@@ -290,43 +292,43 @@ def test_what_is_gathered_has_a_limit(problem):
 
 def test_parts_are_balanced():
     counts = np.array([0, 5, 0, 100, 0, 0, 3, 2, 40, 0])
-    assert _spread.balanced(counts, 1) == [0, 10]
+    assert distributed.balanced(counts, 1) == [0, 10]
     for parts in range(2, 20):
-        bounds = _spread.balanced(counts, parts)
+        bounds = distributed.balanced(counts, parts)
         assert bounds[0] == 0
         assert bounds[-1] == 10
         assert len(bounds) <= parts + 1
         assert all(counts[a:b].sum() > 0 for a, b in itertools.pairwise(bounds))
-    assert _spread.balanced(np.ones(1000, dtype=int), 4) == [0, 251, 501, 751, 1000]
+    assert distributed.balanced(np.ones(1000, dtype=int), 4) == [0, 251, 501, 751, 1000]
 
 
 def test_parts_stay_small_and_few(monkeypatch):
-    monkeypatch.setattr(_spread, "PART", 1 << 21)
+    monkeypatch.setattr(distributed, "PART", 1 << 21)
     for size in (1, 10**6, 10**8, 10**9, 10**10):
-        for chunks in (1, 10, 100, 1000):
-            count = _spread.parts_of(size, chunks)
+        for things in (1, 10, 100, 1000):
+            count = distributed.parts_of(size, things)
             assert count >= 1
-            assert size / count <= _spread.LARGEST_PART
-            needed = -(-size // _spread.LARGEST_PART)
-            assert count * chunks <= max(10**4, 100 * chunks, needed * chunks)
-            assert count <= _spread.parts_of(size, chunks, room=1e6)
-    assert _spread.parts_of(10**6, 1) == 1
-    assert _spread.parts_of(10**6, 1, room=64e5) == 10
+            assert size / count <= distributed.LARGEST_PART
+            needed = -(-size // distributed.LARGEST_PART)
+            assert count * things <= max(10**4, 100 * things, needed * things)
+            assert count <= distributed.parts_of(size, things, room=1e6)
+    assert distributed.parts_of(10**6, 1) == 1
+    assert distributed.parts_of(10**6, 1, room=64e5) == 10
 
 
 def test_nothing_is_configured_or_left_behind(problem):
-    distributed = pytest.importorskip("distributed", reason="Dask's cluster is not installed")
+    cluster = pytest.importorskip("distributed", reason="Dask's cluster is not installed")
     before = dask.config.config.copy()
     numopt.matrix_completion(chunked(problem), RANK, reg=0.1, maxiter=2)
     assert dask.config.config == before
     with pytest.raises(ValueError, match="No global client found"):
-        distributed.get_client()
+        cluster.get_client()
 
 
 @pytest.fixture
 def client():
-    distributed = pytest.importorskip("distributed", reason="Dask's cluster is not installed")
-    with distributed.Client(
+    cluster = pytest.importorskip("distributed", reason="Dask's cluster is not installed")
+    with cluster.Client(
         processes=False, n_workers=2, threads_per_worker=1, dashboard_address=":0"
     ) as made:
         yield made
@@ -370,7 +372,7 @@ def test_what_the_cluster_gives_up_on_is_made_again(problem, monkeypatch):
     monkeypatch.setattr(Exchange, "regrouped", regrouping)
     found = numopt.matrix_completion(chunked(problem), RANK, callback=lose, **options)
     assert lost == ["asked", "raised"]
-    assert found.n_retries == 1
+    assert found.stats["n_retries"] == 1
     assert len(regrouped) == 4  # by rows and by columns, twice
     assert_array_equal(found.X, whole.X)
 
@@ -460,7 +462,7 @@ REFUSED = {
     "weights": ({"weights": np.ones(3)}, "`weights` must have shape"),
     "tol": ({"tol": -1.0}, "`tol` must be positive"),
     "duplicates": ({"duplicates": "first"}, "`duplicates` must be one of"),
-    "init": ({"init": (np.ones((2, 2)), np.ones((2, 2)))}, "`X0` must have shape"),
+    "x0": ({"x0": (np.ones((2, 2)), np.ones((2, 2)))}, r"`x0\[0\]` must have shape"),
     "large": ({"rank": N + 1}, "`rank` must be at most"),
 }
 
