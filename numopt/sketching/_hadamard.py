@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._core import validate
-from .._core.namespace import Array
+from .._core.namespace import Array, array_namespace
 from .._kernels import sketching as kernels
 
 
@@ -15,7 +15,7 @@ def fwht(X: Array, axis: int = 0) -> Array:
 
     Parameters
     ----------
-    X : array
+    X : array_like
         Real array of any number of dimensions; the length N of the axis is a power of two. Integers
         become the default float of the library.
     axis : int, default 0
@@ -48,7 +48,8 @@ def fwht(X: Array, axis: int = 0) -> Array:
     >>> numopt.sketching.fwht(np.array([1.0, 0.0, 2.0, 0.0]))
     array([ 3.,  3., -1., -1.])
     """
-    xp = validate.common_namespace(X=X)
+    (X,) = validate.arrays(X=X)
+    xp = array_namespace(X)
     X = xp.astype(X, validate.common_float(X=X), copy=False)
     if not -X.ndim <= axis < X.ndim:
         raise ValueError(f"`axis` must be an axis of `X`, which has {X.ndim}, got {axis}.")
@@ -59,3 +60,8 @@ def fwht(X: Array, axis: int = 0) -> Array:
     columns = xp.reshape(moved, (n, -1)) if moved.ndim > 1 else moved[:, None]
     result = xp.reshape(kernels.fwht_rows(validate.contiguous(columns)), moved.shape)
     return xp.moveaxis(result, 0, axis)
+
+
+def padded_length(n: int) -> int:
+    """Return the next power of two, the length of the transform of n entries."""
+    return 1 << (n - 1).bit_length()

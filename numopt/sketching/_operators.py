@@ -10,7 +10,9 @@ import array_api_compat.numpy as host
 from .._core import validate
 from .._core.namespace import Array, array_namespace, device_of
 from .._core.random import generator, place
+from .._core.settings import index_dtype, is_sparse
 from .._kernels import sketching as kernels
+from ._hadamard import padded_length
 
 Rng = Any
 
@@ -36,9 +38,17 @@ class Sketch:
     def __init__(self, m: Any, n: Any) -> None:
         self.shape = (validate.at_least_one("m", m), validate.at_least_one("n", n))
 
+    def __repr__(self) -> str:
+        """Return the kind of the operator and its shape."""
+        return f"{type(self).__name__}({', '.join(map(str, self.shape))}{self._options()})"
+
+    def _options(self) -> str:
+        """Return what else an operator was made with, for its text."""
+        return ""
+
     def apply(self, A: Array) -> Array:
         """Return ``S @ A`` for an array A of shape (n,) or (n, d)."""
-        A = _operand("A", A, self.shape[1], "n")
+        A = operand("A", A, self.shape[1], "n")
         if A.ndim == 1:
             return self.apply(A[:, None])[:, 0]
         empty = A[:, :0]
@@ -46,7 +56,7 @@ class Sketch:
 
     def adjoint(self, Y: Array) -> Array:
         """Return ``S.T @ Y`` for an array Y of shape (m,) or (m, k)."""
-        Y = _operand("Y", Y, self.shape[0], "m")
+        Y = operand("Y", Y, self.shape[0], "m")
         return self._adjoint(Y) if Y.ndim == 2 else self._adjoint(Y[:, None])[:, 0]
 
     def to_dense(self) -> Array:
@@ -168,7 +178,7 @@ class SRHT(_KeyedSketch):
         draw = generator(rng)
         super().__init__(m, n, draw)
         m, n = self.shape
-        self._length = 1 << (n - 1).bit_length()
+        self._length, self._replace = padded_length(n), replace
         if not replace and m > self._length:
             raise ValueError(
                 f"`m` must be at most {self._length} without replacement, got {m}: the transform "
@@ -180,7 +190,10 @@ class SRHT(_KeyedSketch):
             self.rows = draw.permutation(self._length)[:m]
 
     def _draw(self, generator: Any, size: int) -> tuple[Any, ...]:
-        return (_signs(generator, size),)
+        return (random_signs(generator, size),)
+
+    def _options(self) -> str:
+        return "" if self._replace else ", replace=False"
 
     @property
     def signs(self) -> Any:
@@ -192,13 +205,13 @@ class SRHT(_KeyedSketch):
         factors = place(signs / math.sqrt(self.shape[0]), A)
         if scale is not None:
             factors = factors * scale
-        rows = place(self.rows, A, _index_dtype(A))
+        rows = place(self.rows, A, index_dtype(A))
         return kernels.srht_apply(A, B, factors, rows, offset)
 
     def _adjoint(self, Y: Array) -> Array:
         m, n = self.shape
         ones = place(host.ones((m, 1)), Y)
-        rows = place(self.rows[:, None], Y, _index_dtype(Y))
+        rows = place(self.rows[:, None], Y, index_dtype(Y))
         spread = kernels.sparse_embedding_apply(Y, Y[:, :0], rows, ones, self._length)
         signs = place(self.signs / math.sqrt(m), Y)
         return kernels.fwht_rows(spread)[:n, :] * signs[:, None]
@@ -254,7 +267,10 @@ class SparseSign(_KeyedSketch):
 
     def _draw(self, generator: Any, size: int) -> tuple[Any, ...]:
         shape = size, self._nnz
-        return generator.integers(self.shape[0], size=shape), _signs(generator, shape)
+        return generator.integers(self.shape[0], size=shape), random_signs(generator, shape)
+
+    def _options(self) -> str:
+        return f", nnz={self._nnz}"
 
     @property
     def buckets(self) -> Any:
@@ -271,7 +287,7 @@ class SparseSign(_KeyedSketch):
 
         The sketch of a sparse matrix is an array.
         """
-        if _is_sparse(A):
+        if is_sparse(A):
             return self._sparse(A)
         return super().apply(A)
 
@@ -283,7 +299,7 @@ class SparseSign(_KeyedSketch):
         A = A.tocsr()
         data = A.data
         drawn, signs = self._drawn(slice(0, self.shape[1]))
-        buckets = place(drawn, data, _index_dtype(data))
+        buckets = place(drawn, data, index_dtype(data))
         values = place(signs / math.sqrt(self._nnz), data)
         m, d = self.shape[0], int(A.shape[1])
         return kernels.sparse_embedding_apply_csr(data, A.indices, A.indptr, buckets, values, m, d)
@@ -293,7 +309,7 @@ class SparseSign(_KeyedSketch):
         values = place(signs / math.sqrt(self._nnz), A)
         if scale is not None:
             values = values * scale[:, None]
-        buckets = place(drawn, A, _index_dtype(A))
+        buckets = place(drawn, A, index_dtype(A))
         return kernels.sparse_embedding_apply(A, B, buckets, values, self.shape[0])
 
     def _adjoint(self, Y: Array) -> Array:
@@ -301,7 +317,7 @@ class SparseSign(_KeyedSketch):
         total = xp.zeros((self.shape[1], Y.shape[1]), dtype=Y.dtype, device=device_of(Y))
         buckets, signs = self._drawn(slice(0, self.shape[1]))
         for z in range(self._nnz):
-            index = place(buckets[:, z], Y, _index_dtype(Y))
+            index = place(buckets[:, z], Y, index_dtype(Y))
             values = place(signs[:, z] / math.sqrt(self._nnz), Y)
             total = total + xp.take(Y, index, axis=0) * values[:, None]
         return total
@@ -343,6 +359,9 @@ class CountSketch(SparseSign):
 
     def __init__(self, m: int, n: int, *, rng: Rng = None) -> None:
         super().__init__(m, n, rng=rng, nnz=1)
+
+    def _options(self) -> str:
+        return ""
 
 
 class Gaussian(Sketch):
@@ -414,13 +433,14 @@ class Gaussian(Sketch):
         return xp.concat(parts, axis=0)[: self.shape[1], :]
 
 
-def _signs(generator: Any, shape: Any) -> Any:
+def random_signs(generator: Any, shape: Any) -> Any:
     """Return random signs as int8."""
     return (2 * generator.integers(2, size=shape, dtype="int8") - 1).astype("int8")
 
 
-def _operand(name: str, x: Any, length: int, of: str) -> Array:
-    validate.common_namespace(**{name: x})
+def operand(name: str, x: Any, length: int, of: str) -> Array:
+    """Return what an operator is applied to, validated: a vector or matrix of some length."""
+    (x,) = validate.arrays(**{name: x})
     dtype = validate.common_float(**{name: x})
     x = validate.as_array(name, x, ndim=(1, 2), dtype=dtype)
     if x.shape[0] != length:
@@ -428,13 +448,3 @@ def _operand(name: str, x: Any, length: int, of: str) -> Array:
             f"`{name}` must have {length} rows to match `{of}`, got shape {tuple(x.shape)}."
         )
     return x
-
-
-def _index_dtype(x: Array) -> Any:
-    info = array_namespace(x).__array_namespace_info__()
-    return info.default_dtypes(device=device_of(x))["indexing"]
-
-
-def _is_sparse(A: Any) -> bool:
-    """Tell whether `A` is a sparse matrix or array, of SciPy or CuPy."""
-    return hasattr(A, "tocsr")

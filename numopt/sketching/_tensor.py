@@ -10,8 +10,10 @@ from typing import Any
 from .._core import validate
 from .._core.namespace import Array, array_namespace, device_of
 from .._core.random import generator, place
+from .._core.settings import index_dtype
 from .._kernels import sketching as kernels
-from ._operators import Rng, Sketch, _index_dtype, _operand
+from ._hadamard import padded_length
+from ._operators import Rng, Sketch, operand, random_signs
 
 
 class TensorSRHT(Sketch):
@@ -71,8 +73,12 @@ class TensorSRHT(Sketch):
         draw = generator(rng)
         self.signs, self.rows = [], []
         for n in self.dims:
-            self.signs.append((2 * draw.integers(2, size=n, dtype="int8") - 1).astype("int8"))
-            self.rows.append(draw.integers(1 << (n - 1).bit_length(), size=self.shape[0]))
+            self.signs.append(random_signs(draw, n))
+            self.rows.append(draw.integers(padded_length(n), size=self.shape[0]))
+
+    def __repr__(self) -> str:
+        """Return the kind of the operator and its lengths."""
+        return f"TensorSRHT({self.shape[0]}, {self.dims})"
 
     def apply_kron(self, factors: Sequence[Array]) -> Array:
         """Return ``S @ (A_1 kron ... kron A_q)`` for factors A_j (n_j, d_j): (m, prod d_j).
@@ -100,13 +106,13 @@ class TensorSRHT(Sketch):
                 f"got {len(factors)}."
             )
         parts = []
-        for j, (A, n) in enumerate(zip(factors, self.dims, strict=True)):
-            A = _operand(f"factors[{j}]", A, n, "dims")
+        made = validate.arrays(**{f"factors[{j}]": A for j, A in enumerate(factors)})
+        for j, (A, n) in enumerate(zip(made, self.dims, strict=True)):
+            A = operand(f"factors[{j}]", A, n, "dims")
             if A.ndim != 2:
                 raise ValueError(f"`factors[{j}]` must be a matrix, got shape {tuple(A.shape)}.")
-            validate.common_namespace(**{"factors[0]": factors[0], f"factors[{j}]": A})
             signs = place(self.signs[j], A)
-            rows = place(self.rows[j], A, _index_dtype(A))
+            rows = place(self.rows[j], A, index_dtype(A))
             parts.append(kernels.srht_apply(A, A[:, :0], signs, rows, 0))
         return parts
 
@@ -117,14 +123,14 @@ class TensorSRHT(Sketch):
         tensor = xp.concat((A, B), axis=1)
         if scale is not None:
             tensor = tensor * scale[:, None]
-        index = place(self._flat_rows(), A, _index_dtype(A))
+        index = place(self._flat_rows(), A, index_dtype(A))
         return xp.take(self._transform(tensor, self.dims), index, axis=0) / math.sqrt(self.shape[0])
 
     def _flat_rows(self) -> Any:
         """Return the sampled rows as indices into the flattened, padded tensor."""
         flat: Any = 0
         for n, rows in zip(self.dims, self.rows, strict=True):
-            flat = flat * (1 << (n - 1).bit_length()) + rows
+            flat = flat * padded_length(n) + rows
         return flat
 
     def _transform(self, X: Array, dims: Sequence[int]) -> Array:
@@ -133,7 +139,7 @@ class TensorSRHT(Sketch):
         for n, signs in zip(dims, self.signs, strict=True):
             # The first axis is transformed and moved to the end; after q turns all are in place.
             X = xp.reshape(X, (n, X.shape[0] // n * width)) * place(signs, X)[:, None]
-            missing = (1 << (n - 1).bit_length()) - n
+            missing = padded_length(n) - n
             zeros = xp.zeros((missing, X.shape[1]), dtype=X.dtype, device=device_of(X))
             X = kernels.fwht_rows(xp.concat((X, zeros), axis=0))
             rest = X.shape[1] // width
@@ -143,8 +149,8 @@ class TensorSRHT(Sketch):
 
     def _adjoint(self, Y: Array) -> Array:
         xp = array_namespace(Y)
-        lengths = [1 << (n - 1).bit_length() for n in self.dims]
-        index = place(self._flat_rows()[:, None], Y, _index_dtype(Y))
+        lengths = [padded_length(n) for n in self.dims]
+        index = place(self._flat_rows()[:, None], Y, index_dtype(Y))
         ones = xp.ones((self.shape[0], 1), dtype=Y.dtype, device=device_of(Y))
         X = kernels.sparse_embedding_apply(Y, Y[:, :0], index, ones, math.prod(lengths))
         width = Y.shape[1]

@@ -315,7 +315,7 @@ BAD = {
     "sparse-srht": (
         lambda: SRHT(3, 10).apply(csr_array(np.eye(10))),
         TypeError,
-        "`A` must be an array, got csr_array",
+        "`A` must be an array or .*, got csr_array",
     ),
     "three-axes": (
         lambda: Gaussian(3, 10).apply(np.ones((10, 2, 2))),
@@ -323,7 +323,7 @@ BAD = {
         "`A` must be a vector or a matrix",
     ),
     "complex": (lambda: SRHT(3, 10).apply(VECTOR + 0j), TypeError, "`A` must hold real numbers"),
-    "list": (lambda: SRHT(3, 10).apply([1.0] * 10), TypeError, "`A` must be an array, got list"),
+    "text": (lambda: SRHT(3, 10).apply("A"), TypeError, "`A` must be an array or .*, got str"),
     "no-columns": (lambda: SRHT(3, 10).apply(np.ones((10, 0))), ValueError, "not be empty"),
     "dims-number": (lambda: TensorSRHT(3, 10), TypeError, "`dims` must be a sequence of integers"),
     "dims-empty": (lambda: TensorSRHT(3, ()), TypeError, "`dims` must be a sequence of integers"),
@@ -357,7 +357,11 @@ BAD = {
     "fwht-empty": (lambda: fwht(np.ones(0)), ValueError, "`X` must have a power of two .* got 0"),
     "fwht-axis": (lambda: fwht(VECTOR, axis=1), ValueError, "`axis` must be an axis of `X`"),
     "fwht-complex": (lambda: fwht(np.ones(4) + 0j), TypeError, "`X` must hold real numbers"),
-    "fwht-list": (lambda: fwht([1.0, 2.0]), TypeError, "`X` must be an array, got list"),
+    "fwht-words": (
+        lambda: fwht(["a", "b"]),
+        TypeError,
+        "`X` must be an array or a sequence of real",
+    ),
 }
 
 
@@ -381,3 +385,34 @@ def test_base_class_is_abstract():
         Sketch(2, 3).apply(np.ones(3))
     with pytest.raises(NotImplementedError):
         Sketch(2, 3).adjoint(np.ones(2))
+
+
+@EVERY
+def test_array_likes(make, rng):
+    S, A = make(20, 100), rng.normal(size=(100, 3))
+    np.testing.assert_array_equal(S.apply(A.tolist()), S.apply(A))
+    Y = rng.normal(size=20)
+    np.testing.assert_array_equal(S.adjoint(list(Y)), S.adjoint(Y))
+
+
+def test_array_likes_of_a_transform_and_of_factors(rng):
+    np.testing.assert_array_equal(fwht([1, 0, 2, 0]), [3.0, 3.0, -1.0, -1.0])
+    S, factors = TensorSRHT(9, (4, 6)), [rng.normal(size=(n, 2)) for n in (4, 6)]
+    given = [A.tolist() for A in factors]
+    np.testing.assert_array_equal(S.apply_kron(given), S.apply_kron(factors))
+
+
+@pytest.mark.parametrize(
+    ("S", "text"),
+    [
+        (SRHT(3, 10), "SRHT(3, 10)"),
+        (SRHT(3, 10, replace=False), "SRHT(3, 10, replace=False)"),
+        (SparseSign(4, 10, nnz=2), "SparseSign(4, 10, nnz=2)"),
+        (CountSketch(4, 10), "CountSketch(4, 10)"),
+        (Gaussian(4, 10), "Gaussian(4, 10)"),
+        (TensorSRHT(4, (2, 5)), "TensorSRHT(4, (2, 5))"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_operators_print_what_they_are(S, text):
+    assert repr(S) == text
