@@ -104,14 +104,14 @@ _ = ax.legend()
 # A proof of what is left
 # -----------------------
 #
-# With ``certify`` the solver says whether more columns could help the objective, too. A certificate
-# of one: not even a matrix of full rank fits better under this regularization. The singular values
+# With ``certify`` the solver says whether more columns could help the objective, too: how large the
+# residuals are, in the dual norm, beside the regularization. One: not even a matrix of full rank fits better under this regularization. The singular values
 # show how many of the 30 columns are in use.
 
 proved = numopt.matrix_completion(
     (*train[:2], train[2] - train[2].mean(), train[3]), 30, reg=14.0, certify=True, tol=1e-8, rng=0
 )
-print(f"certificate {proved.certificate:.6f}, duality gap {proved.dual_gap / proved.fun:.1e}")
+print(f"dual norm {proved.stats['dual_norm']:.6f}, relative gap {proved.gap:.1e}")
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.bar(np.arange(1, 31), proved.singular_values, color=numopt.plotting.SOURCE)
 ax.set(xlabel="column", ylabel="singular value")

@@ -30,7 +30,7 @@ lost = rng.random(table.shape) < 0.4
 seen = np.where(lost, np.nan, table)
 
 result = numopt.matrix_completion(seen, 10, reg=300.0, rng=0)
-filled = result.dense()
+filled = result.matrix()
 
 
 def relative_error(guess):

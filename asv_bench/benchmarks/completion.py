@@ -12,29 +12,29 @@ SIZES = {
 
 
 class Completion:
-    """A regularized completion, by size and inner solver."""
+    """A regularized completion, by size and method."""
 
-    param_names = ("size", "inner")
+    param_names = ("size", "method")
     params = (["small"] if QUICK else list(SIZES), ["auto", "pcg", "exact"])
 
-    def setup(self, size, inner):
+    def setup(self, size, method):
         self.M, self.case = make(SIZES[size])
-        self.solve(inner)
+        self.solve(method)
 
-    def solve(self, inner):
+    def solve(self, method):
         case = self.case
-        return numopt.matrix_completion(self.M, case.rank, reg=case.reg, inner=inner, rng=0)
+        return numopt.matrix_completion(self.M, case.rank, reg=case.reg, method=method, rng=0)
 
-    def time_solve(self, size, inner):
-        self.solve(inner)
+    def time_solve(self, size, method):
+        self.solve(method)
 
-    def peakmem_solve(self, size, inner):
-        self.solve(inner)
+    def peakmem_solve(self, size, method):
+        self.solve(method)
 
-    def track_certificate(self, size, inner):
-        result = self.solve(inner)
+    def track_certificate(self, size, method):
+        result = self.solve(method)
         assert result.success
-        return result.grad_norm
+        return result.stats["gradient"]
 
     track_certificate.unit = "relative gradient"
 

@@ -35,10 +35,10 @@ def row(case, rival, own, other, unit, goal, check):
     }  # fmt: skip
 
 
-def own_sweep(M, case, inner="auto"):
+def own_sweep(M, case, method="auto"):
     """Return the median seconds of a sweep, from the history."""
     result = numopt.matrix_completion(
-        M, case.rank, reg=case.reg, inner=inner, inner_tol=0.0, init="random",
+        M, case.rank, reg=case.reg, method=method, inner_tol=0.0, init="random",
         continuation=False, momentum=0.0, maxiter=6, tol=1e-15, rng=0,
     )  # fmt: skip
     seconds = [record["seconds"] for record in result.history]
@@ -111,10 +111,10 @@ def sweeps_exact(name, goals):
         other = seconds_of_a_sweep(
             lambda n, M=M, case=case: fit_cmfrec(M, case.rank, case.reg, n, False)[1]
         )
-        for inner in ("auto", "exact"):
-            own = own_sweep(M, case, inner)
-            label = f"{name} k={rank} {inner}"
-            goal_here = goal if inner == "auto" else None
+        for method in ("auto", "exact"):
+            own = own_sweep(M, case, method)
+            label = f"{name} k={rank} {method}"
+            goal_here = goal if method == "auto" else None
             yield row(label, "cmfrec Cholesky", 1e3 * own, 1e3 * other, "ms a sweep", goal_here, "")
 
 
@@ -123,13 +123,13 @@ def slopes():
     ranks = (2, 4, 8) if QUICK else (16, 32, 64, 128)
     M, case = make(UNIFORM)
     found = {
-        inner: [own_sweep(M, case._replace(rank=k), inner) for k in ranks]
-        for inner in ("pcg", "exact")
+        method: [own_sweep(M, case._replace(rank=k), method) for k in ranks]
+        for method in ("pcg", "exact")
     }
     own, exact = (np.polyfit(np.log(ranks), np.log(times), 1)[0] for times in found.values())
     check = "; ".join(
-        f"{inner} {1e3 * times[0]:.0f} to {1e3 * times[-1]:.0f} ms"
-        for inner, times in found.items()
+        f"{method} {1e3 * times[0]:.0f} to {1e3 * times[-1]:.0f} ms"
+        for method, times in found.items()
     )
     label = f"slope, k={ranks[0]} to {ranks[-1]}"
     made = row(label, "exact updates", own, exact, "power of k", None, check)

@@ -13,7 +13,7 @@ mask = np.random.default_rng(0).random(M.shape) < 0.25
 result = numopt.matrix_completion(M, 6, mask=mask, rng=0, tol=1e-8)
 
 figure, axes = plt.subplots(1, 3, figsize=(6.6, 2.4), layout="constrained")
-shown = {"a table": M, "a quarter of it": np.where(mask, M, np.nan), "completed": result.dense()}
+shown = {"a table": M, "a quarter of it": np.where(mask, M, np.nan), "completed": result.matrix()}
 for ax, (title, picture) in zip(axes, shown.items(), strict=True):
     ax.imshow(picture, cmap="viridis", vmin=M.min(), vmax=M.max())
     ax.set_title(title, fontsize=10)
