@@ -132,19 +132,23 @@ def _sort(values, Z):
 def eigh_rows(G):
     """Return the eigenvalues of a symmetric matrix, ascending, and its eigenvectors as rows.
 
-    G may be overwritten.
+    Also whether the iteration has converged: what it returns otherwise is of no use. G may be
+    overwritten.
     """
     n = G.shape[0]
     if n > SMALL:
         values, U = np.linalg.eigh(G)
-        return values, U.T.copy()
+        return values, U.T.copy(), True
     d, e, Z = np.empty(n, G.dtype), np.zeros(n, G.dtype), np.eye(n, dtype=G.dtype)
     _tridiagonalize(G, Z, d, e)
+    converged = True
     for first in range(n):
+        m = _next_small(d, e, first)
         for _ in range(_STEPS):
-            m = _next_small(d, e, first)
             if m == first:
                 break
             _ql_step(d, e, first, m, Z)
+            m = _next_small(d, e, first)
+        converged = converged and m == first
     _sort(d, Z)
-    return d, Z
+    return d, Z, converged

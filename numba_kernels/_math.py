@@ -108,8 +108,8 @@ def _exp(x):
 
 # Coefficients 1/(2k + 1) of the series of the inverse hyperbolic tangent up to s**32, s <= 1/3.
 @jit()
-def log1p(x):
-    """Logarithm of 1 + x in double precision, for 0 <= x <= 1 only.
+def log1p_up_to_one(x):
+    """Logarithm of 1 + x in double precision for 0 <= x <= 1.
 
     By ``2 atanh(s)`` with ``s = x / (2 + x)``, at most 1/3: its series without a branch.
     """

@@ -116,10 +116,6 @@ class _Emitter:
         return cgutils.for_range_slice(self.builder, start, stop, step)
 
 
-def _is_matrix(*kinds):
-    return all(isinstance(kind, types.Array) and kind.ndim == 2 for kind in kinds)
-
-
 @intrinsic
 def _dots(_context, A, r0, r1, r2, r3, P, p):
     def codegen(context, builder, signature, args):

@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 
 from ._jit import jit
-from ._math import LARGEST_EXPONENT, exp, log1p
+from ._math import LARGEST_EXPONENT, exp, log1p_up_to_one
 from ._rows import sum_over_row_blocks
 
 SQUARED, LOGISTIC, POISSON, HUBER = range(4)
@@ -84,7 +84,7 @@ def _losses(margins, b, weights, loss, threshold, slopes):
             y = np.float64(b[i])
             agreement = y * margins[i]
             decay = exp(-abs(agreement))
-            value = log1p(decay) - min(agreement, 0.0)
+            value = log1p_up_to_one(decay) - min(agreement, 0.0)
             slope = -y * (decay if agreement >= 0 else 1.0) / (1 + decay)
             if weights is not None:
                 value, slope = value * weights[i], slope * weights[i]

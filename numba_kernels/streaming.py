@@ -109,6 +109,13 @@ def _rotate(Z, W, B, size):
 
 
 @jit()
+def _unknown(B, lost):
+    """Return what stands for a result where the eigenvalues were not found: not a number."""
+    B[:], lost[:] = np.nan, np.nan
+    return B, lost
+
+
+@jit()
 def merge_truncate(B, X, panel, shrink):
     k, d = B.shape
     B = B.copy()
@@ -120,7 +127,9 @@ def merge_truncate(B, X, panel, shrink):
         W[k:size] = X[start : start + rows]
         G = np.empty((size, size), B.dtype)
         _gram_corner(W, G, 0, size)
-        values, Z = eigh_rows(G)
+        values, Z, converged = eigh_rows(G)
+        if not converged:
+            return _unknown(B, lost)
         level = max(values[rows if shrink else rows - 1], B.dtype.type(0))
         for i in range(rows):
             lost[0] += max(values[i], B.dtype.type(0))
@@ -218,7 +227,9 @@ def csr_merge_truncate(data, indices, indptr, B, panel):
         rows = min(panel, n - first)
         G = np.empty((k + rows, k + rows), B.dtype)
         _sparse_gram(data, indices, indptr, first, B, G, work)
-        values, Z = eigh_rows(G)
+        values, Z, converged = eigh_rows(G)
+        if not converged:
+            return _unknown(B, lost)
         for i in range(rows):
             lost[0] += max(values[i], B.dtype.type(0))
         lost[1] += max(values[rows - 1], B.dtype.type(0))
