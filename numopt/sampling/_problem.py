@@ -27,11 +27,11 @@ class Data(NamedTuple):
 
     def scaled(self, x: Array) -> Array:
         """Return coefficients (d,) of the matrix as given in the units of the data."""
-        return x * (self.scale_b / self.scale)
+        return x * self.scale_b / self.scale
 
     def as_given(self, x: Array) -> Array:
         """Return coefficients (d,) in the units of the data as those of the matrix as given."""
-        return x * (self.scale / self.scale_b)
+        return x * self.scale / self.scale_b
 
     def joined(self, p: float) -> Rows:
         """Return the rows whose p-norms count: of [A b], by the p-th root of the weights."""

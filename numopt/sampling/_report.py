@@ -42,7 +42,7 @@ def scores_result(rows: Rows, scored: Scored, wanted: Scoring, started: float) -
         status=outcome.status,
         message=outcome.message,
         nit=scored.nit,
-        history=list(scored.history),
+        history=list(scored.history) or [{"nit": scored.nit, "error": scored.check.value}],
         checks=outcome.checks,
         tol=wanted.tol,
         execution_time=perf_counter() - started,

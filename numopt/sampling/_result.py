@@ -172,7 +172,7 @@ class CoresetResult(Result):
     >>> import numpy as np
     >>> import numopt
     >>> A = np.random.default_rng(0).normal(size=(10_000, 3))
-    >>> coreset = numopt.lp_coreset(A, 1, sample_size=500, rng=0)
+    >>> coreset = numopt.lp_coreset(A, None, 1, sample_size=500, rng=0)
     >>> x = np.array([1.0, -2.0, 0.5])
     >>> estimate = (coreset.weights * abs(coreset.A @ x)).sum()
     >>> bool(abs(estimate / abs(A @ x).sum() - 1) < 0.1)

@@ -100,7 +100,7 @@ def _report(
         status=outcome.status,
         message=outcome.message,
         nit=point.nit,
-        history=point.history,
+        history=point.history or [{"nit": point.nit, "error": gap, "fun": fun}],
         checks=outcome.checks,
         tol=fit.tol,
         execution_time=perf_counter() - started,

@@ -46,8 +46,8 @@ def test_lstsq_is_that_of_the_matrix(method, weighted, sizes):
     assert_allclose(result.x, whole.x, rtol=0, atol=1e-11 * np.abs(whole.x).max())
     assert result.success
     assert result.method == whole.method
-    assert result.n_blocks == np.count_nonzero(sizes)
-    assert (result.n_retries, whole.n_blocks) == (0, 1)
+    assert result.stats["n_blocks"] == np.count_nonzero(sizes)
+    assert (result.stats["n_retries"], whole.stats["n_blocks"]) == (0, 1)
 
 
 @EVERY_CHUNKING
@@ -130,7 +130,7 @@ def test_scores_are_those_of_the_matrix(p, kind, sizes):
     assert_allclose(result.scores.compute(), whole.scores, rtol=0, atol=1e-6)
     assert abs(result.total / whole.total - 1) < 1e-6
     assert result.success
-    assert (result.rank, result.n_blocks) == (3, np.count_nonzero(sizes))
+    assert (result.rank, result.stats["n_blocks"]) == (3, np.count_nonzero(sizes))
 
 
 @EVERY_SCHEDULER
@@ -194,7 +194,7 @@ def test_lp_regression_is_that_of_the_matrix(method, p, sizes):
     result = numopt.lp_regression(chunked(A, sizes), chunked(b, sizes), p, **options)
     assert_allclose(result.x, whole.x, rtol=0, atol=1e-8)
     assert result.success
-    assert result.n_blocks == np.count_nonzero(sizes)
+    assert result.stats["n_blocks"] == np.count_nonzero(sizes)
     if method == "exact":
         assert result.dual.chunks == result.active.chunks == (sizes,)
         assert abs(result.dual.compute() @ b / whole.fun - 1) < 1e-6 or p > 1
@@ -212,7 +212,7 @@ def test_lp_regression_on_a_part_of_the_rows():
     result = numopt.lp_regression(x, da.from_array(b, chunks=10_000), **options)
     assert result.success
     assert_allclose(result.x, numopt.lp_regression(A, b, method="exact").x, atol=1e-8, rtol=0)
-    assert result.n_passes < 60
+    assert result.stats["n_passes"] < 60
 
 
 def stretched(n, d):

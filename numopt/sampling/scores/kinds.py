@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
+from ..._core import validate
 from ..._core.iterate import Record
 from ..._core.namespace import Array
 from ..._core.outcome import Check, Status
@@ -167,6 +168,8 @@ def checked_again(rows: Rows, wanted: Scoring, scores: Any) -> Check:
     Every sensitivity is compared with a bound on its other side that is found anew, which takes as
     long as it took to find the sensitivities.
     """
+    if rows.cluster is None:
+        validate.in_memory("scores", scores)
     if wanted.kind in ("leverage", "root_leverage"):
         power = 1.0 if wanted.kind == "leverage" else wanted.p / 2
         return sum_check(_sums(rows, scores, power)[1], whiten(rows).rank, wanted.tol)
