@@ -63,18 +63,18 @@ def _from_dict(name: str, constraint: dict[str, Any], x0: Array, rel_step: Any) 
     if unknown:
         raise ValueError(f"`{name}` has the unknown key {min(unknown)!r}.")
     args = constraint.get("args", ())
-    fun, jac, hess = (_with_args(constraint.get(key), args) for key in ("fun", "jac", "hess"))
+    fun, jac, hess = (with_args(constraint.get(key), args) for key in ("fun", "jac", "hess"))
     if not callable(fun):
         raise TypeError(f"`{name}['fun']` must be callable, got {type(fun).__name__}.")
     return _nonlinear(name, fun, jac, hess, 0.0, x0, (rel_step, None))
 
 
-def _with_args(function: Any, args: Any) -> Any:
+def with_args(function: Any, args: Any) -> Any:
     """Return a function of the first arguments alone; anything else as it is."""
-    if not callable(function):
-        return function
     extra = as_tuple(args)
-    return (lambda *given: function(*given, *extra)) if extra else function
+    if not (extra and callable(function)):
+        return function
+    return lambda *given: function(*given, *extra)
 
 
 def as_tuple(args: Any) -> tuple[Any, ...]:

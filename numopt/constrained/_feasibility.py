@@ -5,7 +5,7 @@ from __future__ import annotations
 from .._core.namespace import Array, array_namespace, inner
 from ._matrices import is_operator, largest
 from ._problem import Point, Problem
-from .kkt.system import build_kkt, identity_like
+from .kkt.system import identity_kkt
 
 # Restoration is done when |c|^2 has come down by this factor.
 ENOUGH = 1e-4
@@ -59,7 +59,7 @@ def levenberg(point: Point, shift: float) -> Array | None:
     if is_operator(point.G):
         return _by_products(point, shift)
     scale = largest(point.G) ** 2 + 1e-300
-    kkt = build_kkt(identity_like(point.x, point.G), point.G)
+    kkt = identity_kkt(point.x, point.G)
     factor = kkt.factor(0.0, shift * scale)
     if factor is None:
         return None

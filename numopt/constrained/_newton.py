@@ -18,7 +18,7 @@ from ._matrices import all_finite, is_operator, largest
 from ._merit import Penalties, Slope, Terms, slope_of, terms_of
 from ._problem import Point, Problem, lagrangian_gradient
 from .kkt.regularize import Shifts
-from .kkt.system import build_kkt, identity_like
+from .kkt.system import identity_kkt
 from .linear.direct import Counts
 
 LARGEST_FIRST_MULTIPLIER = 1e3
@@ -287,7 +287,7 @@ class Newton:
             return None
         if is_operator(point.G):
             return _by_products(point)
-        kkt = build_kkt(identity_like(point.x, point.G), point.G)
+        kkt = identity_kkt(point.x, point.G)
         self.counts.factorizations += 1
         factor = kkt.factor(0.0, 0.0)
         if factor is None or factor.zero:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from .._core import validate
 from .._core.namespace import Array, array_namespace, device_of
-from ._constraints import Block, as_tuple, read_constraints
+from ._constraints import Block, as_tuple, read_constraints, with_args
 from ._differences import SCHEMES, Differences
 from ._matrices import (
     all_finite,
@@ -44,15 +44,10 @@ class Objective:
     def __init__(self, fun: Any, jac: Any, args: tuple[Any, ...], rel_step: Any) -> None:
         if not callable(fun):
             raise TypeError(f"`fun` must be callable, got {type(fun).__name__}.")
-        self._fun = (lambda x: fun(x, *args)) if args else fun
-        self._together = jac is True
-        if callable(jac):
-            self._jac = (lambda x: jac(x, *args)) if args else jac
-        elif jac is None or isinstance(jac, bool):
-            self._jac = None
-        else:
+        if not (callable(jac) or jac is None or isinstance(jac, bool)):
             validate.choice("jac", jac, SCHEMES)
-            self._jac = None
+        self._fun, self._together = with_args(fun, args), jac is True
+        self._jac = with_args(jac, args) if callable(jac) else None
         scheme = jac if isinstance(jac, str) else "3-point"
         self._rule = Differences(scheme, rel_step)
         self.exact = self._together or self._jac is not None

@@ -205,9 +205,9 @@ def _identity(sigma: float, like: Array, G: Any) -> Any:
     return sigma * array_namespace(like).eye(n, dtype=like.dtype, device=device_of(like))
 
 
-def identity_like(x: Array, G: Any) -> Any:
-    """Return the identity (n, n) in the format of G."""
-    return _identity(1.0, x, G)
+def identity_kkt(like: Array, G: Any) -> Blocks:
+    """Return the system with the identity as its Hessian, in the dtype of an array."""
+    return build_kkt(_identity(1.0, like, G), G)
 
 
 def build_kkt(H: Any, G: Any, pattern: SparsePattern | None = None) -> Blocks:

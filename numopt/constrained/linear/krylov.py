@@ -11,7 +11,7 @@ from ..._core.settings import is_sparse
 from .._matrices import is_operator
 from ..kkt.factor import sparse_factor, symmetric_factor
 from ..kkt.regularize import LARGEST_SHIFT, Shifts, curves_up, larger
-from ..kkt.system import Blocks, build_kkt, identity_like
+from ..kkt.system import Blocks, identity_kkt
 from .direct import Counts, Direct
 
 RESTART = 100
@@ -59,7 +59,7 @@ class Krylov:
         self.counts.factorizations += 1
         values = G.data if is_sparse(G) else G
         like = array_namespace(values).zeros(G.shape[1])
-        factor = build_kkt(identity_like(like, G), G).factor(0.0, 1e-8)
+        factor = identity_kkt(like, G).factor(0.0, 1e-8)
         return None if factor is None else factor.solve
 
 
