@@ -105,8 +105,9 @@ _ = ax.legend()
 # -----------------------
 #
 # With ``certify`` the solver says whether more columns could help the objective, too: how large the
-# residuals are, in the dual norm, beside the regularization. One: not even a matrix of full rank fits better under this regularization. The singular values
-# show how many of the 30 columns are in use.
+# residuals are, in the dual norm, beside the regularization. One: not even a matrix of full rank
+# fits better under this regularization. The singular values show how many of the 30 columns are in
+# use.
 
 proved = numopt.matrix_completion(
     (*train[:2], train[2] - train[2].mean(), train[3]), 30, reg=14.0, certify=True, tol=1e-8, rng=0
