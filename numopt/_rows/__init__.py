@@ -21,3 +21,5 @@ from .summaries import below as below
 from .tall_matrix import RowBlocks as RowBlocks
 from .tall_matrix import in_blocks as in_blocks
 from .tall_matrix import is_array_like as is_array_like
+from .whitening import Whitening as Whitening
+from .whitening import whiten as whiten

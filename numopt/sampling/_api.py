@@ -13,11 +13,8 @@ from .._linalg import one_blas_thread
 from ._coreset import coreset_of
 from ._draw import own_generator
 from ._inputs import exponent, fit_of, sampling_of, scoring_of, start_of, validated
-from ._report import scores_result, total_result
 from ._result import CoresetResult, LpResult, ScoresResult
-from ._solve import on_all_rows, on_coreset
-from .scores.kinds import scores_of
-from .scores.total import estimate
+from ._solve import on_all_rows, on_coreset, scores_of_rows, total_of_rows
 
 
 def lp_regression(
@@ -269,8 +266,7 @@ def lp_scores(
     data = validated(A)
     wanted = scoring_of(data, p, kind, method, tol, maxiter, rng, indices, bounds, group_size)
     with one_blas_thread(data.rows.like):
-        scored = scores_of(data.rows, wanted)
-        return scores_result(data.rows, scored, wanted, started)
+        return scores_of_rows(data.rows, wanted, started)
 
 
 def total_sensitivity(
@@ -347,8 +343,7 @@ def total_sensitivity(
     data, p = validated(A), exponent(p)
     eps, delta = validate.fraction("eps", eps), validate.fraction("delta", delta)
     with one_blas_thread(data.rows.like):
-        found = estimate(data.rows, p, eps, delta, own_generator(rng))
-        return total_result(data.rows, found, eps, started)
+        return total_of_rows(data.rows, p, eps, delta, own_generator(rng), started)
 
 
 def lp_coreset(

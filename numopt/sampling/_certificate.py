@@ -11,9 +11,8 @@ from .._core.namespace import Array, array_namespace, inner
 from .._core.outcome import Check
 from .._core.settings import non_negative
 from .._losses.norms import Loss, dual_norm
-from .._rows import Rows, in_memory
+from .._rows import Rows, Whitening, in_memory, whiten
 from ._problem import Frozen, Regression, missing
-from .scores.leverage import lewis_ratio, whiten
 
 # A residual of this many rounding units of the response is an exact fit.
 EXACT_FIT = 64
@@ -115,6 +114,23 @@ def sum_check(total: float, rank: int, tol: float) -> Check:
 def lewis_check(residual: float, tol: float) -> Check:
     """Return what decides on Lewis weights: they are the leverage of the rows they rescale."""
     return Check("relative residual of the fixed point", residual, tol)
+
+
+def lewis_ratio(
+    rows: Rows, p: float, log_weights: Array, nonzero: Array
+) -> tuple[Array, Whitening]:
+    """Return logarithms of ``tau(W^(1/2 - 1/p) A) / w`` (n,), zero at a fixed point.
+
+    `nonzero` (n,) marks the rows that are not zero. The coordinates of the rescaled rows come, too.
+    """
+    xp = rows.xp
+    exponent = (1 - 2 / p) * log_weights
+    shift = xp.max(xp.where(nonzero, exponent, float("-inf")))
+    weights = xp.where(nonzero, xp.exp(exponent - shift), 0.0)
+    whitening = whiten(rows, weights)
+    q = xp.where(nonzero, rows.quadform(whitening.P), 1.0)
+    log_ratio = xp.log(q) - shift - (2 / p) * log_weights
+    return xp.where(nonzero, log_ratio, 0.0), whitening
 
 
 def lewis_residual(rows: Rows, p: float, weights: Array, nonzero: Array) -> float:

@@ -12,13 +12,13 @@ from .._core.iterate import Record
 from .._core.namespace import Array, array_namespace
 from .._core.outcome import Status, settle
 from .._linalg import one_blas_thread
-from .._rows import Rows, in_memory
+from .._rows import Rows, in_memory, whiten
 from ._certificate import rank_check, rank_of
 from ._draw import Sample, multinomial, poisson, probabilities
 from ._inputs import Sampling, nonzero_rows
 from ._problem import Data
 from ._result import CoresetResult
-from .scores.leverage import leverage, whiten
+from .scores.leverage import leverage
 from .scores.sensitivity import all_brackets, constraint_rows, lewis_basis
 
 # Rows for a distortion eps: this many times d log(2 / delta) / eps^2 (times S / d for p > 2).
@@ -178,12 +178,9 @@ def _report(
     return CoresetResult(
         x=weights,
         fun=float(xp.sum(weights)),
-        success=outcome.success,
-        status=outcome.status,
-        message=outcome.message,
+        **outcome._asdict(),
         nit=len(drawn.attempts),
         history=drawn.attempts,
-        checks=outcome.checks,
         tol=0.0,
         execution_time=perf_counter() - started,
         indices=index,

@@ -7,8 +7,7 @@ from typing import NamedTuple
 from .._core.namespace import Array
 from .._linalg import solve_triangular
 from .._losses.norms import Loss
-from .._rows import Rows, in_memory
-from .scores.leverage import Whitening, whiten
+from .._rows import Rows, Whitening, in_memory, whiten
 
 
 class Data(NamedTuple):

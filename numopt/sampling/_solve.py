@@ -1,4 +1,4 @@
-"""Regressions from validated data to a result: on all rows, on a part of them, on a coreset."""
+"""From validated data to a certified result: regressions on all rows or on a coreset, scores."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ import math
 from time import perf_counter
 from typing import Any
 
+import numpy as np  # noqa: TID251 - the generator of the draws
+
 from .._core.namespace import Array, filled, inner
 from .._core.outcome import Outcome, Status, settle
 from .._core.settings import non_negative
 from .._losses.norms import dual_norm
-from ._certificate import certified, gap_check, rounding
+from .._rows import Rows, is_dask
+from ._certificate import bounds_check, certified, estimate_check, gap_check, rounding
 from ._coreset import coreset_of
-from ._inputs import Fit, Sampling, validated
+from ._inputs import Fit, Sampling, Scoring, validated
 from ._problem import Data, Regression, problem_of
-from ._result import CoresetResult, LpResult
+from ._result import CoresetResult, LpResult, ScoresResult
 from .regression.exact import Budget, Point, solve_exact
 from .regression.preprocess import solve_reduced
+from .scores.kinds import scores_of
+from .scores.total import estimate
 
+SCORES_ADVICE = {
+    Status.ITERATION_LIMIT: "raise maxiter or tol",
+    Status.STALLED: "raise maxiter or tol",
+    Status.NON_FINITE: "rescale the columns of A",
+}
 ADVICE = {
     Status.ITERATION_LIMIT: "raise maxiter",
     Status.NON_FINITE: "rescale the columns of A",
@@ -96,12 +106,9 @@ def _report(
     return LpResult(
         x=x,
         fun=fun,
-        success=outcome.success,
-        status=outcome.status,
-        message=outcome.message,
+        **outcome._asdict(),
         nit=point.nit,
         history=point.history or [{"nit": point.nit, "error": gap, "fun": fun}],
-        checks=outcome.checks,
         tol=fit.tol,
         execution_time=perf_counter() - started,
         norm=norm,
@@ -149,3 +156,78 @@ def _power(base: float, p: float) -> float:
         return float(base**p)
     except OverflowError:
         return math.inf
+
+
+def scores_of_rows(rows: Rows, wanted: Scoring, started: float) -> ScoresResult:
+    """Return the scores that were asked for."""
+    scored = scores_of(rows, wanted)
+    detail = f"Computed {wanted.kind.replace('_', ' ')} scores."
+    if scored.rank < rows.d:
+        detail = f"{detail[:-1]} of a matrix of rank {scored.rank} with {rows.d} columns."
+    outcome = settle(
+        scored.status,
+        [scored.check],
+        nit=scored.nit or None,
+        solved=Status.RANK_DEFICIENT if scored.rank < rows.d else Status.CONVERGED,
+        advice=SCORES_ADVICE,
+        detail=detail,
+    )
+    lazy = rows.cluster is not None and is_dask(scored.scores)
+    scores: Array = scored.scores if lazy else rows.as_given(scored.scores)
+    return ScoresResult(
+        x=scores,
+        fun=scored.total,
+        **outcome._asdict(),
+        nit=scored.nit,
+        history=list(scored.history) or [{"nit": scored.nit, "error": scored.check.value}],
+        tol=wanted.tol,
+        execution_time=perf_counter() - started,
+        scores=scores,
+        lower=rows.as_given(scored.lower),
+        upper=rows.as_given(scored.upper),
+        total=scored.total,
+        stderr=0.0,
+        rank=scored.rank,
+        residual=scored.check.value,
+        n_solves=scored.n_solves,
+        stats={"kind": wanted.kind, "method": scored.method, **rows.counts()},
+    )
+
+
+def total_of_rows(
+    rows: Rows, p: float, eps: float, delta: float, rng: np.random.Generator, started: float
+) -> ScoresResult:
+    """Return the sum of all sensitivities, estimated."""
+    found = estimate(rows, p, eps, delta, rng)
+    solves = int(found.scores.shape[0])
+    checks = [estimate_check(found.error, eps), bounds_check(found.difference, found.tol)]
+    outcome = settle(
+        Status.CONVERGED if checks[0].passed else Status.ITERATION_LIMIT,
+        checks,
+        advice={Status.ITERATION_LIMIT: "raise eps", Status.STALLED: "raise eps"},
+        detail=f"Estimated the sum of {rows.n} sensitivities from {solves} of them.",
+    )
+    return ScoresResult(
+        x=found.scores,
+        fun=found.total,
+        **outcome._asdict(),
+        nit=solves,
+        history=found.history,
+        tol=eps,
+        execution_time=perf_counter() - started,
+        scores=found.scores,
+        lower=None,
+        upper=None,
+        total=found.total,
+        stderr=found.stderr,
+        rank=found.rank,
+        residual=found.error,
+        n_solves=solves,
+        stats={
+            "kind": "total",
+            "method": "sampling",
+            **rows.counts(),
+            "indices": found.indices,
+            "probabilities": found.chances,
+        },
+    )

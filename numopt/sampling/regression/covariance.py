@@ -5,9 +5,9 @@ from __future__ import annotations
 from statistics import NormalDist
 
 from ..._core.namespace import Array, array_namespace
+from ..._rows import whiten
 from .._certificate import rounding
 from .._problem import Data
-from ..scores.leverage import whiten
 
 NORMAL = NormalDist()
 # Distance of the quartiles of a normal distribution, in standard deviations, as it is rounded in

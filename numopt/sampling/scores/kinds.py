@@ -9,10 +9,10 @@ from ..._core import validate
 from ..._core.iterate import Record
 from ..._core.namespace import Array
 from ..._core.outcome import Check, Status
-from ..._rows import Rows, is_dask
+from ..._rows import Rows, is_dask, whiten
 from .._certificate import apart, bounds_check, lewis_check, lewis_residual, sum_check
 from .._inputs import LEWIS_STEPS, Scoring, nonzero_rows
-from .leverage import coordinates, leverage, power_of_leverage, whiten
+from .leverage import coordinates, leverage, power_of_leverage
 from .lewis import lewis_weights
 from .sensitivity import (
     Basis,

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from ..._core.iterate import Record, Run, iterate
 from ..._core.namespace import Array
-from ..._rows import Rows
-from .leverage import Whitening, lewis_ratio
+from ..._rows import Rows, Whitening
+from .._certificate import lewis_ratio
 
 
 class LewisState(NamedTuple):
