@@ -101,8 +101,8 @@ COUNTS = {
     "CG": "CG iterations",
 }
 
-SCHEMES = ("uniform", "leverage", "lewis", "sensitivity", "combined")
-EXCESS = {"family": "Family", "p": "p", "rows": "Rows"} | {name: name for name in SCHEMES}
+SCORES = ("uniform", "leverage", "lewis", "sensitivity", "combined")
+EXCESS = {"family": "Family", "p": "p", "rows": "Rows"} | {name: name for name in SCORES}
 TOTALS = {
     "matrix": "Matrix",
     "shape": "Shape",

@@ -12,6 +12,8 @@ from .regroup import Exchange as Exchange
 from .regroup import Held as Held
 from .row_source import RowSource as RowSource
 from .row_source import dask_array as dask_array
+from .row_source import in_blocks as in_blocks
+from .row_source import is_array_like as is_array_like
 from .row_source import limits_of as limits_of
 from .row_source import row_blocks as row_blocks
 from .sparse_rows import SparseRows as SparseRows
@@ -19,7 +21,5 @@ from .stores import is_dask as is_dask
 from .summaries import add as add
 from .summaries import below as below
 from .tall_matrix import RowBlocks as RowBlocks
-from .tall_matrix import in_blocks as in_blocks
-from .tall_matrix import is_array_like as is_array_like
 from .whitening import Whitening as Whitening
 from .whitening import whiten as whiten

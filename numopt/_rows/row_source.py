@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
 from .._core import validate
 from .._core.namespace import Array
 from .cluster import Limits
 from .read_ahead import read_ahead
-from .stores import Store, is_dask, open_store
+from .stores import Store, is_dask, is_stored, open_store
 
 PAGE = 4096
 
@@ -61,6 +62,10 @@ class RowSource:
         made._started = False
         return made
 
+    def __repr__(self) -> str:
+        """Return the shape and the dtype, as far as they are known."""
+        return f"RowSource(shape={self.shape}, dtype={self.dtype})"
+
     def __iter__(self) -> Iterator[Array]:
         """Yield the blocks in order."""
         blocks = self.blocks()
@@ -106,6 +111,22 @@ def limits_of(source: Any) -> Limits:
     return source._limits if isinstance(source, RowSource) else Limits()
 
 
+def in_blocks(source: Any) -> bool:
+    """Tell whether a matrix is given by its rows, or mapped from a file: not as one array."""
+    if is_dask(source) or is_stored(source) or isinstance(source, (RowSource, np.memmap)):
+        return True
+    if isinstance(source, (list, tuple)):
+        return len(source) > 0 and getattr(source[0], "ndim", None) == 2
+    return callable(source) and not hasattr(source, "shape")
+
+
+def is_array_like(source: Any) -> bool:
+    """Tell whether a matrix is given by numbers in lists, a data frame or the like."""
+    if array_api_compat.is_array_api_obj(source) or hasattr(source, "tocsr") or in_blocks(source):
+        return False
+    return isinstance(source, (list, tuple)) or hasattr(source, "__array__")
+
+
 def row_blocks(
     source: Any,
     *,
@@ -126,7 +147,7 @@ def row_blocks(
     Parameters
     ----------
     source : array or object with rows
-        An array or memory map, sparse matrix (blocks are sparse), zarr array, HDF5 dataset of h5py,
+        An array, table or memory map, sparse matrix (blocks are sparse), zarr array, HDF5 dataset,
         ``pyarrow.parquet.ParquetFile`` (numeric columns, or lists of fixed size, side by side),
         Dask array (computed chunk by chunk), list of paths of .npy files, iterable of matrices, or
         callable that returns an iterator over matrices.
@@ -191,6 +212,8 @@ def row_blocks(
     limits = Limits(
         validate.count("max_retries", max_retries), validate.positive("max_bytes", max_bytes)
     )
+    if is_array_like(source) and not isinstance(source, (list, tuple)):
+        (source,) = validate.arrays(source=source)
     if isinstance(source, RowSource):
         return RowSource._of(source._store, rows or source._rows, readahead, limits)
     return RowSource._of(open_store(source), rows, readahead, limits)

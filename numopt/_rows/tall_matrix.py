@@ -144,22 +144,6 @@ class RowBlocks(Passes):
         return validate.as_array(self.name, self._source[::step, :], ndim=2, dtype=self.dtype)
 
 
-def in_blocks(source: Any) -> bool:
-    """Tell whether a matrix is given by its rows, or mapped from a file: not as one array."""
-    if is_dask(source) or is_stored(source) or isinstance(source, (RowSource, np.memmap)):
-        return True
-    if isinstance(source, (list, tuple)):
-        return len(source) > 0 and getattr(source[0], "ndim", None) == 2
-    return callable(source) and not hasattr(source, "shape")
-
-
-def is_array_like(source: Any) -> bool:
-    """Tell whether a matrix is given by numbers in lists, a data frame or the like."""
-    if array_api_compat.is_array_api_obj(source) or hasattr(source, "tocsr") or in_blocks(source):
-        return False
-    return isinstance(source, (list, tuple)) or hasattr(source, "__array__")
-
-
 def _shape(x: Any) -> tuple[int, int]:
     return int(x.shape[0]), int(x.shape[1])
 

@@ -406,3 +406,16 @@ def test_stores_are_recognized_without_imports():
         env=os.environ,
     )
     assert done.stdout.strip() == "[]"
+
+
+class Table:
+    """What is no array but can be made one, as a data frame."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.arange(6.0).reshape(3, 2)
+
+
+def test_a_table_of_numbers_is_one_matrix():
+    source = numopt.row_blocks(Table(), rows=2)
+    assert repr(source) == "RowSource(shape=(3, 2), dtype=float64)"
+    assert_array_equal(np.concatenate(list(source)), Table())
