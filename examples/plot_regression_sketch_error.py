@@ -139,11 +139,11 @@ best = numopt.lstsq(design, response)
 roughs = [
     numopt.lstsq(design, response, method="sketch", eps=eps, rng=0) for eps in (0.8, 0.4, 0.2, 0.1)
 ]
-sizes = [rough.sketch_size for rough in roughs]
+sizes = [rough.stats["sketch_size"] for rough in roughs]
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 for rough in roughs:
     errors = abs(rough.x - best.x)
-    ax.loglog(np.full(20, rough.sketch_size), errors, ".", color=ERROR, alpha=0.5)
+    ax.loglog(np.full(20, rough.stats["sketch_size"]), errors, ".", color=ERROR, alpha=0.5)
 ax.loglog(sizes, [rough.linf_bound for rough in roughs], "k--", label="linf_bound")
 ax.set(xlabel="rows of the sketch, of 65536", ylabel="errors of the 20 coordinates")
 _ = ax.legend()

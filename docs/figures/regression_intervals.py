@@ -21,5 +21,5 @@ for ax, eps in zip(axes, (0.6, 0.2), strict=True):
     ax.vlines(place, low, high, color="#3776ab", linewidth=1)
     ax.plot(place, rough.x, "o", color="#3776ab", markersize=2.5, label="sketched, 95 %")
     ax.plot(place, exact, "_", color="black", markersize=5, label="exact")
-    ax.set(title=f"eps = {eps}: {rough.sketch_size} of {n} rows", xlabel="coordinate")
+    ax.set(title=f"eps = {eps}: {rough.stats['sketch_size']} of {n} rows", xlabel="coordinate")
 axes[0].legend(loc="upper left", fontsize=6)
