@@ -306,7 +306,10 @@ def _brief(value: Any) -> str:
     if isinstance(value, Status):
         return f"{int(value)} ({value.name})"
     if isinstance(value, list) and value and isinstance(value[0], Check):
-        return "; ".join(map(str, value))
+        failed = [check for check in value if not check.passed]
+        shown = value if len(value) <= 8 else failed[:8]
+        more = f"{len(failed)} of {len(value)} failed" if len(value) > 8 else ""
+        return "; ".join(filter(None, [more, *map(str, shown)]))
     if isinstance(value, list | tuple) and len(value) > 8:
         return f"{type(value).__name__} of {len(value)}"
     shape = getattr(value, "shape", None)

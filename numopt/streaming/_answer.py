@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._core.namespace import Array, array_namespace, device_of, widest_float
+from .._core.namespace import Array, array_namespace
 from .._core.outcome import Outcome, Status, settle
 from ._certificate import ORDER_LEVEL, ROUNDING, Bounds, bounds_of, checks_of, ratio_at
 from ._problem import Plan
 from ._published import admissible
 from ._result import EigenvectorResult
-from ._rows import host_list, wide
+from ._rows import host_list, place_like, wide
 from ._state import State
 from .tracks.frequent_directions import settled, spectrum
 from .tracks.heavy_rows import without_room
@@ -46,7 +46,7 @@ class Answer(NamedTuple):
 
 def _proven(state: State, plan: Plan, frobenius2: float, d: int) -> Proven:
     """Return bounds from the factor or the Gram matrix, or those that need neither."""
-    rank = plan.settings.rank
+    rank = plan.rank
     least = max(state.longest, frobenius2 / max(min(state.n, d), 1))
     if state.gram is not None:
         values, vectors = array_namespace(state.gram).linalg.eigh(state.gram)
@@ -99,15 +99,15 @@ def report(state: State, plan: Plan, *, stopped: bool, seconds: float) -> Eigenv
         overflow = without_room(stream.heavy, plan.share * frobenius2)
         n_heavy = len(stream.heavy.squares)
     answer = _answer(state, plan, proven, evidence, order)
-    answer, found = _trimmed(answer, plan.settings.rank)
+    answer, found = _trimmed(answer, plan.rank)
 
     def unit(value: float) -> float:
         return _squared_unit(value, state.exponent)
 
     return EigenvectorResult(
-        x=_signed(answer.vectors, state.like, plan.settings.rank),
+        x=_signed(answer.vectors, state.like, plan.rank),
         fun=unit(answer.values[0] if answer.values else 0.0),
-        eigenvalues=_numbers([unit(value) for value in answer.values], state.like),
+        eigenvalues=place_like([unit(value) for value in answer.values], wide(state.like)),
         **_outcome(state, plan, answer, order, overflow, found, stopped)._asdict(),
         nit=0 if stream is None else stream.steps,
         n_rows=state.n,
@@ -127,7 +127,7 @@ def report(state: State, plan: Plan, *, stopped: bool, seconds: float) -> Eigenv
             "residual2_stderr": answer.stderr,
             "selection_z": {
                 name: z
-                for name, z, here in zip(TRACKS, evidence.z, _present(plan), strict=True)
+                for name, z, here in zip(TRACKS, evidence.z, plan.layout.present, strict=True)
                 if here
             },
             "n_heavy": n_heavy,
@@ -135,11 +135,6 @@ def report(state: State, plan: Plan, *, stopped: bool, seconds: float) -> Eigenv
             "memory_rows_used": plan.memory_rows_used(d),
         },
     )
-
-
-def _present(plan: Plan) -> tuple[bool, bool, bool]:
-    held = plan.layout
-    return held.factor > 0, held.power > 0, held.oja
 
 
 def _latest(state: State, stream: Stream) -> tuple[Evidence, Order]:
@@ -154,12 +149,12 @@ def _answer(state: State, plan: Plan, proven: Proven, evidence: Evidence, order:
     stream = state.stream
     if stream is None:
         return _of_factor(plan, proven, NO_EVIDENCE)
-    chosen = leader(evidence, order, _present(plan))
+    chosen = leader(evidence, order, plan.layout.present)
     if evidence.merged and chosen and proven.bounds.lower > evidence.quotients[chosen]:
         chosen = 0  # what T is certain of is more than what the other is estimated at
     if chosen == 0:
         return _of_factor(plan, proven, evidence)
-    k = plan.settings.rank
+    k = plan.rank
     values, vectors = _power_answer(stream)
     ratio = _power_gap(host_list(values), k, state.frobenius2)
     if chosen == 2:
@@ -248,7 +243,7 @@ def _outcome(
     stopped: bool,
 ) -> Outcome:
     """Return what the checks of an answer come to."""
-    rank, tol, advice = plan.settings.rank, plan.settings.tol, ADVICE
+    rank, tol, advice = plan.rank, plan.settings.tol, ADVICE
     status, detail = (
         Status.TOO_EARLY,
         f"The bound for rows in any order is {answer.sin2_bound:.1e}.",
@@ -288,11 +283,6 @@ def _signed(vectors: Array, like: Array, rank: int) -> Array:
     negative = xp.max(-vectors, axis=0) > xp.max(vectors, axis=0)
     signed = xp.astype(xp.where(negative[None, :], -vectors, vectors), like.dtype)
     return signed[:, 0] if rank == 1 else signed
-
-
-def _numbers(values: list[float], like: Array) -> Array:
-    xp = array_namespace(like)
-    return xp.asarray(values, dtype=widest_float(like), device=device_of(like))
 
 
 def _squared_unit(value: float, exponent: int) -> float:

@@ -54,7 +54,7 @@ def top_eigenvector(
     method : str, default "auto"
         "auto" runs three tracks side by side and lets held-out rows choose. "truncate" is the
         first of them alone, merge and truncate, which is incremental PCA. "block-power" is the
-        second, the power method over blocks with the longest rows kept exactly. "oja" is Oja's
+        second, the power method over blocks with the heaviest rows kept exactly. "oja" is Oja's
         method with a grid of fixed rates, "fd" is Frequent Directions, and "gram" keeps the exact
         matrix A'A, d rows.
     tol : float, default 0.01
@@ -98,7 +98,7 @@ def top_eigenvector(
     Returns
     -------
     EigenvectorResult
-        The unit vector ``x``, ``fun``, ``lambda1_bounds``, the certificate ``sin2_bound``, the
+        The unit vector ``x``, ``fun``, ``lambda1_bounds``, the bound ``sin2_bound``, the
         estimate ``sin2_estimate`` and ``order_pvalue``.
 
     Raises

@@ -84,21 +84,26 @@ def checks_of(
 
 
 def squared_sine(
-    chunks: Iterable[Rows], x: Array, rank: int, mean: Array | None, decay: float | None
+    chunks: Iterable[tuple[Rows, Array]],
+    x: Array,
+    rank: int,
+    mean: Array | None,
+    decay: float | None,
 ) -> float:
     """Return the sum of the squared sines between vectors x and the leading ones of A'A.
 
-    x is (d,) or (d, rank). Exact but for rounding up to 2048 columns, for which A'A is formed.
-    Beyond it is a bound by the theorem of Davis and Kahan: the norm of the residual over the
-    distance of the Ritz values from the largest eigenvalue that the trace leaves for the others.
+    `chunks` are rows with the roots of their weights; x is (d,) or (d, rank). Exact but for
+    rounding up to 2048 columns, for which A'A is formed. Beyond it is a bound by the theorem of
+    Davis and Kahan: the norm of the residual over the distance of the Ritz values from the largest
+    eigenvalue that the trace leaves for the others.
     """
     xp, X = array_namespace(x), wide(x[:, None] if x.ndim == 1 else x)
     d, whole = int(X.shape[0]), int(X.shape[0]) <= GRAM_COLUMNS
     shape = (d, d) if whole else X.shape
     product, total, merges = xp.zeros(shape, dtype=X.dtype, device=device_of(X)), 0.0, 0
-    for rows in chunks:
+    for rows, roots in chunks:
         weights = 1.0 if decay is None else decay**rows.n
-        block = _prepared(rows, mean, decay)
+        block = _prepared(rows, roots, mean, decay)
         images = block if whole else xp.matmul(block, X)
         product = weights * product + xp.matmul(block.T, images)
         total = weights * total + float(xp.sum(block * block))
@@ -112,12 +117,13 @@ def squared_sine(
     )
 
 
-def _prepared(rows: Rows, mean: Array | None, decay: float | None) -> Array:
-    """Return rows about a mean, and with the weights that their age within the chunk gives."""
+def _prepared(rows: Rows, roots: Array, mean: Array | None, decay: float | None) -> Array:
+    """Return rows about a mean, and with their weights and those of their age within the chunk."""
     block = wide(rows.dense())
     xp = array_namespace(block)
     if mean is not None:
         block = block - wide(mean)[None, :]
+    block = block * wide(roots)[:, None]
     if decay is not None:
         ages = xp.arange(rows.n - 1, -1, -1, dtype=block.dtype, device=device_of(block))
         block = block * xp.sqrt(decay**ages)[:, None]

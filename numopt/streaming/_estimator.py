@@ -39,7 +39,7 @@ class StreamingEigenvector:
     method : str, default "auto"
         "auto" runs three tracks side by side and lets held-out rows choose. "truncate" is the
         first of them alone, merge and truncate, which is incremental PCA. "block-power" is the
-        second, the power method over blocks with the longest rows kept exactly. "oja" is Oja's
+        second, the power method over blocks with the heaviest rows kept exactly. "oja" is Oja's
         method with a grid of fixed rates, "fd" is Frequent Directions, and "gram" keeps the exact
         matrix A'A, d rows.
     tol : float, default 0.01

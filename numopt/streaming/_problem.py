@@ -42,6 +42,11 @@ class Layout(NamedTuple):
         waiting = self.panel - 1 if self.factor else 0
         return self.factor + waiting + 2 * self.power + self.oja + self.heavy + self.rates
 
+    @property
+    def present(self) -> tuple[bool, bool, bool]:
+        """Which of the tracks T, P and O there are."""
+        return self.factor > 0, self.power > 0, self.oja
+
 
 class Shape(NamedTuple):
     """How a factor is kept: rows merged at once, and what is done with what is dropped."""
@@ -51,29 +56,20 @@ class Shape(NamedTuple):
     center: bool = False
 
 
-class Sequence(NamedTuple):
-    """How the stream is cut into blocks, and what each track keeps."""
-
-    layout: Layout
-    shape: Shape
-    rank: int
-    first: int  # rows of the first block
-    growth: float
-    share: float  # of the sum of squares that makes a row long
-
-
 class Plan(NamedTuple):
-    """How rows of d numbers are summarized."""
+    """How rows of d numbers are summarized: what each track keeps, and the blocks of the stream."""
 
     settings: Settings
     layout: Layout
     shape: Shape
-    sequence: Sequence
+    first: int  # rows of the first block
+    growth: float
+    share: float  # of the sum of squares from which on a row is heavy
 
     @property
-    def share(self) -> float:
-        """Share of the sum of squares from which on a row is long."""
-        return self.sequence.share
+    def rank(self) -> int:
+        """Number of vectors asked for."""
+        return self.settings.rank
 
     def memory_rows_used(self, d: int) -> int:
         """Return the vectors of length d that may be held."""
@@ -95,7 +91,7 @@ def plan_for(settings: Settings, d: int) -> Plan:
         )
     held = Layout() if settings.method == "gram" else layout(settings, d)
     shape = Shape(held.panel, settings.method == "fd", settings.center)
-    # log(d) is 1.6 at least, so that a row is not long because there are few columns.
+    # log(d) is 1.6 at least, so that a row is not heavy because there are few columns.
     logarithm = math.log(max(d, 5))
     share = settings.heavy_threshold
     share = (1 / logarithm if share is None else share) / d
@@ -104,8 +100,7 @@ def plan_for(settings: Settings, d: int) -> Plan:
         first, growth = max(1, settings.n_rows // math.ceil(2 * logarithm)), 1.0
     else:
         first, growth = max(16, 2 * d), settings.growth
-    sequence = Sequence(held, shape, settings.rank, first, growth, share)
-    return Plan(settings, held, shape, sequence)
+    return Plan(settings, held, shape, first, growth, share)
 
 
 def layout(settings: Settings, d: int) -> Layout:

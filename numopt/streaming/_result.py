@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from .._core import validate
@@ -9,7 +10,8 @@ from .._core.namespace import Array
 from .._core.outcome import Check, Result
 from .._rows import row_blocks
 from ._certificate import squared_sine
-from ._inputs import as_rows, as_source
+from ._inputs import as_rows, as_source, root_weights
+from ._rows import Rows
 
 
 class EigenvectorResult(Result):
@@ -98,6 +100,7 @@ class EigenvectorResult(Result):
         source: Any,
         rank: int = 1,
         *,
+        weights: Any = None,
         decay: float | None = None,
         chunk_rows: int | None = None,
         **options: Any,
@@ -106,16 +109,19 @@ class EigenvectorResult(Result):
 
         `checks` are about a stream that is gone, so that they cannot be had again; this one says
         what both the bound and the estimate are about. It goes through `source` once, in blocks of
-        `chunk_rows`, with the weights that `decay` gives. Up to 2048 columns A'A is formed, and the
-        value is exact; beyond it is a bound from the residual, which says something where the other
-        eigenvalues together are below those of the `rank` returned. Other `options` of the solver
-        change nothing.
+        `chunk_rows`, with the `weights` (n,) of the rows and those that `decay` gives. Up to 2048
+        columns A'A is formed, and the value is exact; beyond it is a bound from the residual, which
+        says something where the other eigenvalues together are below those of the `rank` returned.
+        Other `options` of the solver change nothing.
         """
         del options
-        rank, blocks = (
-            validate.at_least_one("rank", rank),
-            row_blocks(as_source(source), rows=chunk_rows),
-        )
-        rows = (as_rows(chunk, self.x.dtype) for _, chunk in blocks.blocks())
-        value = squared_sine(rows, self.x, rank, self.mean, decay)
+        rank = validate.at_least_one("rank", rank)
+        source = row_blocks(as_source(source), rows=chunk_rows)
+
+        def chunks() -> Iterator[tuple[Rows, Array]]:
+            for where, chunk in source.blocks():
+                rows = as_rows(chunk, self.x.dtype)
+                yield rows, root_weights(None if weights is None else weights[where], rows)
+
+        value = squared_sine(chunks(), self.x, rank, self.mean, decay)
         return [Check("squared sine", value, self.tol)]

@@ -52,7 +52,7 @@ def start(like: Array, plan: Plan, rng: np.random.Generator) -> State:
         longest=0.0,
         exponent=0,
         factor=empty_factor(like, held.factor, d, plan.shape) if held.factor else None,
-        stream=start_stream(like, d, plan.sequence, rng) if held.power else None,
+        stream=start_stream(like, d, plan, rng) if held.power else None,
         grid=start_grid(like, d, held.rates, rng) if held.rates else None,
         gram=gram,
         history=(),
@@ -93,7 +93,7 @@ def _through_blocks(state: State, part: Read, plan: Plan, rng: np.random.Generat
         stop = min(part.rows.n, slot_end(stream.block, row)[1] - state.n)
         piece = Read(part.rows.part(done, stop), part.roots[done:stop], part.squares[done:stop])
         steps = stream.steps
-        stream, factor = advanced(stream, factor, piece, row, before, plan.sequence, rng)
+        stream, factor = advanced(stream, factor, piece, row, before, plan, rng)
         before += float(xp.sum(piece.squares))
         if stream.steps > steps:
             history = (*history, _record(stream, row + stop - done, plan))
@@ -102,8 +102,7 @@ def _through_blocks(state: State, part: Read, plan: Plan, rng: np.random.Generat
 
 
 def _record(stream: Stream, n_rows: int, plan: Plan) -> dict[str, Any]:
-    present = plan.layout.factor > 0, plan.layout.power > 0, plan.layout.oja
-    track = leader(stream.evidence, stream.order, present)
+    track = leader(stream.evidence, stream.order, plan.layout.present)
     residual, stderr = stream.evidence.residual2[track], stream.evidence.stderr[track]
     error = max(residual + 2 * stderr, 0.0)
     return {
@@ -183,7 +182,7 @@ def _decayed(state: State, rows: Rows, squares: Array, decay: float) -> tuple[St
 
 
 def merged(first: State, second: State, plan: Plan) -> State:
-    """Return the state of the rows of both; the order of rows is lost for all but certificates."""
+    """Return the state of the rows of both; the order of rows is lost for all but the bounds."""
     unit = max(first.exponent, second.exponent)
     first, second = _in_unit(first, unit), _in_unit(second, unit)
     if second.n == 0 or first.n == 0:
@@ -193,7 +192,7 @@ def merged(first: State, second: State, plan: Plan) -> State:
         factor = joined(factor, second.factor, plan.shape)
     if stream is not None and second.stream is not None:
         share = plan.share * (first.frobenius2 + second.frobenius2)
-        stream = merged_streams(stream, second.stream, plan.sequence, first.n + second.n, share)
+        stream = merged_streams(stream, second.stream, plan, first.n + second.n, share)
     if grid is not None and second.grid is not None and second.n > first.n:
         grid = second.grid
     if gram is not None and second.gram is not None:

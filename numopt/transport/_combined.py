@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from .._core import validate
 from .._core.namespace import Array, array_namespace, device_of
@@ -55,35 +55,29 @@ class TransportBatch(TransportResult):
     results: list[TransportResult]
     _points = None  # the costs of a batch are matrices
 
-    _STACKED: ClassVar[tuple[str, ...]] = ("x", "f", "g")
-    _NUMBERS: ClassVar[tuple[str, ...]] = (
-        *("fun", "dual_fun", "gap", "cost", "tol"),
-        *("marginal_error", "marginal_error_rows", "marginal_error_cols"),
-    )
-    _LISTS: ClassVar[tuple[str, ...]] = ("status", "message", "nit", "n_passes", "history")
-
     @classmethod
     def of(cls, results: list[TransportResult]) -> TransportBatch:
         """Return the batch of some `results`."""
         like = results[0].f
         xp, place = array_namespace(like), {"dtype": like.dtype, "device": device_of(like)}
-        fields: dict[str, Any] = {
-            name: xp.stack([result[name] for result in results]) for name in cls._STACKED
-        }
-        fields |= {
-            name: xp.asarray([result[name] for result in results], **place) for name in cls._NUMBERS
-        }
-        fields |= {name: [result[name] for result in results] for name in cls._LISTS}
+        fields: dict[str, Any] = {}
+        for name, value in results[0].items():
+            column = [result[name] for result in results]
+            if isinstance(value, float):
+                fields[name] = xp.asarray(column, **place)
+            else:
+                fields[name] = xp.stack(column) if name in ("x", "f", "g") else column
         checks = _named([(f"of problem {k}", result) for k, result in enumerate(results)])
-        stats = {name: [result.stats[name] for result in results] for name in results[0].stats}
-        return cls(
-            **fields,
-            success=settle(Status.CONVERGED, checks).success,
-            checks=checks,
-            execution_time=sum(result.execution_time for result in results),
-            stats=stats,
-            results=results,
-        )
+        fields |= {
+            "success": settle(Status.CONVERGED, checks).success,
+            "checks": checks,
+            "execution_time": sum(result.execution_time for result in results),
+            "stats": {
+                name: [result.stats[name] for result in results] for name in results[0].stats
+            },
+            "results": results,
+        }
+        return cls(**fields)
 
     def verify(
         self, cost: Any, a: Any = None, b: Any = None, *, reg: float, **options: Any

@@ -4,7 +4,7 @@ import numpy as np
 
 import numopt
 
-A = np.random.default_rng(1).normal(size=(40, 3))
+A = np.random.default_rng(1).normal(size=(900, 20)) * np.array([9.0] + [1.0] * 19)
 # What may be given by position besides arrays.
 POSITIONAL = {
     "top_eigenvector": {"rank"},

@@ -60,6 +60,16 @@ def test_several_vectors(options):
     assert not measured(result, A, 3, **options).passed
 
 
+def test_weights_count():
+    rng = np.random.default_rng(0)
+    A, weights = flat(rng, 3000, 10, 9.0) + 2.0, rng.random(3000)
+    model = numopt.StreamingEigenvector(center=True, memory_rows=26, rng=0)
+    result = model.partial_fit(A, weights=weights).result()
+    B = np.sqrt(weights)[:, None] * (A - np.average(A, axis=0, weights=weights))
+    wanted = pytest.approx(sin2(result.x, B), rel=1e-5, abs=1e-10)
+    assert measured(result, A, weights=weights, chunk_rows=800).value == wanted
+
+
 def test_many_columns_are_bounded_by_the_residual(monkeypatch):
     from numopt.streaming import _certificate
 

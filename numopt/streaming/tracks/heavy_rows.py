@@ -7,8 +7,8 @@ from typing import NamedTuple
 from ..._core.namespace import Array, array_namespace, device_of
 from .._rows import Rows, host_list, place_like, wide
 
-# Squared norms of long rows without room that are remembered, to tell later whether they still
-# are long; more of them count as this many.
+# Squared norms of heavy rows without room that are remembered, to tell later whether they still
+# are heavy; more of them count as this many.
 REMEMBERED = 64
 
 # Two rows with a squared cosine above this are kept as one where there is no room for both.
@@ -20,7 +20,7 @@ class Heavy(NamedTuple):
 
     rows: Array  # (m, d)
     squares: tuple[float, ...]  # (m,) squared norms
-    overflow: tuple[float, ...]  # squared norms of long rows without room, the largest first
+    overflow: tuple[float, ...]  # squared norms of heavy rows without room, the largest first
     seen: int  # rows that were kept at some time
 
 
@@ -35,7 +35,7 @@ def divided(
 ) -> tuple[Heavy, Rows]:
     """Return the store after a chunk, and the chunk without the rows that are kept.
 
-    A row is long if its squared norm (n,) is at least `share` of the sum over all rows up to it,
+    A row is heavy if its squared norm (n,) is at least `share` of the sum over all rows up to it,
     `before` being the sum before the chunk. A row that another one displaces takes its place in
     the chunk. Rows come in the same order whatever the size of the chunks.
     """
@@ -106,7 +106,7 @@ def _merged(item: tuple[float, Array], row: Array, size: float) -> tuple[float, 
 
 
 def _overflown(heavy: Heavy, squares: Array, long: Array, any_room: bool) -> Heavy:
-    """Return the store with long rows counted that cannot be kept at all."""
+    """Return the store with heavy rows counted that cannot be kept at all."""
     if not any_room:
         return heavy
     xp = array_namespace(squares)
@@ -133,5 +133,5 @@ def demoted(heavy: Heavy, least: float) -> tuple[Heavy, Array]:
 
 
 def without_room(heavy: Heavy, least: float) -> int:
-    """Return how many rows found no room that are long still, up to what is remembered."""
+    """Return how many rows found no room that are heavy still, up to what is remembered."""
     return sum(square >= least for square in heavy.overflow)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..._core.namespace import Array, array_namespace, device_of
-from .._problem import Sequence
+from .._problem import Plan
 from .._rows import wide
 from .heavy_rows import REMEMBERED, Heavy, demoted
 from .power import COUNT, GAP2, IMAGE, IMAGE2, LIGHT, NORM, NORM2, OFF, OWN, SUMS, new_block
@@ -38,7 +38,7 @@ def scaled_stream(stream: Stream, f: float) -> Stream:
     )
 
 
-def merged_streams(first: Stream, second: Stream, plan: Sequence, row: int, least: float) -> Stream:
+def merged_streams(first: Stream, second: Stream, plan: Plan, row: int, least: float) -> Stream:
     """Return the tracks of two streams as one, at `row` of what is now one stream.
 
     Track P goes on with the block of the longer stream begun anew, whose last column becomes the

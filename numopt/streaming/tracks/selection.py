@@ -83,7 +83,7 @@ def table(block: Block, row: int) -> list[list[float]]:
 
 
 def judged(block: Block, sums: list[list[float]], heavy: Array, total: int) -> Evidence:
-    """Return what a block says, given the long rows (h, d) and the number of light rows."""
+    """Return what a block says, given the heavy rows (h, d) and the number of light rows."""
     if block.light < LEAST_ROWS:
         return NO_EVIDENCE
     whole = [math.fsum(column) for column in zip(*sums, strict=True)]

@@ -9,7 +9,7 @@ import numpy as np  # noqa: TID251 - the generator of the draws
 
 from ..._core.namespace import Array, array_namespace, device_of, widest_float
 from ..._core.random import place
-from .._problem import Sequence
+from .._problem import Plan
 from .._rows import DenseRows, Rows, wide
 from .frequent_directions import Factor, absorbed, spectrum
 from .heavy_rows import Heavy, demoted, divided, no_heavy
@@ -52,7 +52,7 @@ class Read(NamedTuple):
     squares: Array  # (n,) squared norms
 
 
-def start_stream(like: Array, d: int, plan: Sequence, rng: np.random.Generator) -> Stream:
+def start_stream(like: Array, d: int, plan: Plan, rng: np.random.Generator) -> Stream:
     """Return the tracks before the first row."""
     xp, p = array_namespace(like), plan.layout.power
     dtype, device = widest_float(like), device_of(like)
@@ -84,7 +84,7 @@ def advanced(
     part: Read,
     row: int,
     before: float,
-    plan: Sequence,
+    plan: Plan,
     rng: np.random.Generator,
 ) -> tuple[Stream, Factor | None]:
     """Return the tracks after rows that lie in one slot of the block, from `row` of the stream."""
@@ -103,7 +103,7 @@ def advanced(
     return stream, factor
 
 
-def _read(stream: Stream, part: Read, slot: int, before: float, plan: Sequence) -> Stream:
+def _read(stream: Stream, part: Read, slot: int, before: float, plan: Plan) -> Stream:
     rows, squares = part.rows, part.squares
     if plan.shape.center:
         if stream.steps == 0 and slot == 0:
@@ -138,7 +138,7 @@ def _next_block(
     factor: Factor | None,
     row: int,
     total: float,
-    plan: Sequence,
+    plan: Plan,
     rng: np.random.Generator,
 ) -> Stream:
     """Return the tracks at the start of the next block, what this one showed being noted."""
@@ -174,7 +174,7 @@ def _candidates(
     stream: Stream,
     vectors: Array,
     factor: Factor | None,
-    plan: Sequence,
+    plan: Plan,
     rng: np.random.Generator,
 ) -> tuple[Array, Array]:
     """Return the start of the next power step, and the candidates as combinations of it.
