@@ -230,8 +230,8 @@ def _read_vectors(
     rows = places(f"rows{span}", rows, values, shape[0])
     columns = places(f"columns{span}", columns, values, shape[1])
     if weights is not None:
-        weights = validate.non_negative(f"weights{span}", xp.astype(weights, dtype, copy=False))
-    return _narrow(Entries(rows, columns, values, weights, shape))
+        weights = xp.astype(weights, dtype, copy=False)
+    return _narrow(Entries(rows, columns, values, weights, shape), span)
 
 
 def _read_block(
@@ -253,14 +253,12 @@ def _read_block(
     values = array_namespace(found.values).astype(found.values, dtype, copy=False)
     found = Entries(found.rows + row, found.columns + column, values, found.weights, shape)
     validate.finite(f"M{span}", found.values)
-    if found.weights is not None:
-        validate.non_negative(f"weights{span}", found.weights)
-    return _narrow(found)
+    return _narrow(found, span)
 
 
-def _narrow(found: Entries) -> Entries:
+def _narrow(found: Entries, span: str) -> Entries:
     """Return entries of positive weight, their places in half the bytes if they are small."""
-    found = of_positive_weight(found)
+    found = of_positive_weight(found, f"weights{span}")
     xp = array_namespace(found.values)
     if max(found.shape) >= 1 << 31 or not array_api_compat.is_numpy_array(found.rows):
         return found

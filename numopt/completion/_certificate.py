@@ -25,9 +25,9 @@ from ._problem import (
 
 # Steps of the Lanczos iteration at most, and the relative change at which it is done.
 _STEPS, _SETTLED = 200, 1e-9
-# Rounding errors by which the held-out error of the returned factors may differ from that of the
-# sweep they come from: they are turned into singular vectors in between.
-_ROUNDING = 1e4
+# Rounding errors of the largest value by which the held-out error of the returned factors may be
+# off that of the sweep they come from: they are made singular vectors in between.
+_ROUNDING = 1e2
 
 
 class Sides(NamedTuple):
@@ -100,7 +100,6 @@ def _of_rows(
     if steps:
         left = side.residual(new, W, data)
         weighted = left if side.weights is None else side.weights * left
-        # Only rows without entries change in another way: they become zero.
         before = inner(loss, xp.ones_like(loss)) + inner(reg, xp.sum(X * X, axis=1))
         fall = before - inner(left, weighted) - inner(reg, xp.sum(new * new, axis=1))
     wide = widest_float(X)
@@ -115,14 +114,14 @@ def checks_of(
     return [Check("stopping error", found.error, tol)]
 
 
-def held_out_limit(best: float, like: Array) -> float:
-    """Return the largest held-out error of factors that stand for a sweep with the best one."""
-    return best * (1 + _ROUNDING * float(array_namespace(like).finfo(like.dtype).eps))
+def held_out_limit(best: float, scale: float, like: Array) -> float:
+    """Return the largest held-out error of factors that stand for the sweep with the best one."""
+    return best + _ROUNDING * float(array_namespace(like).finfo(like.dtype).eps) * scale
 
 
 def held_out_checks(model: Model, held: Held, scale: float, limit: float) -> list[Check]:
     """Return the check of a fit that was stopped early: its error on held-out entries."""
-    return [Check("held-out error", scale * rmse(model, held), limit, "the best of all sweeps")]
+    return [Check("held-out error", scale * rmse(model, held), limit)]
 
 
 def convex_certificate(problem: Problem, model: Model) -> tuple[float, float]:

@@ -346,7 +346,7 @@ def outcome_of(task: Task, found: Fit) -> Outcome:
     """Return how a fit ended, by its checks."""
     problem, status, detail = task.problem, found.status, found.detail
     if status == Status.EARLY_STOPPING and task.validation is not None:
-        limit = held_out_limit(found.best, problem.seen.like)
+        limit = held_out_limit(found.best, task.scale, problem.seen.like)
         checks = held_out_checks(found.model, task.validation, task.scale, limit)
     else:
         checks = checks_of(problem, found.model, task.settings.tol, found.worth)

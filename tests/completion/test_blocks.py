@@ -99,6 +99,14 @@ def test_fits_are_those_from_memory_to_the_last_bit(scheduler, sizes, problem):
     assert (whole.stats["n_blocks"], whole.stats["n_retries"]) == (1, 0)
 
 
+def test_results_are_verified_where_the_entries_are(problem):
+    found = numopt.matrix_completion(chunked(problem), RANK, reg=0.05, rng=0)
+    for given in (problem, chunked(problem)):
+        assert_allclose(found.verify(given, reg=0.05)[0].value, found.checks[0].value, rtol=1e-6)
+    found.X = 1.01 * found.X
+    assert not found.verify(chunked(problem), reg=0.05)[0].passed
+
+
 OPTIONS = {
     "exact": {"tol": 1e-4},
     "count": {"reg": ("count", 0.01)},
@@ -288,32 +296,6 @@ def test_what_is_gathered_has_a_limit(problem):
     huge = da.zeros(3, dtype=int, chunks=3)
     with pytest.raises(ValueError, match="allow it with a Dask matrix of sparse blocks"):
         numopt.matrix_completion((huge, huge, huge, (10**9, 5)), 2)
-
-
-def test_parts_are_balanced():
-    counts = np.array([0, 5, 0, 100, 0, 0, 3, 2, 40, 0])
-    assert distributed.balanced(counts, 1) == [0, 10]
-    for parts in range(2, 20):
-        bounds = distributed.balanced(counts, parts)
-        assert bounds[0] == 0
-        assert bounds[-1] == 10
-        assert len(bounds) <= parts + 1
-        assert all(counts[a:b].sum() > 0 for a, b in itertools.pairwise(bounds))
-    assert distributed.balanced(np.ones(1000, dtype=int), 4) == [0, 251, 501, 751, 1000]
-
-
-def test_parts_stay_small_and_few(monkeypatch):
-    monkeypatch.setattr(distributed, "PART", 1 << 21)
-    for size in (1, 10**6, 10**8, 10**9, 10**10):
-        for things in (1, 10, 100, 1000):
-            count = distributed.parts_of(size, things)
-            assert count >= 1
-            assert size / count <= distributed.LARGEST_PART
-            needed = -(-size // distributed.LARGEST_PART)
-            assert count * things <= max(10**4, 100 * things, needed * things)
-            assert count <= distributed.parts_of(size, things, room=1e6)
-    assert distributed.parts_of(10**6, 1) == 1
-    assert distributed.parts_of(10**6, 1, room=64e5) == 10
 
 
 def test_nothing_is_configured_or_left_behind(problem):
