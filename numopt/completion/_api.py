@@ -335,7 +335,7 @@ def rank_path(
     (3, (50, 3))
     """
     began = time.perf_counter()
-    refuse_on_cluster(M, "`rank_path`", validation is None, "`validation`")
+    refuse_on_cluster(M, {"`rank_path`": (validation is None, "`validation`")})
     chosen, share = ascending(ranks), validate.fraction("holdout", holdout)
     options = Options(
         mask=mask,

@@ -64,7 +64,15 @@ class Terms(NamedTuple):
 
 def task_of(M: Any, rank: Any, max_rank: Any, options: Options) -> Task:
     """Return the task, having checked everything before any entry of a cluster is read."""
-    _refuse_on_cluster(M, rank, options)
+    untold = isinstance(rank, str) and rank == "auto" and options.validation is None
+    refuse_on_cluster(
+        M,
+        {
+            "`sample_splitting`": (options.sample_splitting is True, "entries in memory"),
+            "`polish`": (options.polish == "gauss-newton", "entries in memory"),
+            "`rank` = 'auto'": (untold, "`validation`"),
+        },
+    )
     terms = terms_of(options.reg, options.bias, options.nonneg)
     settings = settings_of(options)
     duplicates = validate.choice("duplicates", options.duplicates, DUPLICATES)
@@ -102,24 +110,11 @@ def task_of(M: Any, rank: Any, max_rank: Any, options: Options) -> Task:
     return task if held is None else task.validated_on(normalized(held, mu, scale))
 
 
-def _refuse_on_cluster(M: Any, rank: Any, options: Options) -> None:
-    """Raise where something was asked for that entries on a cluster do not offer."""
-    needs = {
-        "`sample_splitting`": (options.sample_splitting is True, "entries in memory"),
-        "`polish`": (options.polish == "gauss-newton", "entries in memory"),
-        "`rank` = 'auto'": (
-            isinstance(rank, str) and rank == "auto" and options.validation is None,
-            "`validation`",
-        ),
-    }
-    for name, (asked, what) in needs.items():
-        refuse_on_cluster(M, name, asked, what)
-
-
-def refuse_on_cluster(M: Any, name: str, asked: bool, what: str) -> None:
+def refuse_on_cluster(M: Any, needs: dict[str, tuple[bool, str]]) -> None:
     """Raise where something was asked for that needs what Dask arrays are not."""
-    if asked and on_cluster(M):
-        raise ValueError(f"{name} needs {what}, got Dask arrays for `M`.")
+    for name, (asked, what) in needs.items():
+        if asked and on_cluster(M):
+            raise ValueError(f"{name} needs {what}, got Dask arrays for `M`.")
 
 
 def terms_of(reg: Any, bias: Any, nonneg: Any) -> Terms:
