@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._core.namespace import Array, array_namespace
+from .._core.namespace import Array, array_namespace, device_of
 from .._core.outcome import Check
 from ._network import network_of
 from ._program import (
@@ -91,8 +91,10 @@ def lower_bound_of(
 
 def feasible_scale(norms: Array, beta: float, longest: float = math.inf) -> Array:
     """Return up to which factor (C,) all norms of an output (C, ...) stay within beta."""
-    xp = array_namespace(norms)
-    highest = xp.max(xp.reshape(norms, (norms.shape[0], -1)), axis=1)
+    xp, outputs = array_namespace(norms), norms.shape[0]
+    if 0 in norms.shape[1:]:
+        return xp.full((outputs,), longest, dtype=norms.dtype, device=device_of(norms))
+    highest = xp.max(xp.reshape(norms, (outputs, -1)), axis=1)
     positive = highest > 0
     scale = beta / xp.where(positive, highest, xp.ones_like(highest))
     return xp.clip(xp.where(positive, scale, math.inf), None, longest)
@@ -196,7 +198,7 @@ class Certificate(NamedTuple):
 
     Objectives and dual objectives of the outputs, what the objectives come to once neurons are in
     their cones, the relative violation of all slacks, the objective of the network, how far it is
-    from the one of the neurons, and how many patterns there are.
+    from the one of the neurons, and whether perturbations leave no pattern to train.
     """
 
     funs: list[float]
@@ -205,7 +207,7 @@ class Certificate(NamedTuple):
     infeasibility: float
     net_fun: float
     mismatch: float
-    patterns: int
+    lost: bool = False
 
     @property
     def gap(self) -> float:
@@ -220,7 +222,7 @@ class Certificate(NamedTuple):
             Check("infeasibility", self.infeasibility, violation, "of the slacks"),
             Check("network mismatch", self.mismatch, mismatch, "of the largest weight"),
         ]
-        if self.patterns == 0:
+        if self.lost:
             found.append(Check("missing pattern", 1.0, 0.0))
         return found
 

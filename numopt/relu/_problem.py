@@ -235,7 +235,7 @@ class InMemory:
             outside,
             network_objective(data.X, data.y, data.weights, *network, self.beta, data.loss),
             network_mismatch(V, *network),
-            V.shape[2],
+            V.shape[2] == 0,
         )
 
     def _lower(self, dual: Array, proof: tuple[Array, ...]) -> Lower:

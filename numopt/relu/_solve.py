@@ -16,7 +16,7 @@ from ._certificate import Lower, Upper, objective, price_of_violations, relative
 from ._inputs import Settings
 from ._program import Program, adjoint, responses, widened, zeros_like_neurons
 from ._published import BlockDescent
-from .interior.newton import Neurons
+from .interior.newton import neurons
 from .interior.projection import affordable, project
 from .rows.in_memory import in_sums
 from .splitting.admm import Penalties, Splitting
@@ -189,10 +189,10 @@ def _by_interior_point(
     if start is not None:
         bounds.see_neurons(xp.astype(start[0], program.X.dtype))
 
-    neurons, patience = Neurons(program), Patience()
+    groups, patience = neurons(program), Patience()
 
     def measure(now: Iterate[Point]) -> Record:
-        theta, V = theta_of(neurons, now.point), now.point.u[None, ...]
+        theta, V = theta_of(groups, now.point), now.point.u[None, ...]
         bounds.see_multipliers(theta[None, :], now.point.multiplier[None, ...])
         bounds.see_neurons(V)
         patience.note(bounds.gap)
@@ -205,8 +205,8 @@ def _by_interior_point(
     nit, n_factorizations = (0, 0) if before is None else (before.nit, before.n_factorizations)
     with quiet():
         run = iterate(
-            Iterate(first_point(neurons, zeros_like_neurons(program)[0, ...])),
-            lambda now: newton_step(neurons, now.point),
+            Iterate(first_point(groups, zeros_like_neurons(program)[0, ...])),
+            lambda now: newton_step(groups, now.point),
             measure,
             tol=settings.tol,
             maxiter=settings.maxiter,

@@ -116,9 +116,8 @@ def test_samples_in_blocks(loss):
         agree(result, source, y, beta=beta, loss=loss)
         # Also by someone who has all samples at hand, and under the same patterns.
         agree(result, X, y, beta=beta, loss=loss)
-    perturbed(
-        numopt.convex_relu(source, y, beta=0.3, loss=loss, rng=0), source, y, beta=0.3, loss=loss
-    )
+    result = numopt.convex_relu(source, y, beta=0.3, loss=loss, n_patterns=3, rng=0)
+    perturbed(result, source, y, beta=0.3, loss=loss)
 
 
 def test_samples_on_a_cluster():

@@ -82,7 +82,6 @@ class InBlocks(NamedTuple):
             short / slack if slack > 0 else 0.0,
             float(seen.network) + norms,
             network_mismatch(V, *network),
-            V.shape[2],
         )
 
     def proof(self, V: Array, dual: Any) -> tuple[Array, ...]:
@@ -93,29 +92,38 @@ class InBlocks(NamedTuple):
         """
         xp, (_, _, patterns, d) = array_namespace(V), V.shape
         half = self._measured(V[0, ...], dual).gradient
-        gradient = xp.stack([half, -half])
-        gates = xp.stack([self.gates, self.gates])
-        norms = group_norms(V[0, ...])[..., None]
-        kept = [self._nearest(gates), self._nearest(xp.where(norms > 0, V[0, ...], gates))]
-        targets = xp.reshape(gradient, (2 * patterns, d))
+        targets = xp.concat([half, -half])
+        gates = xp.concat([self.gates, self.gates])
+        V = xp.reshape(V, gates.shape)
+        kept = self._nearest(gates), self._nearest(xp.where(group_norms(V)[:, None] > 0, V, gates))
+        rows = [xp.concat([found[k] for found in kept]) for k in range(2 * patterns)]
+        points, normal, worst = targets, 0 * targets, math.inf
         for _ in range(_LOOKS):
-            rows = xp.concat(kept)
-            inside = xp.matmul(self.gates, rows.T) >= 0
-            signs = 2 * xp.astype(xp.concat([inside, inside]), rows.dtype) - 1
-            points, mu = project(rows, signs, targets)
-            normal = xp.matmul(signs * xp.clip(mu, 0.0, None), rows)
-            if float(xp.max(group_norms(targets + normal))) <= self.beta * (1 + _ENOUGH):
+            parts = [self._normal(rows[k], targets[k, :]) for k in range(2 * patterns)]
+            points, normal = (xp.stack(list(column)) for column in zip(*parts, strict=True))
+            before, worst = worst, float(xp.max(group_norms(targets + normal)))
+            if worst <= self.beta * (1 + _ENOUGH) or not worst < before * (1 - _ENOUGH):
                 break
-            kept.append(self._nearest(xp.reshape(points, gates.shape)))
+            for k, found in enumerate(self._nearest(points)):
+                rows[k] = xp.concat([rows[k], found])
         return (xp.reshape(normal, (1, 2, patterns, d)),)
 
-    def _nearest(self, points: Array) -> Array:
-        """Return rows (k, d) of unit norm that points in the cones are closest to violating."""
+    def _normal(self, rows: Array, target: Array) -> tuple[Array, Array]:
+        """Return the projection of a vector (d,) onto the cone of rows, less that vector, too."""
+        xp = array_namespace(rows)
+        if float(xp.sum(target * target)) <= self.beta**2 or rows.shape[0] == 0:
+            return target, xp.zeros_like(target)
+        point, mu = project(rows, xp.ones_like(rows[:, 0])[None, :], target[None, :])
+        return point[0, :], xp.matmul(xp.clip(mu[0, :], 0.0, None), rows)
+
+    def _nearest(self, points: Array) -> list[Array]:
+        """Return rows (k, d) of unit norm that each point in a cone is closest to violating."""
         count, d = min(self.frame.n, _NEAREST * points.shape[-1]), points.shape[-1]
-        found: ActiveRows = self.passes.fold(nearest_at, self.frame, points, count, merge=nearer)
         xp = array_namespace(points)
-        (index,) = xp.nonzero(xp.reshape(found.order, (-1,)) < math.inf)
-        return xp.take(xp.reshape(found.rows, (-1, d)), index, axis=0)
+        neurons = xp.reshape(points, (2, points.shape[0] // 2, d))
+        found: ActiveRows = self.passes.fold(nearest_at, self.frame, neurons, count, merge=nearer)
+        indices = [xp.nonzero(found.order[k, :] < math.inf)[0] for k in range(points.shape[0])]
+        return [xp.take(found.rows[k, ...], index, axis=0) for k, index in enumerate(indices)]
 
     def patterns_of_samples(self) -> Any:
         """Return the patterns (n, P) in the chunks of the rows, made when asked for; else None."""
