@@ -15,7 +15,7 @@ from .._core.namespace import Array
 from .._linalg import one_blas_thread
 from .stores import is_dask
 from .summaries import FAN_IN, Merge, Summary, Work, add, aligned, all_joined
-from .workers import call, identity, merged, run
+from .workers import Carried, identity, merged, run
 
 # Where a worker runs out of memory: the share of it that a chunk with what is made of it may take.
 ROOM = 8
@@ -116,10 +116,11 @@ class Cluster:
 
     def _over(self, function: Callable[..., Summary], merge: Merge, *beside: Any) -> Summary:
         """Return the merge of a function of what lies beside the chunks."""
+        carried = Carried(function)
         columns = [self._parts(x) for x in beside]
         return self._reduced(
             [
-                _delayed(call)(function, *(column(k, start, stop) for column in columns))
+                _delayed(carried)(*(column(k, start, stop) for column in columns))
                 for k, start, stop, _ in self._chunks
             ],
             merge,

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from .cluster import ROOM, Cluster, Limits, _dask, _delayed
 from .summaries import Merge, Summary, cut
-from .workers import call, identity
+from .workers import Carried, applied, identity
 
 Nodes = list[Any]
 Make = Callable[[], Nodes]
@@ -52,9 +52,9 @@ class Exchange(Cluster):
     ) -> Nodes:
         """Return tasks ``work(thing, *rows)``; `rows` are those of what lies beside the things."""
         # One task holds what all share, so that a worker gets it once.
-        shared = _delayed(identity)(work)
+        shared = _delayed(identity)(Carried(work))
         return [
-            _delayed(call)(shared, node, *(cut(x, rows) for x in beside))
+            _delayed(applied)(shared, node, *(cut(x, rows) for x in beside))
             for node, rows in zip(nodes, spans, strict=True)
         ]
 

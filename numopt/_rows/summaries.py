@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import partial, reduce
 from typing import Any
 
@@ -53,9 +54,9 @@ class Work:
         """Return the summary of a matrix that is one block and is to be seen as it is."""
         return self._function(matrix, slice(0, matrix.shape[0]), *parts)
 
-    def aligned(self) -> Work:
-        """Return the same work with arrays that compiled code reads as it does any other."""
-        return Work(aligned(self._function), self._merge, self.dtype)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Arrive at a worker: once, however many chunks it works on."""
+        self.__dict__ = state | {"_function": aligned(state["_function"], objects=True)}
 
     def _summaries(self, block: Array, start: int, parts: Any) -> Iterator[Summary]:
         for rows, piece in pieces(block, self.dtype):
@@ -94,21 +95,22 @@ class Tree:
         return total
 
 
-def aligned(x: Any) -> Any:
+def aligned(x: Any, *, objects: bool = False) -> Any:
     """Return an array, or arrays in tuples and partial functions, with the entries aligned.
 
     What comes over the network lies wherever the message has put it. Compiled code and BLAS take
     other ways through unaligned arrays, with other rounding: a number would then depend on which
-    worker happened to compute it.
+    worker happened to compute it. With `objects`, those are copied, which aligns what they hold.
     """
     if isinstance(x, np.ndarray):
         return x if x.flags.aligned else x.copy()
     if isinstance(x, tuple):
-        made = [aligned(item) for item in x]
+        made = [aligned(item, objects=objects) for item in x]
         return type(x)(*made) if hasattr(x, "_fields") else tuple(made)
     if isinstance(x, partial):
-        return partial(aligned(x.func), *map(aligned, x.args), **x.keywords)
-    return x
+        arguments = aligned(x.args, objects=objects)
+        return partial(aligned(x.func, objects=objects), *arguments, **x.keywords)
+    return deepcopy(x) if objects else x  # functions and numbers stay what they are
 
 
 def all_joined(found: list[Summary]) -> Summary:

@@ -26,18 +26,33 @@ def run(work: Work, block: Array, start: int, *parts: Any) -> Summary:
     if isinstance(block, np.ndarray):
         block = np.require(block, requirements=["C", "A"])
     with one_thread():
-        return work.aligned()(block, start, *map(aligned, parts))
+        return work(block, start, *map(aligned, parts))
 
 
-def call(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return a function of what lies on the cluster, with one thread."""
-    with one_thread():
-        return aligned(function)(*map(aligned, arguments))
+class Carried:
+    """A function that is sent to workers with the arrays it knows."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Arrive at a worker: once, however many things it works on."""
+        self._function = aligned(state["_function"], objects=True)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Return the function of what lies on the cluster, with one thread."""
+        with one_thread():
+            return self._function(*map(aligned, arguments))
+
+
+def applied(carried: Carried, *arguments: Any) -> Any:
+    """Return what a function that is held by a task makes of what lies on the cluster."""
+    return carried(*arguments)
 
 
 def merged(merge: Merge, summaries: list[Summary]) -> Summary:
     """Return the merge of summaries, one after the other."""
-    total, *others = map(aligned, summaries)
+    total, *others = (aligned(summary, objects=True) for summary in summaries)
     for summary in others:
         total = merge(total, summary)
     return total

@@ -22,7 +22,8 @@ class Data(NamedTuple):
     @property
     def like(self) -> Array:
         """An array of the library, device and dtype of the data."""
-        return self.rows.ones() if self.b is None else self.b
+        rows = self.rows
+        return rows.xp.ones((1,), dtype=rows.dtype, device=rows.device)
 
     def scaled(self, x: Array) -> Array:
         """Return coefficients (d,) of the matrix as given in the units of the data."""

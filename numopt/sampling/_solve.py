@@ -44,7 +44,8 @@ def on_all_rows(data: Data, fit: Fit, start: Array | None, started: float) -> Lp
     else:
         point = solve_exact(problem, start, budget)
     result = _report(data, fit, problem, point, positive, started)
-    result._attach(data)
+    if fit.model.p == 1 and not fit.model.ridge:
+        result._attach(data)
     return result
 
 
