@@ -110,11 +110,9 @@ def squared_sine(
         merges += 1
     eps = float(xp.finfo(X.dtype).eps)
     rounding = ROUNDING * eps * (d + merges) * total
-    return (
-        _from_gram(product, X, rank, rounding)
-        if whole
-        else _from_residual(product, X, rank, total, rounding)
-    )
+    if whole:
+        return _from_gram(product, X, rank, rounding)
+    return _from_residual(product, X, rank, total, rounding)
 
 
 def _prepared(rows: Rows, roots: Array, mean: Array | None, decay: float | None) -> Array:
@@ -144,6 +142,8 @@ def _from_gram(gram: Array, X: Array, rank: int, rounding: float) -> float:
 
 def _from_residual(Y: Array, X: Array, rank: int, total: float, rounding: float) -> float:
     xp = array_namespace(Y)
+    if X.shape[1] < rank:
+        return float(rank)
     inside = xp.matmul(X.T, X)
     defect = float(xp.max(xp.abs(inside - xp.eye(rank, dtype=X.dtype, device=device_of(X)))))
     H = xp.matmul(X.T, Y)

@@ -116,6 +116,10 @@ class EigenvectorResult(Result):
         """
         del options
         rank = validate.at_least_one("rank", rank)
+        if self.x.ndim == 2 and self.x.shape[1] > rank:
+            raise ValueError(
+                f"`rank` must be {self.x.shape[1]}, as it was of the solve, got {rank}."
+            )
         source = row_blocks(as_source(source), rows=chunk_rows)
 
         def chunks() -> Iterator[tuple[Rows, Array]]:

@@ -58,6 +58,8 @@ def test_several_vectors(options):
     check = measured(result, A, 2, chunk_rows=700, **options)
     assert check.value == pytest.approx(exact, rel=1e-5, abs=1e-10)
     assert not measured(result, A, 3, **options).passed
+    with pytest.raises(ValueError, match="`rank` must be 2, as it was of the solve, got 1"):
+        result.verify(A, **options)
 
 
 def test_weights_count():
@@ -79,6 +81,7 @@ def test_many_columns_are_bounded_by_the_residual(monkeypatch):
     bound = measured(result, csr_array(A))
     assert sin2(result.x, A) <= bound.value < 0.05
     assert bound.passed
+    assert measured(result, A, 2).value == 2
     result.x = result.x + 0.3
     assert measured(result, A).value == 1
     flat_rows = flat(np.random.default_rng(0), 3000, 30, 3.0)
