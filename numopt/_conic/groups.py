@@ -14,7 +14,7 @@ knows its matrices, and solves this as well as their factors allow.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from .._core.namespace import Array, array_namespace
 from .cones import (
@@ -36,12 +36,12 @@ Solver = Callable[[Array, Array], tuple[Array, Array]]
 class Point(NamedTuple):
     """An iterate, or a change of one.
 
-    Elements (t, u) and (beta, lam) of the cones, slacks and their multipliers, pairs of the loss,
-    and the images C u and F u of the groups.
+    Elements (t, u) of the cones and their multipliers (beta, lam), slacks and theirs, the pairs of
+    the loss, and the images C u and F u of the groups.
     """
 
-    group: Element
-    force: Element
+    cone: Element
+    cone_dual: Element
     slack: Array
     multiplier: Array
     loss: Pairs
@@ -50,49 +50,26 @@ class Point(NamedTuple):
     @property
     def u(self) -> Array:
         """The groups."""
-        return self.group.tail
+        return self.cone.tail
 
 
-class Groups(Protocol):
-    """A problem: its linear maps, and the solution of its Newton systems."""
+class Groups(NamedTuple):
+    """A problem: the weight of the norms, the loss, its linear maps, its Newton systems.
 
-    @property
-    def beta(self) -> float:
-        """The weight of the norms."""
-        ...
+    `image` maps u to C u and F u, `adjoint` mu to C' mu. The gradient is `gradient` of u and theta,
+    ``q'' u - F' theta``, plus `constant`. `solver` returns, for a scaling, multipliers over slacks
+    (the weights of C in H) and h, what solves Newton's system for b and c, None where rounding
+    leaves no factor; solutions are corrected by their residuals `corrections` times.
+    """
 
-    @property
-    def term(self) -> Term:
-        """The loss of predictions."""
-        ...
-
-    @property
-    def corrections(self) -> int:
-        """How often a solution of Newton's system is corrected by its residual."""
-        ...
-
-    def image(self, u: Array) -> tuple[Array, Array]:
-        """Return C u and F u."""
-        ...
-
-    def adjoint(self, mu: Array) -> Array:
-        """Return C' mu."""
-        ...
-
-    def gradient(self, u: Array, theta: Array) -> Array:
-        """Return the part of the gradient that is linear in u and theta: ``q'' u - F' theta``."""
-        ...
-
-    def constant(self) -> Any:
-        """Return the rest of the gradient."""
-        ...
-
-    def solver(self, scaling: Scaling, ratio: Array, resistance: Array) -> Solver | None:
-        """Return what solves Newton's system for b and c, None where rounding leaves no factor.
-
-        `ratio` are multipliers over slacks, whose weights C has in H.
-        """
-        ...
+    beta: float
+    term: Term
+    image: Callable[[Array], tuple[Array, Array]]
+    adjoint: Callable[[Array], Array]
+    gradient: Callable[[Array, Array], Array]
+    constant: Any
+    solver: Callable[[Scaling, Array, Array], Solver | None]
+    corrections: int
 
 
 def first_point(problem: Groups, u: Array) -> Point:
@@ -116,19 +93,19 @@ def theta_of(problem: Groups, point: Point) -> Array:
 
 def stationarity(problem: Groups, point: Point) -> Array:
     """Return the gradient of the Lagrangian in the groups."""
-    gradient = problem.gradient(point.u, theta_of(problem, point)) + problem.constant()
-    return gradient - problem.adjoint(point.multiplier) - point.force.tail
+    gradient = problem.gradient(point.u, theta_of(problem, point)) + problem.constant
+    return gradient - problem.adjoint(point.multiplier) - point.cone_dual.tail
 
 
 def in_cones(point: Point) -> Pairs:
     """Return the pairs of what is in cones and its multiplier."""
-    return ((point.slack, point.multiplier), (point.group, point.force), *point.loss)
+    return ((point.slack, point.multiplier), (point.cone, point.cone_dual), *point.loss)
 
 
 def newton_step(problem: Groups, point: Point, *, recenter_below: float = 0.0) -> Iterate[Point]:
     """Return the next iterate; `recenter_below` as in `predictor_corrector`."""
     xp, term = array_namespace(point.slack), problem.term
-    scaling = nesterov_todd(point.group, point.force)
+    scaling = nesterov_todd(point.cone, point.cone_dual)
     w, ratio = scaling.w, point.multiplier / point.slack
     h = term.resistance(point.image[1], point.loss)
     solver = problem.solver(scaling, ratio, h)

@@ -13,12 +13,14 @@ is block diagonal but for G. With ``R' R = H_+^-1 + H_-^-1`` for each pattern, `
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from .._core.namespace import Array, array_namespace, device_of
 from .._linalg import cholesky, cholesky_solve
 from .cones import Scaling, curvature_blocks
 from .groups import (
+    Groups,
     Solver,
     first_point,
     in_cones,
@@ -71,79 +73,6 @@ class Quadratic(NamedTuple):
     beta: float
     hinges: Hinges
 
-    @property
-    def term(self) -> HingeTerm:
-        """The loss of the samples near their non-smooth points."""
-        return HingeTerm(self.hinges.y, self.hinges.weights)
-
-    @property
-    def corrections(self) -> int:
-        """How often a direction is corrected by its residual."""
-        return _MORE_CORRECTIONS if self.hinges.y.shape[0] else _CORRECTIONS
-
-    def image(self, u: Array) -> tuple[Array, Array]:
-        """Return the slacks of neurons, and their predictions for the samples."""
-        return array_namespace(u).matmul(self.rows, u[..., None])[..., 0], self.predictions(u)
-
-    def predictions(self, u: Array) -> Array:
-        """Return the predictions (k,) for the samples."""
-        xp = array_namespace(u)
-        return xp.matmul(self.hinges.features, xp.reshape(u[0, ...] - u[1, ...], (-1,)))
-
-    def pulled_back(self, theta: Array) -> Array:
-        """Return the adjoint (P, d) of the predictions."""
-        xp = array_namespace(theta)
-        return xp.reshape(xp.matmul(self.hinges.features.T, theta), self.linear.shape)
-
-    def adjoint(self, mu: Array) -> Array:
-        """Return ``C' mu`` (2, P, d)."""
-        return constraint_gradient(self.rows, mu)
-
-    def gradient(self, u: Array, theta: Array) -> Array:
-        """Return ``G a - F' theta``, and its negative for the neurons that subtract."""
-        return _both(_times(self.gram, u[0, ...] - u[1, ...]) - self.pulled_back(theta))
-
-    def constant(self) -> Array:
-        """Return the gradient at neurons of zero, without the samples."""
-        return _both(-self.linear)
-
-    def solver(self, scaling: Scaling, ratio: Array, resistance: Array) -> Solver | None:
-        """Return what solves Newton's system, None where rounding leaves no factor."""
-        xp, C = array_namespace(ratio), self.rows
-        patterns, _, d = C.shape
-        identity = xp.eye(d, dtype=C.dtype, device=device_of(C))
-        H = xp.matmul((C * ratio[..., None]).mT, C) + curvature_blocks(scaling, identity)
-        inverses = inverse_factors(H)
-        if inverses is None:
-            return None
-        basis, roots = xp.linalg.qr(xp.concat([inverses[0, ...], inverses[1, ...]], axis=1))
-        features = self.hinges.features
-        seen = features / xp.sqrt(resistance)[:, None]
-        gram = self.gram + xp.matmul(seen.T, seen)
-        half = xp.matmul(roots, xp.reshape(gram, (patterns, d, patterns * d)))
-        half = xp.permute_dims(xp.reshape(half, (patterns * d, patterns, d)), (1, 2, 0))
-        whole = xp.reshape(xp.matmul(roots, half), (patterns * d, patterns * d))
-        whole = 0.5 * (whole + whole.T)
-        factor = cholesky(xp.eye(patterns * d, dtype=C.dtype, device=device_of(C)) + whole)
-        if factor is None:
-            return None
-
-        def eliminated(b: Array) -> Array:
-            """Return u with ``H u + (+-) (G + F' F / h) (u_+ - u_-) = b``."""
-            half = xp.matmul(inverses, b[..., None])
-            seen = xp.concat([half[0, ...], -half[1, ...]], axis=1)
-            rhs = xp.reshape(xp.matmul(basis.mT, seen), (-1, 1))
-            x = xp.reshape(cholesky_solve(factor, rhs), (*b.shape[1:], 1))
-            force = _times(gram, xp.matmul(roots.mT, x)[..., 0])
-            half = xp.matmul(inverses, (b - _both(force))[..., None])
-            return xp.matmul(inverses.mT, half)[..., 0]
-
-        def solve(b: Array, c: Array) -> tuple[Array, Array]:
-            u = eliminated(b + _both(self.pulled_back(c / resistance)))
-            return u, (self.predictions(u) - c) / resistance
-
-        return solve
-
 
 def minimized(problem: Quadratic, gates: Array, accuracy: float) -> Solution:
     """Return the minimum, once the products of slacks and multipliers sum to at most `accuracy`.
@@ -179,22 +108,93 @@ def _rotated(problem: Quadratic, frames: Array) -> Quadratic:
     )
 
 
+def _groups(problem: Quadratic) -> Groups:
+    """Return the program as a problem over groups, its neurons (2, P, d)."""
+    hinges, (patterns, d) = problem.hinges, problem.linear.shape
+    xp = array_namespace(problem.linear)
+
+    def predictions(u: Array) -> Array:
+        return xp.matmul(hinges.features, xp.reshape(u[0, ...] - u[1, ...], (-1,)))
+
+    def adjoint(theta: Array) -> Array:
+        return xp.reshape(xp.matmul(hinges.features.T, theta), (patterns, d))
+
+    def solver(scaling: Scaling, ratio: Array, h: Array) -> Solver | None:
+        solve = _eliminated(problem, scaling, ratio, h)
+        if solve is None:
+            return None
+
+        def with_hinges(b: Array, c: Array) -> tuple[Array, Array]:
+            u = solve(b + _both(adjoint(c / h)))
+            return u, (predictions(u) - c) / h
+
+        return with_hinges
+
+    return Groups(
+        beta=problem.beta,
+        term=HingeTerm(hinges.y, hinges.weights),
+        image=lambda u: (xp.matmul(problem.rows, u[..., None])[..., 0], predictions(u)),
+        adjoint=lambda mu: constraint_gradient(problem.rows, mu),
+        gradient=lambda u, theta: _both(
+            _times(problem.gram, u[0, ...] - u[1, ...]) - adjoint(theta)
+        ),
+        constant=_both(-problem.linear),
+        solver=solver,
+        corrections=_MORE_CORRECTIONS if hinges.y.shape[0] else _CORRECTIONS,
+    )
+
+
+def _eliminated(
+    problem: Quadratic, scaling: Scaling, ratio: Array, h: Array
+) -> Callable[[Array], Array] | None:
+    """Return what solves ``H u + (+-) (G + F' F / h) (u_+ - u_-) = b``, None without a factor."""
+    xp, C = array_namespace(ratio), problem.rows
+    patterns, _, d = C.shape
+    identity = xp.eye(d, dtype=C.dtype, device=device_of(C))
+    H = xp.matmul((C * ratio[..., None]).mT, C) + curvature_blocks(scaling, identity)
+    inverses = inverse_factors(H)
+    if inverses is None:
+        return None
+    basis, roots = xp.linalg.qr(xp.concat([inverses[0, ...], inverses[1, ...]], axis=1))
+    seen = problem.hinges.features / xp.sqrt(h)[:, None]
+    gram = problem.gram + xp.matmul(seen.T, seen)
+    half = xp.matmul(roots, xp.reshape(gram, (patterns, d, patterns * d)))
+    half = xp.permute_dims(xp.reshape(half, (patterns * d, patterns, d)), (1, 2, 0))
+    whole = xp.reshape(xp.matmul(roots, half), (patterns * d, patterns * d))
+    whole = 0.5 * (whole + whole.T)
+    factor = cholesky(xp.eye(patterns * d, dtype=C.dtype, device=device_of(C)) + whole)
+    if factor is None:
+        return None
+
+    def solve(b: Array) -> Array:
+        half = xp.matmul(inverses, b[..., None])
+        both = xp.concat([half[0, ...], -half[1, ...]], axis=1)
+        rhs = xp.reshape(xp.matmul(basis.mT, both), (-1, 1))
+        x = xp.reshape(cholesky_solve(factor, rhs), (patterns, d, 1))
+        change = _times(gram, xp.matmul(roots.mT, x)[..., 0])
+        half = xp.matmul(inverses, (b - _both(change))[..., None])
+        return xp.matmul(inverses.mT, half)[..., 0]
+
+    return solve
+
+
 def _minimized(problem: Quadratic, accuracy: float) -> Solution:
-    point, patience, steps = first_point(problem, _both(0 * problem.linear)), Patience(), 0
+    groups = _groups(problem)
+    point, patience, steps = first_point(groups, _both(0 * problem.linear)), Patience(), 0
     while steps < _STEPS:
         products = float(complementarity(in_cones(point)))
-        residual = stationarity(problem, point)
+        residual = stationarity(groups, point)
         largest = float(array_namespace(residual).max(array_namespace(residual).abs(residual)))
         idle = patience.note(products, largest)
         if idle > _PATIENCE or (products <= accuracy and largest <= _STATIONARY * problem.beta):
             break
-        after = newton_step(problem, point, recenter_below=_BLOCKED)
+        after = newton_step(groups, point, recenter_below=_BLOCKED)
         if after.stuck:
             break
         # What rows and samples see is computed anew: few products, and no rounding adds up.
-        point = after.point._replace(image=problem.image(after.point.u))
+        point = after.point._replace(image=groups.image(after.point.u))
         steps += 1
-    slopes = problem.hinges.y * theta_of(problem, point)
+    slopes = problem.hinges.y * theta_of(groups, point)
     return Solution(point.u, point.multiplier, slopes, steps)
 
 

@@ -13,9 +13,11 @@ constraints but that of forming the blocks.
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..._conic.cones import Scaling, curvature_blocks
-from ..._conic.groups import Solver
-from ..._conic.losses import Term, loss_term
+from ..._conic.groups import Groups, Solver
+from ..._conic.losses import loss_term
 from ..._conic.systems import diagonal_plus_gram, inverse_factors
 from ..._core.namespace import Array, array_namespace, device_of
 from .._program import Program, adjoint, combined, predictions, responses
@@ -31,52 +33,47 @@ _FEW_SAMPLES = 2500
 _CHUNK_ENTRIES = 16_000_000
 
 
-class Neurons:
-    """The convex program of one output as a problem over groups, its neurons (2, P, d)."""
+def neurons(program: Program) -> Groups:
+    """Return the convex program of one output as a problem over groups, its neurons (2, P, d)."""
+    n, d, patterns = program.shape
+    by_samples = n <= max(patterns * d, _FEW_SAMPLES)
 
-    def __init__(self, program: Program) -> None:
-        self.program, self.beta = program, program.beta
-        self.term: Term = loss_term(program.loss, program.y[0, :], program.weights)
-        n, d, patterns = program.shape
-        self._by_samples = n <= max(patterns * d, _FEW_SAMPLES)
-        self.corrections = _CORRECTIONS if self._by_samples else _MORE_CORRECTIONS
+    def image(u: Array) -> tuple[Array, Array]:
+        Xu = responses(program, u)
+        return program.signs * Xu, predictions(program, Xu)
 
-    def image(self, u: Array) -> tuple[Array, Array]:
-        """Return the slacks (2, P, n) and the predictions (n,)."""
-        Xu = responses(self.program, u)
-        return self.program.signs * Xu, predictions(self.program, Xu)
+    return Groups(
+        beta=program.beta,
+        term=loss_term(program.loss, program.y[0, :], program.weights),
+        image=image,
+        adjoint=lambda mu: combined(program, program.signs * mu),
+        gradient=lambda _, theta: -adjoint(program, theta),
+        constant=0.0,
+        solver=partial(_solver, program, by_samples),
+        corrections=_CORRECTIONS if by_samples else _MORE_CORRECTIONS,
+    )
 
-    def adjoint(self, mu: Array) -> Array:
-        """Return ``X' E mu``."""
-        return combined(self.program, self.program.signs * mu)
 
-    def gradient(self, u: Array, theta: Array) -> Array:  # noqa: ARG002
-        """Return the gradient of the loss."""
-        return -adjoint(self.program, theta)
+def _solver(
+    program: Program, by_samples: bool, scaling: Scaling, ratio: Array, h: Array
+) -> Solver | None:
+    """Return what solves Newton's system, None where rounding leaves no factor."""
+    xp = array_namespace(ratio)
+    inverses = inverse_factors(_blocks(program, scaling, ratio))
+    if inverses is None:
+        return None
+    of_loss = diagonal_plus_gram(h, _basis(program, inverses), by_samples)
+    if of_loss is None:
+        return None
 
-    def constant(self) -> float:
-        """Return the gradient that is there without any loss."""
-        return 0.0
+    def of_blocks(b: Array) -> Array:
+        return xp.matmul(inverses.mT, xp.matmul(inverses, b[..., None]))[..., 0]
 
-    def solver(self, scaling: Scaling, ratio: Array, resistance: Array) -> Solver | None:
-        """Return what solves Newton's system, None where rounding leaves no factor."""
-        program, xp = self.program, array_namespace(ratio)
-        inverses = inverse_factors(_blocks(program, scaling, ratio))
-        if inverses is None:
-            return None
-        of_loss = diagonal_plus_gram(resistance, _basis(program, inverses), self._by_samples)
-        if of_loss is None:
-            return None
+    def solve(b: Array, c: Array) -> tuple[Array, Array]:
+        g = of_loss(predictions(program, responses(program, of_blocks(b))) - c)
+        return of_blocks(b - adjoint(program, g)), g
 
-        def of_blocks(b: Array) -> Array:
-            """Return ``H^-1 b``."""
-            return xp.matmul(inverses.mT, xp.matmul(inverses, b[..., None]))[..., 0]
-
-        def solve(b: Array, c: Array) -> tuple[Array, Array]:
-            g = of_loss(predictions(program, responses(program, of_blocks(b))) - c)
-            return of_blocks(b - adjoint(program, g)), g
-
-        return solve
+    return solve
 
 
 def _blocks(program: Program, scaling: Scaling, ratio: Array) -> Array:

@@ -1,9 +1,8 @@
 """Projections onto the cones of patterns, for all neurons at once.
 
 ``min |v - target|^2 / 2`` subject to ``E_i X v >= offset`` by a primal-dual interior-point method
-whose steps are taken for each neuron on its own. The multipliers tell how far a neuron pulls in
-its cone: ``|target + X' E mu|`` is at least the norm of the projection for any ``mu >= 0``, and
-equals it for the right one.
+whose steps are taken for each neuron on its own. The multipliers bound the projection:
+``|target + X' E mu|`` is at least its norm for any ``mu >= 0``, and equals it for the right one.
 """
 
 from __future__ import annotations
