@@ -332,7 +332,9 @@ def _axes(ax: Axes | None) -> Axes:
 
 
 def _on_host(x: Array) -> Any:
-    """Return a NumPy array with the numbers of an array of any library, on any device."""
+    """Return a NumPy array with the numbers of an array of any library, or of an array-like."""
+    if not array_api_compat.is_array_api_obj(x):
+        return np.asarray(x)
     if array_api_compat.is_torch_array(x):
         x = x.detach()
     if array_api_compat.is_cupy_array(x) or array_api_compat.is_torch_array(x):
@@ -456,15 +458,15 @@ def _draw_masses(ax: Axes, image: Any, bins: tuple[int, int]) -> None:
 def _draw_images(ax: Axes, f: Any, g: Any) -> None:
     """Draw two images side by side on one color scale that is symmetric about zero."""
     height, width = f.shape
-    reach = max(abs(f).max(), abs(g).max())
+    largest = max(abs(f).max(), abs(g).max())
     gap = max(1, width // 10)
     for image, left in ((f, 0), (g, width + gap)):
         drawing = ax.imshow(
             image,
             extent=(left, left + width, height, 0),
             cmap="PuOr",
-            vmin=-reach,
-            vmax=reach,
+            vmin=-largest,
+            vmax=largest,
             interpolation="nearest",
         )
     ax.set_xlim(0, 2 * width + gap)

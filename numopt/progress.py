@@ -47,6 +47,13 @@ class ProgressBar:
         self._options = {"desc": description, "unit": "it", **options}
         self._bar: Any = None
 
+    def __repr__(self) -> str:
+        """Return what the bar is called, and how far it has come."""
+        description = self._options["desc"]
+        shown = "" if description is None else f"{description!r}"
+        state = "closed" if self._bar is None else f"{self._bar.n} iterations"
+        return f"ProgressBar({shown}): {state}"
+
     def __call__(self, intermediate_result: Result) -> None:
         """Advance the bar to the iteration of `intermediate_result`."""
         if self._bar is None:

@@ -274,6 +274,13 @@ def test_map_joins_the_points_that_exchange_most():
         np.testing.assert_allclose(sizes, masses / masses.max(), atol=5e-3)
 
 
+def test_points_of_a_map_may_be_lists():
+    X, Y, _, _ = problem()
+    ax = plotting.transport_map(solved(), X.tolist(), Y.tolist())
+    clouds = [c for c in ax.collections if isinstance(c, PathCollection)]
+    np.testing.assert_array_equal(clouds[1].get_offsets(), Y)
+
+
 @pytest.mark.parametrize(("name", "position"), [("X", 0), ("Y", 1)])
 def test_map_needs_points_in_the_plane(name, position):
     points = list(problem()[:2])

@@ -21,7 +21,9 @@ def test_bar_counts_iterations_and_shows_the_error():
     bar = numopt.ProgressBar("solving", file=stream)
     for nit, error in [(0, 1.0), (1, 0.5), (4, 0.25)]:
         bar(record(nit, error))
+    assert repr(bar) == "ProgressBar('solving'): 4 iterations"
     bar.close()
+    assert repr(bar) == "ProgressBar('solving'): closed"
     last = stream.getvalue().splitlines()[-1].rpartition("\r")[2]
     assert last.startswith("solving")
     assert "4it" in last

@@ -149,7 +149,7 @@ BAD = {
     "number": (lambda _: 3.0, TypeError, "`A` must be an array or blocks of its rows, got float"),
     "text": (lambda _: "A", TypeError, "`A` must be an array, got str"),
     "lists": (lambda A: A[:5].tolist(), ValueError, r"`b` must have shape \(5,\)"),
-    "words": (lambda _: ["a", "b"], TypeError, "`A` must be an array or a sequence of real"),
+    "words": (lambda _: [["a"], ["b"]], TypeError, "`A` must be an array or a sequence of real"),
     "no-blocks": (lambda _: [], ValueError, "`A` must not be empty, got no blocks"),
     "empty-block": (lambda A: [A[:0], A], ValueError, r"`A` must not be empty, got shape \(0, 6\)"),
     "vector": (lambda A: list(A[:, 0]), ValueError, r"`A` must be a matrix, got shape \(5000,\)"),
