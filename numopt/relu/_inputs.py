@@ -14,13 +14,13 @@ from .._core.namespace import Array, array_namespace, device_of, widest_float
 from .._core.random import generator, place
 from .._core.settings import is_sparse
 from .._losses.pointwise import LOSSES
-from .._rows import Limits, RowBlocks, beside_like, in_blocks, is_dask
+from .._rows import Limits, RowBlocks, in_blocks, is_dask
 from ._network import Attack, Network
 from ._patterns import Patterns, drawn_gates, patterns_of_gates, patterns_of_mask
 from ._problem import Data, InMemory, Problem
 from ._program import with_bias
-from .rows.passes import Frame, Passes
-from .rows.problem import InBlocks
+from .rows.passes import Frame
+from .rows.problem import InBlocks, Passes
 
 METHODS = ("auto", "interior", "rows", "cholesky", "sylvester", "rbcd")
 ROBUST = ("pattern", "lipschitz")
@@ -303,7 +303,7 @@ def _frame_of(
         blocks = RowBlocks("X", X, wide)
     made = gates(blocks, blocks.shape[1] + bias)
     targets = _beside(blocks, "y", y)
-    weights = None if sample_weight is None else _beside(blocks, "sample_weight", sample_weight)
+    weights = _beside(blocks, "sample_weight", sample_weight)
     frame = Frame(made, loss, bias, blocks.shape[0])
     return InBlocks(Passes(blocks, targets, weights), frame, beta)
 
@@ -321,21 +321,10 @@ def _given_gates(blocks: RowBlocks, d: int, patterns: Any) -> Array:
 
 
 def _beside(blocks: RowBlocks, name: str, x: Any) -> Any:
-    """Return numbers (n,) that lie beside the rows, in their dtype and in their chunks."""
-    cluster, n = blocks.cluster, blocks.shape[0]
-    lazy = cluster is not None and is_dask(x)
-    if not lazy:
+    """Return numbers (n,) that lie beside the rows, None for None."""
+    if not is_dask(x):
         _, x = validate.arrays(**{"X": blocks.like, name: x})
-    like = beside_like(cluster, x)
-    validate.common_namespace(**{"X": blocks.like, name: like})
-    validate.common_float(**{name: like})
-    if tuple(x.shape) != (n,):
-        raise ValueError(
-            f"`{name}` must have shape ({n},) to match the rows of `X`, got {tuple(x.shape)}."
-        )
-    if lazy:
-        return cluster.beside(name, x, blocks.dtype)
-    return validate.as_array(name, x, ndim=1, dtype=blocks.dtype)
+    return blocks.beside(name, x, blocks.dtype)
 
 
 def betas_of(betas: Any) -> list[float]:

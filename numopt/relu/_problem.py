@@ -51,14 +51,6 @@ class Answer(NamedTuple):
     detail: str = ""
 
 
-class Counts(NamedTuple):
-    """How the samples were gone through: passes over blocks, blocks, and passes repeated."""
-
-    n_passes: int = 0
-    n_blocks: int = 1
-    n_retries: int = 0
-
-
 class Problem(Protocol):
     """What training, its report and its verification ask of a problem."""
 
@@ -82,9 +74,8 @@ class Problem(Protocol):
         """A vector (P, d) in the cone of each pattern."""
         ...
 
-    @property
-    def counts(self) -> Counts:
-        """How the samples were gone through so far."""
+    def counts(self) -> dict[str, int]:
+        """Return how the samples were gone through so far."""
         ...
 
     def certificate(
@@ -175,10 +166,9 @@ class InMemory:
         """A vector (P, d) in the cone of each pattern."""
         return self.patterns.gates
 
-    @property
-    def counts(self) -> Counts:
-        """How the samples were gone through so far: they are at hand."""
-        return Counts()
+    def counts(self) -> dict[str, int]:
+        """Return how the samples were gone through so far: they are at hand."""
+        return {"n_passes": 0, "n_blocks": 1, "n_retries": 0}
 
     @cached_property
     def program(self) -> Program:

@@ -234,7 +234,7 @@ def result_of(
             "output_fun": certificate.funs,
             "output_dual_fun": certificate.dual_funs,
             "n_factorizations": answer.n_factorizations,
-            **problem.counts._asdict(),
+            **problem.counts(),
             "violation": answer.violation,
             "certified": problem.certified_share(answer.V),
             "proof": dict(zip(_PROOF, answer.proof, strict=False)) if perturbed else None,

@@ -351,7 +351,7 @@ def test_other_bad_input():
     start = numopt.convex_relu(X, y, beta=1.0, n_patterns=3, rng=0)
     with pytest.raises(ValueError, match="`x0` must be None"):
         by_rows(X, y, beta=1.0, x0=start)
-    with pytest.raises(ValueError, match=r"`y` must have shape \(40,\) .*, got \(40, 2\)"):
+    with pytest.raises(ValueError, match=r"`y` must be a vector, got shape \(40, 2\)"):
         by_rows(X, np.stack([y, y], axis=1), beta=1.0)
     X[25, 1] = np.nan
     with pytest.raises(ValueError, match=r"`X\[20:30\]` must be finite, got nan at \[5, 1\]"):

@@ -9,7 +9,8 @@ from .._bounds import Bounds, Outcome, Start
 from .._certificate import lower_bound_of
 from .._program import Program, widened
 from .active_set import first_rows
-from .passes import Frame, Passes, survey, theta_at
+from .passes import Frame, survey, theta_at
+from .problem import Passes
 from .sqp import Job, solved, surveyed
 
 

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import nullcontext
-from functools import partial, reduce
+from functools import reduce
 from typing import Any, NamedTuple
 
 from ..._core import validate
 from ..._core.namespace import Array, array_namespace, device_of
 from ..._kernels.least_squares import row_ranges
-from ..._linalg import one_blas_thread, quiet
 from ..._losses.pointwise import LOSSES, Loss
-from ..._rows import RowBlocks, add, is_dask
 from .._program import group_norms, with_bias
 from .active_set import ActiveRows, nearer, nearest, smallest_rows
 
@@ -29,43 +26,6 @@ NEARLY = 0.999
 _WIDTHS = 5
 # Slacks within so many rounding errors of zero count as violated.
 _MARGIN = 4.0
-
-
-class Passes:
-    """The rows, what lies beside them, and the passes so far.
-
-    `alike` has sums come out as on a cluster, whose workers have one thread of BLAS each.
-    """
-
-    def __init__(self, blocks: RowBlocks, y: Any, weights: Any, alike: bool = True) -> None:
-        self.blocks, self.y, self.weights, self.n_passes = blocks, y, weights, 0
-        self._alike = alike
-
-    def fold(self, function: Any, *shared: Any, merge: Any = add, beside: Any = ()) -> Any:
-        """Return the merge of ``function(*shared, block, rows, y, weights)`` over all blocks.
-
-        What else lies `beside` the rows comes after the weights.
-        """
-        self.n_passes += 1
-        beside = (self.y, self.weights, *beside)
-        threads = one_blas_thread(self.blocks.like) if self._alike else nullcontext()
-        with threads, quiet():
-            return self.blocks.fold(partial(function, *shared), *beside, merge=merge)
-
-    def beside(self, name: str, x: Any) -> Any:
-        """Return numbers (n,) for each row as what lies beside the rows."""
-        cluster, dtype = self.blocks.cluster, self.blocks.dtype
-        if cluster is not None and is_dask(x):
-            return cluster.beside(name, x, dtype)
-        return validate.as_array(name, x, ndim=1, dtype=dtype)
-
-    def rowwise(self, function: Any, *shared: Any) -> Any:
-        """Return a number for each row: where the rows are on a cluster, here otherwise."""
-        self.n_passes += 1
-        work = partial(function, *shared)
-        if self.blocks.cluster is None:
-            return self.blocks.each(work, self.y, self.weights)
-        return self.blocks.cluster.rowwise(self.blocks.work(work), (self.y, self.weights))
 
 
 class Frame(NamedTuple):

@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
 from ..._core.namespace import Array, array_namespace
+from ..._linalg import one_blas_thread, quiet
 from ..._losses.pointwise import LOSSES, Loss
+from ..._rows import RowBlocks, add
 from .._certificate import Certificate, feasible_scale, network_mismatch
-from .._problem import Counts
 from .._program import group_norms
 from ..interior.projection import project
 from .active_set import ActiveRows, nearer
-from .passes import Frame, Measured, Passes, measured_at, nearest_at, patterns_at
+from .passes import Frame, Measured, measured_at, nearest_at, patterns_at
 
 # Rows next to a neuron for each column, and passes that look for others, when it is shown how far
 # dual variables pull in its cone.
 _NEAREST, _LOOKS = 20, 20
 # Rounding errors by which a gradient may be too large without a closer look.
 _ENOUGH = 1e-12
+
+
+class Passes:
+    """The rows and what lies beside them.
+
+    `alike` has sums come out as on a cluster, whose workers have one thread of BLAS each.
+    """
+
+    def __init__(self, blocks: RowBlocks, y: Any, weights: Any, alike: bool = True) -> None:
+        self.blocks, self.y, self.weights, self._alike = blocks, y, weights, alike
+
+    def fold(self, function: Any, *shared: Any, merge: Any = add, beside: Any = ()) -> Any:
+        """Return the merge of ``function(*shared, block, rows, y, weights)`` over all blocks.
+
+        What else lies `beside` the rows comes after the weights.
+        """
+        beside = (self.y, self.weights, *beside)
+        threads = one_blas_thread(self.blocks.like) if self._alike else nullcontext()
+        with threads, quiet():
+            return self.blocks.fold(partial(function, *shared), *beside, merge=merge)
+
+    def rowwise(self, function: Any, *shared: Any) -> Any:
+        """Return a number for each row: where the rows are on a cluster, here otherwise."""
+        return self.blocks.rowwise(partial(function, *shared), self.y, self.weights)
 
 
 class InBlocks(NamedTuple):
@@ -44,11 +70,9 @@ class InBlocks(NamedTuple):
         """A vector (P, d) in the cone of each pattern."""
         return self.frame.gates
 
-    @property
-    def counts(self) -> Counts:
-        """How the samples were gone through so far."""
-        blocks = self.passes.blocks
-        return Counts(self.passes.n_passes, blocks.n_blocks, blocks.n_retries)
+    def counts(self) -> dict[str, int]:
+        """Return how the samples were gone through so far."""
+        return self.passes.blocks.counts()
 
     def _measured(self, V: Array, dual: Any) -> Measured:
         """Return the sums at neurons (2, P, d) and dual variables: one pass."""
@@ -144,7 +168,7 @@ class InBlocks(NamedTuple):
 
     def as_held(self, name: str, x: Any) -> Any:
         """Return what belongs to samples as it lies beside the rows."""
-        return self.passes.beside(name, x)
+        return self.passes.blocks.beside(name, x, self.passes.blocks.dtype)
 
     def certified_share(self, V: Array) -> float | None:  # noqa: ARG002
         """Return None, as there are no perturbations."""

@@ -34,7 +34,6 @@ from .passes import (
     Crossings,
     Frame,
     Near,
-    Passes,
     Proof,
     Sums,
     Survey,
@@ -45,6 +44,7 @@ from .passes import (
     near_merged,
     surveys_merged,
 )
+from .problem import Passes
 
 # Rows kept for each pattern at first, for each column, and those added at a time. With 200 rows for
 # each of twenty patterns of 20000 samples in 11 columns no other was met, with 30 three rounds were
