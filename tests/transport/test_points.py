@@ -176,7 +176,7 @@ def test_sorted_clouds_give_the_same_in_every_library(lib, monkeypatch):
     """Large clouds are sorted for the solve; here small ones are, with zero masses and a start."""
     if not lib.indexing:
         pytest.skip("array_api_strict finds no indices on this device; see test_libraries_agree")
-    monkeypatch.setattr(numopt.transport._solve, "ORDERING_ENTRIES", 0)
+    monkeypatch.setattr(numopt.transport._problem, "ORDERING_ENTRIES", 0)
     rng = np.random.default_rng(0)
     X, Y = rng.random((30, 2)), rng.random((20, 2))
     a, b = problems.weights(rng, 30), problems.weights(rng, 20)
