@@ -99,3 +99,22 @@ def test_library_works_without_scikit_learn():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.stdout.splitlines()[0] == "True", run.stderr
     assert "needs scikit-learn" in run.stdout
+
+
+def test_arrays_mapped_into_memory_are_arrays(tmp_path):
+    """As joblib hands them over to its workers, or loads what was stored."""
+    import joblib
+
+    X, y = load_wine(return_X_y=True)
+    model = numopt.ConvexReLUClassifier(n_patterns=5, random_state=0).fit(X, y)
+    joblib.dump((model, X), tmp_path / "model")
+    mapped, Z = joblib.load(tmp_path / "model", mmap_mode="r")
+    assert isinstance(mapped.result_.W1, np.memmap)
+    np.testing.assert_array_equal(mapped.predict_proba(Z), model.predict_proba(X))
+    again = numopt.ConvexReLUClassifier(n_patterns=5, random_state=0).fit(Z, y)
+    np.testing.assert_array_equal(again.result_.coef_pos, model.result_.coef_pos)
+    assert again.result_.stats["method"] == model.result_.stats["method"]
+    result = numopt.convex_relu(X, y / 2, beta=1.0, n_patterns=5, rng=0)
+    joblib.dump((result, X, y / 2), tmp_path / "result")
+    result, X, y = joblib.load(tmp_path / "result", mmap_mode="r")
+    assert all(check.passed for check in result.verify(X, y, beta=1.0))
