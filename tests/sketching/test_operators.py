@@ -8,7 +8,6 @@ import pytest
 from libraries import to_numpy
 from scipy.linalg import hadamard
 from scipy.sparse import csr_array, csr_matrix, random_array
-from scipy.stats import kstest
 
 from numopt.sketching import (
     SRHT,
@@ -187,6 +186,8 @@ def test_rows_without_replacement_are_orthogonal(n):
 
 def test_gaussian_entries_are_normal():
     """Entries over several blocks of columns; a true p-value below 1e-4 is a false alarm."""
+    from scipy.stats import kstest  # takes long to import
+
     entries = Gaussian(40, 9000, rng=13).to_dense()
     assert kstest(entries.ravel() * math.sqrt(40), "norm").pvalue > 1e-4
     assert not np.array_equal(entries[:, :4096], entries[:, 4096:8192])
