@@ -364,7 +364,8 @@ def _curves(result: Result, label: str | None) -> list[tuple[str | None, list[An
         parts = {"X to Y": result.transport, "X to X": result.self_a, "Y to Y": result.self_b}
         curves = [(name, part.history) for name, part in parts.items()]
     elif isinstance(result, TransportBatch):
-        curves = [(f"problem {k}", history) for k, history in enumerate(result.history)]
+        histories: Any = result.history  # one for each problem
+        curves = [(f"problem {k}", history) for k, history in enumerate(histories)]
     else:
         curves = [("", result.get("history") or [])]
     if not all(history for _, history in curves):

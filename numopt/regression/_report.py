@@ -108,7 +108,9 @@ def _checks(
         limit = bound + rounding(eps, made.norm, inverse, size)
     eps_asked = _asked_eps(options)
     wanted = m if eps_asked is None else sketch_size_for(d, eps_asked, options.delta)
-    error = float(xp.max(xp.abs(rough_change(made, found.state)))) if rank else 0.0
+    # The sketch may stretch its estimate of the error by the inverse of this.
+    least = (1 - math.sqrt(d / m)) ** 2
+    error = least * float(xp.max(xp.abs(rough_change(made, found.state)))) if rank else 0.0
     return bound, guarantee(d - rank, max(0, wanted - m), error, limit)
 
 

@@ -54,7 +54,7 @@ class LstsqResult(Result):
     checks : list of Check
         The backward error, at most `tol`. For ``method="sketch"`` that the sketch has full rank and
         the size that its guarantee asks for, and that no coordinate is further off than that says,
-        by an estimate that costs no pass; `verify` compares with the solution itself.
+        by an estimate from below that costs no pass; `verify` compares with the solution itself.
     status : Status
         0 converged, 1 iteration limit, 2 no progress above the tolerance, 3 not accurate enough in
         the dtype of the result, 4 rank-deficient and solved for the minimum norm, 6 solved directly
