@@ -203,7 +203,9 @@ def _in_rows(columns, R, n, w, kernel):
 
 
 @jit()
-def _sign_step(values, columns, counts, weights, L, q, R, first, last, near, space, sums, quantiles):
+def _sign_step(
+    values, columns, counts, weights, L, q, R, first, last, near, space, sums, quantiles
+):
     residual, work = space[0], space[1]
     for i in range(first, last):
         count = counts[i]

@@ -48,9 +48,7 @@ def _fold(rows, shift, signs, first, last, folded):
 def fold_slacks(T, shift, signs):
     n = signs.shape[1]
     rows, folded = T.reshape(-1, n), np.empty((T.size // n, n), T.dtype)
-    run_rows(
-        *rows.shape, lambda _, first, last: _fold(rows, shift, signs, first, last, folded)
-    )
+    run_rows(*rows.shape, lambda _, first, last: _fold(rows, shift, signs, first, last, folded))
     return folded.reshape(T.shape)
 
 
@@ -111,9 +109,7 @@ def project_robust_cone(T, A, eps, offset):
     given = T, A, eps, float(offset)
     # Some fifty passes over each row.
     width = 50 * (T.shape[1] + A.shape[1])
-    run_rows(
-        len(T), width, lambda _, first, last: _project(*given, first, last, points, cones)
-    )
+    run_rows(len(T), width, lambda _, first, last: _project(*given, first, last, points, cones))
     return points, cones
 
 

@@ -229,7 +229,10 @@ def sparse_embedding_apply_csr(data, indices, indptr, buckets, values, size, d):
     parts = blocks_of(n, width, most=max(1, min(16, data.size // (4 * size * d))))
     sums, given = np.zeros((parts, size, d), data.dtype), (data, indices, indptr, buckets, values)
     run_rows(
-        n, width, lambda part, first, last: _embed_csr(*given, first, last, sums[part]), blocks=parts
+        n,
+        width,
+        lambda part, first, last: _embed_csr(*given, first, last, sums[part]),
+        blocks=parts,
     )
     return _added(sums)
 

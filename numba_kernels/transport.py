@@ -120,9 +120,7 @@ def semidual_pass(cost, v, a, log_a, inverse_reg):
     def work(block, first, last):
         kept = tiles_near_peak(made, v, top, inverse_reg, first, last)
         row = np.empty(m, dtype=v.dtype)
-        _semidual(
-            *made[:5], kept, v, inverse_reg, a, log_a, first, u, partial[block], row
-        )
+        _semidual(*made[:5], kept, v, inverse_reg, a, log_a, first, u, partial[block], row)
 
     run_rows(n, m, work)
     return u, _added(partial, v.dtype)
@@ -289,7 +287,9 @@ class _Sparse:
 
 
 @jit(inner=True)
-def _above(C, X, Y, metric, i, first, last, u, row_threshold, column_threshold, v, inverse_reg, row):
+def _above(
+    C, X, Y, metric, i, first, last, u, row_threshold, column_threshold, v, inverse_reg, row
+):
     """Replace a row by its exponents, minus infinity where an entry does not count."""
     costs_of(C, X, Y, metric, i, first, last, row)
     u_i, level, none = u[i], row_threshold[i], v.dtype.type(-np.inf)

@@ -179,7 +179,9 @@ def samples(family: str, dtype: str) -> list[Sample]:
 def main(arguments: list[str] | None = None) -> int:
     """Compile what the command line asks for; print a line for each kernel."""
     parser = argparse.ArgumentParser(prog="python -m numopt.compile", description=__doc__)
-    parser.add_argument("solvers", nargs="*", help=f"of {', '.join(FAMILIES)}; all if none is named")
+    parser.add_argument(
+        "solvers", nargs="*", help=f"of {', '.join(FAMILIES)}; all if none is named"
+    )
     parser.add_argument("--dtype", choices=DTYPES, action="append", help="both if not given")
     given = parser.parse_args(arguments)
     unknown = set(given.solvers) - set(FAMILIES)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from solves import SOLVES, answer
+from solves import SOLVES, answer, as_it_is, frozen
 
 import numopt
 
@@ -18,8 +18,8 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 
 
-def digest(name):
-    return hashlib.sha256(answer(name)).hexdigest()
+def digest(name, given=as_it_is):
+    return hashlib.sha256(answer(name, given)).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_a_home_and_a_cache_that_cannot_be_written_are_harmless(tmp_path, expect
 
 
 def test_references_alone_serve_every_solver():
-    code = "from solves import SOLVES; print([SOLVES[name]()[0].success for name in SOLVES])"
+    code = "from solves import SOLVES, solve; print([solve(name).success for name in SOLVES])"
     code += "; import sys; print('numba' in sys.modules)"
     printed = python(code, NUMOPT_KERNELS="reference")
     assert printed.count("True") == len(SOLVES)
@@ -115,17 +115,17 @@ def test_the_openmp_library_may_be_missing(tmp_path, expected):
 INTERRUPTED = """
 import os, signal, sys, threading, time
 import numpy as np, numopt
-from solves import SOLVES
+from solves import solve
 name, delay = sys.argv[1], float(sys.argv[2])
 threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
 late = []
 try:
     begin = time.perf_counter()
     while time.perf_counter() < begin + 20:
-        SOLVES[name]()
+        solve(name)
 except KeyboardInterrupt:
     late.append(time.perf_counter() - begin - delay)
-print(name, bool(late), late and late[0] < 0.5, SOLVES["lp"]()[0].success)
+print(name, bool(late), late and late[0] < 0.5, solve("lp").success)
 """
 
 
@@ -146,19 +146,14 @@ def test_ctrl_c_while_a_kernel_is_compiled(tmp_path):
 
 
 @pytest.mark.parametrize("name", SOLVES)
-def test_read_only_arrays_compile_nothing_again(name, expected, monkeypatch):
+def test_read_only_arrays_compile_nothing_again(name, expected):
     numba = pytest.importorskip("numba")
     if numba.config.DISABLE_JIT:
         pytest.skip("NUMBA_DISABLE_JIT is set: nothing is compiled")
-    import numpy as np
     from numba.core import event
 
-    SOLVES[name]()
-    asarray = np.random.Generator.normal
-
     with event.install_recorder("numba:compile") as recorder:
-        monkeypatch.setattr(numopt, "read_only", asarray, raising=False)
-        assert digest(name) == expected[name]
+        assert digest(name, frozen) == expected[name]
     assert not recorder.buffer
 
 
