@@ -56,7 +56,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Let BLAS run on one thread inside, in the whole process; nested and overlapping use is fine."""
+    """Let BLAS run on one thread inside, in the whole process; contexts may nest and overlap."""
     _guard.enter()
     try:
         yield

@@ -1,9 +1,9 @@
 """Compiled code on disk: one file for each function and signature, safe to share.
 
 A file is written under another name and renamed, holds a checksum, and is named by all that its
-content depends on: the family's own file, the shared files, the compiler and the processor. So several
-processes may compile at once, an edited file is compiled anew with nothing else, and what is damaged
-is compiled again.
+content depends on: the family's own file, the shared files, the compiler and the processor. So
+several processes may compile at once, an edited file is compiled anew with nothing else, and what
+is damaged is compiled again.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Rows of a transport cost: stored in an array, or computed from two point clouds.
 
-One set of kernels serves both: ``metric`` is negative where the cost is the array C, else X (n, d) and
-Y (d, m) are coordinates. The columns of a cloud are cut into tiles of consecutive points, whose
+One set of kernels serves both: ``metric`` is negative where the cost is the array C, else X (n, d)
+and Y (d, m) are coordinates. The columns of a cloud are cut into tiles of consecutive points, whose
 bounding boxes tell which tiles are too far from a row's point to carry any mass: where neighbors in
-space are neighbors in memory, most of the work falls away; where they are not, little is lost. An array
-has one tile, the whole row.
+space are neighbors in memory, most of the work falls away; where they are not, little is lost. An
+array has one tile, the whole row.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def tiles_above(made, u, row_threshold, tops, bottoms, inverse_reg, first, last)
     return kept
 
 
-# Loops over columns run over unsigned indices: one that could be negative, as Numba has to assume of
-# one that starts elsewhere than at zero, would not vectorize.
+# Loops over columns run over unsigned indices: one that could be negative, as Numba has to assume
+# of one that starts elsewhere than at zero, would not vectorize.
 
 
 @jit(inner=True)

@@ -1,8 +1,8 @@
 """One pool of threads for all kernels: fixed blocks of work, shared among the cores.
 
-A kernel works on a range of rows and lets go of the interpreter meanwhile; this file hands the ranges
-out. How work is cut depends on its size alone, so that results are the same bits on any number of
-threads. Imports nothing but the standard library.
+A kernel works on a range of rows and lets go of the interpreter meanwhile; this file hands the
+ranges out. How work is cut depends on its size alone, so that results are the same bits on any
+number of threads. Imports nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def run(blocks: int, work: Callable[[int], Any], *, entries: int) -> None:
 
 
 def blocks_of(n: int, width: int, most: int = BLOCKS) -> int:
-    """Return into how many blocks n rows of a width are cut: by their size, never by the threads."""
+    """Return into how many blocks n rows of a width are cut, whatever the number of threads."""
     return max(1, min(most, n, n * width // SMALL))
 
 

@@ -176,8 +176,8 @@ def _begin(work, x, shift):
 
 @jit()
 def _pcg_rows(
-    data, indices, indptr, values, weighted, features, X, reg, steps, rtol, first, last, buffer, own,
-    work, new, loss, square, taken,
+    data, indices, indptr, values, weighted, features, X, reg, steps, rtol, first, last, buffer,
+    own, work, new, loss, square, taken,
 ):  # fmt: skip
     for i in range(first, last):
         begin, end = indptr[i], indptr[i + 1]
