@@ -108,7 +108,7 @@ def _srht(A, B, scale, rows, sources, starts, offset, outer, low, high, space, s
 
     `space` holds tiles, a buffer and signs; `sums` is (padded width * m,).
     """
-    n, m = A.shape[0], rows.size
+    m = rows.size
     tiles, buffer, signs = space
     panels = (A.shape[1] + B.shape[1] + PANEL - 1) // PANEL
     length = outer * INNER

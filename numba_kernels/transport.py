@@ -1,8 +1,8 @@
 """Entropic optimal transport: dense passes over the cost.
 
 A cost is a C-contiguous (n, m) array or a tuple ``(X, Y, metric)`` of point clouds; see
-``numopt._kernels.transport``. A kernel works on the rows of a block, on those tiles of each that can
-matter (see `_costs`), with one row of length m in cache.
+``numopt._kernels.transport``. A kernel works on the rows of a block, on those tiles of each that
+can matter (see `_costs`), with one row of length m in cache.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class _Plan:
         return out
 
     def run(self, use):
-        """Call ``use(block, first, last, rows)`` for pieces of each block that stay in the cache."""
+        """Call ``use(block, first, last, rows)`` for pieces of each block that fit the cache."""
         n, m = self.shape
 
         def work(block, first, last):
@@ -258,7 +258,7 @@ def plan_gradient(cost, u, v, inverse_reg):
     _, X, Y, metric, *_ = plan.made
     out = np.empty(X.shape, dtype=v.dtype)
 
-    def use(_, first, last, rows):
+    def use(_, first, _last, rows):
         _slopes(X, Y, metric, first, rows, np.empty(rows.shape[1], dtype=v.dtype), out)
 
     plan.run(use)
@@ -274,7 +274,7 @@ class _Sparse:
         self.tops = tops(self.made, v), -tops(self.made, -column_threshold)
 
     def run(self, use):
-        """Call ``use(block, first, kept, row)`` for rows from `first` on, one for each of `kept`."""
+        """Call ``use(block, first, kept, row)`` for the rows of each block, one of `kept` each."""
         u, row_threshold, _, v, inverse_reg = self.levels
         n, m = self.shape
 

@@ -1,7 +1,7 @@
 """Compile kernels ahead of their first use: ``python -m numopt.compile [solver ...]``.
 
-For images, continuous integration and shared machines: whoever runs a solver later loads what lies in
-the cache.
+For images, continuous integration and shared machines: whoever runs a solver later loads what lies
+in the cache.
 """
 
 from __future__ import annotations

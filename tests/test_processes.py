@@ -1,4 +1,4 @@
-"""Every solver in threads, in forked, spawned and interrupted processes, without a home or a cache."""
+"""Every solver in threads and in forked, spawned and interrupted processes."""
 
 import hashlib
 import multiprocessing
@@ -24,7 +24,7 @@ def digest(name, given=as_it_is):
 
 @pytest.fixture(scope="module")
 def expected():
-    """What every solver answers here, on one thread."""
+    """Return what every solver answers here, on one thread."""
     return {name: digest(name) for name in SOLVES}
 
 
@@ -103,7 +103,7 @@ def test_the_openmp_library_may_be_missing(tmp_path, expected):
     """A slim image has no libgomp: nothing of it is loaded."""
     code = (
         "from solves import answer; from concurrent.futures import ThreadPoolExecutor\n"
-        "with ThreadPoolExecutor(2) as callers: list(callers.map(answer, ['transport', 'lp'] * 2))\n"
+        "with ThreadPoolExecutor(2) as pool: list(pool.map(answer, ['transport', 'lp'] * 2))\n"
         "maps = open('/proc/self/maps').read() if __import__('os').path.exists('/proc') else ''\n"
         "print('gomp' in maps or 'libtbb' in maps)"
     )

@@ -5,8 +5,8 @@ CuPy array of some size, a function of the same name in a backend package may ru
 
 Compiling takes time that a few calls do not pay back. As long as a kernel is not compiled, for the
 dtypes at hand, the reference serves and its time is added up; when the sum reaches what compiling
-takes, it is compiled. Renting until one has paid the price is never worse than twice the best choice in
-hindsight (Karlin, Manasse, Rudolph and Sleator 1988, the ski rental problem).
+takes, it is compiled. Renting until one has paid the price is never worse than twice the best
+choice in hindsight (Karlin, Manasse, Rudolph and Sleator 1988, the ski rental problem).
 """
 
 from __future__ import annotations
@@ -161,8 +161,8 @@ def kernels(choice: str) -> Iterator[None]:
 
     Notes
     -----
-    Pinned, results repeat to the last bit from process to process; otherwise they agree to rounding,
-    as it depends on how fast the machine is when a compiled kernel takes over.
+    Pinned, results repeat to the last bit from process to process; otherwise they agree to
+    rounding, as it depends on how fast the machine is when a compiled kernel takes over.
 
     Examples
     --------
@@ -322,8 +322,8 @@ class _Memory:
 def _plain(args: tuple[Any, ...]) -> tuple[tuple[Any, ...], frozenset[str]]:
     """Return arguments as kernels are compiled for, and the dtypes that are.
 
-    Arrays are in C order and may be written to: kernels never write to one, but that they may is part
-    of the type, for which all would be compiled again.
+    Arrays are in C order and may be written to: kernels never write to one, but that they may is
+    part of the type, for which all would be compiled again.
     """
     made, dtypes = [], set()
     for x in args:

@@ -122,7 +122,7 @@ class Clock:
 
 @pytest.fixture
 def rental(monkeypatch):
-    """A kernel whose reference takes a second and that costs three to compile, and its calls."""
+    """Return a kernel that takes a second and costs three to compile, and a list of its calls."""
     clock, served = Clock(monkeypatch), []
 
     @dispatch.kernel(min_size=1)
