@@ -149,8 +149,8 @@ def rows(options):
     """Follow the residual of row sketches on dense systems, next to a factorization and GMRES."""
     from scipy.sparse.linalg import gmres
 
-    from numopt.constrained.kkt.factor import symmetric_factor
     from numopt.constrained._published import Sketcher, equilibrated
+    from numopt.constrained.kkt.factor import symmetric_factor
 
     rng = np.random.default_rng(0)
     N = 2000

@@ -14,7 +14,7 @@ SMALL = 32
 _STEPS = 60
 
 
-@jit(reorder=True)
+@jit(inner=True, reorder=True)
 def _reflection(v, k):
     """Turn the entries of v behind the k-th into a reflection to the next; return that and beta."""
     x, rest = v[k + 1], v[k] * 0
@@ -28,7 +28,7 @@ def _reflection(v, k):
     return image, 1 / (length * (length + abs(x)))
 
 
-@jit(reorder=True)
+@jit(inner=True, reorder=True)
 def _reflect_both_sides(G, k, v, beta, w):
     """Replace what is behind row and column k of G by its product with ``I - beta v v'``."""
     n, share = G.shape[0], v[k] * 0
@@ -45,7 +45,7 @@ def _reflect_both_sides(G, k, v, beta, w):
             G[i, j] -= v[i] * w[j] + w[i] * v[j]
 
 
-@jit()
+@jit(inner=True)
 def _reflect_rows(Z, k, v, beta, w):
     n = Z.shape[0]
     w[:] = 0
@@ -57,10 +57,10 @@ def _reflect_rows(Z, k, v, beta, w):
             Z[i, j] -= v[i] * w[j]
 
 
-@jit()
-def _tridiagonalize(G, Z, d, e):
-    """Overwrite G; turn the rows of Z so that ``Z G Z'`` has diagonal d and, next to it, e."""
-    n, w = G.shape[0], np.empty_like(d)
+@jit(inner=True)
+def _tridiagonalize(G, Z, d, e, w):
+    """Overwrite G; rotate the rows of Z so that ``Z G Z'`` has diagonal d and, next to it, e."""
+    n = G.shape[0]
     for k in range(n - 2):
         v = G[k]
         d[k] = v[k]
@@ -73,7 +73,7 @@ def _tridiagonalize(G, Z, d, e):
         e[k] = G[k, k + 1] if k + 1 < n else 0
 
 
-@jit()
+@jit(inner=True)
 def _next_small(d, e, start):
     """Return the first place from `start` on below which the matrix falls apart."""
     eps = np.finfo(d.dtype).eps
@@ -83,7 +83,7 @@ def _next_small(d, e, start):
     return m
 
 
-@jit()
+@jit(inner=True)
 def _ql_step(d, e, first, m, Z):
     """Take an implicit QL step on the rows from `first` to m (Bowdler, Martin, Reinsch 1968)."""
     g = (d[first + 1] - d[first]) / (2 * e[first])
@@ -113,7 +113,7 @@ def _ql_step(d, e, first, m, Z):
     e[m] = 0
 
 
-@jit()
+@jit(inner=True)
 def _sort(values, Z):
     """Put eigenvalues in ascending order, and the rows of Z with them."""
     n = values.shape[0]
@@ -128,27 +128,42 @@ def _sort(values, Z):
                 Z[i, k], Z[least, k] = Z[least, k], Z[i, k]
 
 
-@jit()
-def eigh_rows(G):
-    """Return the eigenvalues of a symmetric matrix, ascending, and its eigenvectors as rows.
+@jit(inner=True)
+def eigh_rows(G, values, Z, work):
+    """Write the eigenvalues of a symmetric matrix, ascending, and its eigenvectors as rows of Z.
 
-    Also whether the iteration has converged: what it returns otherwise is of no use. G may be
-    overwritten.
+    Returns whether the iteration has converged: what it wrote otherwise is of no use. G may be
+    overwritten; the first two rows of `work` are.
     """
     n = G.shape[0]
-    if n > SMALL:
-        values, U = np.linalg.eigh(G)
-        return values, U.T.copy(), True
-    d, e, Z = np.empty(n, G.dtype), np.zeros(n, G.dtype), np.eye(n, dtype=G.dtype)
-    _tridiagonalize(G, Z, d, e)
+    e, w = work[0], work[1]
+    for i in range(n):
+        e[i] = 0
+        for j in range(n):
+            Z[i, j] = 1 if i == j else 0
+    _tridiagonalize(G, Z, values, e, w)
     converged = True
     for first in range(n):
-        m = _next_small(d, e, first)
+        m = _next_small(values, e, first)
         for _ in range(_STEPS):
             if m == first:
                 break
-            _ql_step(d, e, first, m, Z)
-            m = _next_small(d, e, first)
+            _ql_step(values, e, first, m, Z)
+            m = _next_small(values, e, first)
         converged = converged and m == first
-    _sort(d, Z)
-    return d, Z, converged
+    _sort(values, Z)
+    return converged
+
+
+@jit()
+def _eigenvectors(G, values, Z, work):
+    return eigh_rows(G, values, Z, work)
+
+
+def eigenvectors(G, values, Z, work):
+    """Do what `eigh_rows` does for a matrix of any size, from some rows on through LAPACK."""
+    if len(G) <= SMALL:
+        return _eigenvectors(G, values, Z, work)
+    values[:], U = np.linalg.eigh(G)
+    Z[:] = U.T
+    return True

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from ._jit import jit
+from ._pool import SMALL, run
 from ._simd import REGISTER, TILE, add_rows, add_squares, add_tile, dots, scaled_row
 
 _RIDGE = 0.75
@@ -22,47 +22,37 @@ _CHUNKS = 64
 _X, _G, _D, _P, _Q = range(5)
 
 
-@jit()
-def _boundary(indptr, target):
-    # The first row that, with one more entry for each row before it, begins at the target.
-    low, high = 0, indptr.shape[0] - 1
-    while low < high:
-        middle = (low + high) // 2
-        if indptr[middle] + middle < target:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+class _Rows:
+    """Sparse rows in about equal shares, and features padded to whole registers."""
+
+    def __init__(self, data, indices, indptr, weights, W):
+        self.sparse = data, indices, indptr
+        self.weights = data if weights is None else weights, weights is not None
+        width = REGISTER // W.itemsize
+        self.k = W.shape[1]
+        self.features = np.zeros((len(W), (self.k + width - 1) // width * width), W.dtype)
+        self.features[:, : self.k] = W
+        # Each row counts as one entry more than it has.
+        ends = indptr + np.arange(len(indptr), dtype=indptr.dtype)
+        parts = max(1, min(_CHUNKS, len(data) * self.k // SMALL))
+        self.cuts = np.searchsorted(ends, np.arange(parts + 1) * int(ends[-1]) // parts)
+        self.cuts[-1] = len(indptr) - 1
+
+    def run(self, work):
+        """Call ``work(first, last)`` for the rows of each share."""
+        entries = len(self.sparse[0]) * self.k
+        run(len(self.cuts) - 1, lambda k: work(*self.cuts[k : k + 2].tolist()), entries=entries)
+
+    def space(self, *rows):
+        """Return space for some rows of features."""
+        return np.empty((*rows, self.features.shape[1]), self.features.dtype)
+
+    def longest(self, first, last):
+        """Return the entries of the longest of some rows."""
+        return int(np.diff(self.sparse[2][first : last + 1]).max(initial=0))
 
 
-@jit()
-def _chunk(indptr, part):
-    """Return the rows of one of about equal shares of the entries."""
-    total = indptr[-1] + indptr.shape[0]
-    return _boundary(indptr, part * total // _CHUNKS), _boundary(
-        indptr, (part + 1) * total // _CHUNKS
-    )
-
-
-@jit()
-def _padded(W):
-    """Return a matrix with columns of zeros that fill whole registers."""
-    width = REGISTER // W.itemsize
-    k = W.shape[1]
-    out = np.zeros((W.shape[0], (k + width - 1) // width * width), W.dtype)
-    out[:, :k] = W
-    return out
-
-
-@jit()
-def _largest_row(indptr, first, last):
-    longest = 0
-    for i in range(first, last):
-        longest = max(longest, indptr[i + 1] - indptr[i])
-    return longest
-
-
-@jit()
+@jit(inner=True)
 def _set_up(W, where, b, w, weighted, work):
     """Add a row's gradient to that in the work space; return its loss."""
     n, zero = where.shape[0], W.dtype.type(0)
@@ -85,7 +75,7 @@ def _set_up(W, where, b, w, weighted, work):
     return loss
 
 
-@jit()
+@jit(inner=True)
 def _add_diagonal(W, where, w, weighted, work):
     """Add the diagonal of a row's Gram matrix to that in the work space."""
     one = W.dtype.type(1)
@@ -93,7 +83,7 @@ def _add_diagonal(W, where, w, weighted, work):
         add_squares(W, where[t], w[t] if weighted else one, work, _D)
 
 
-@jit()
+@jit(inner=True)
 def _gather(W, where, w, weighted, buffer):
     """Copy the features of entries, times the roots of their weights."""
     one = W.dtype.type(1)
@@ -102,7 +92,7 @@ def _gather(W, where, w, weighted, buffer):
         scaled_row(W, where[t], scale, buffer, t)
 
 
-@jit()
+@jit(inner=True)
 def _add_normal_product(A, where, w, weighted, work):
     """Add ``A' diag(w) A p`` to the image of the direction, four entries at a time."""
     n, zero = where.shape[0], A.dtype.type(0)
@@ -118,7 +108,7 @@ def _add_normal_product(A, where, w, weighted, work):
         add_rows(A, r0, r1, r2, r3, s0, s1, s2, s3, work, _Q, 0)
 
 
-@jit(reorder=True)
+@jit(inner=True, reorder=True)
 def _dot(a, b):
     total = 0.0
     for j in range(a.shape[0]):
@@ -126,7 +116,7 @@ def _dot(a, b):
     return total
 
 
-@jit(reorder=True)
+@jit(inner=True, reorder=True)
 def _precondition(work, shift):
     """Invert the diagonal and set the first direction; return its product with the gradient."""
     g, d, p = work[_G], work[_D], work[_P]
@@ -139,7 +129,7 @@ def _precondition(work, shift):
     return rho
 
 
-@jit(reorder=True)
+@jit(inner=True, reorder=True)
 def _advance(work, alpha):
     """Take a step; return the product of the new gradient and the preconditioned one."""
     x, g, d, p, q = work[_X], work[_G], work[_D], work[_P], work[_Q]
@@ -151,7 +141,7 @@ def _advance(work, alpha):
     return fresh
 
 
-@jit()
+@jit(inner=True)
 def _pcg(A, where, w, weighted, shift, steps, rtol, work):
     """Improve the model by conjugate gradients; return the steps taken."""
     kind = A.dtype.type
@@ -175,7 +165,7 @@ def _pcg(A, where, w, weighted, shift, steps, rtol, work):
     return steps
 
 
-@jit()
+@jit(inner=True)
 def _begin(work, x, shift):
     """Clear the work space and put the model and the gradient of its penalty there."""
     work[:] = 0
@@ -185,14 +175,10 @@ def _begin(work, x, shift):
 
 
 @jit()
-def _pcg_rows(part, data, indices, indptr, values, weighted, features, X, reg, steps, rtol, out):
-    k = X.shape[1]
-    new, loss, square, taken = out
-    first, last = _chunk(indptr, part)
-    size = min(_largest_row(indptr, first, last), _BUFFERED)
-    buffer = np.empty((size if steps > 1 else 0, features.shape[1]), X.dtype)
-    own = np.arange(size).astype(indices.dtype)
-    work = np.empty((5, features.shape[1]), X.dtype)
+def _pcg_rows(
+    data, indices, indptr, values, weighted, features, X, reg, steps, rtol, first, last, buffer,
+    own, work, new, loss, square, taken,
+):  # fmt: skip
     for i in range(first, last):
         begin, end = indptr[i], indptr[i + 1]
         if begin == end:
@@ -208,24 +194,29 @@ def _pcg_rows(part, data, indices, indptr, values, weighted, features, X, reg, s
         if steps > 0:
             _add_diagonal(A, where, w, weighted, work)
             taken[i] = _pcg(A, where, w, weighted, reg[i], steps, rtol, work)
-        new[i] = work[_X, :k]
+        for j in range(X.shape[1]):
+            new[i, j] = work[_X, j]
 
 
-@jit(parallel=True)
+def _outcomes(X, count):
+    """Return a place for models, and for some numbers of each."""
+    return np.zeros_like(X), *(np.zeros(len(X), X.dtype) for _ in range(count))
+
+
 def masked_ls_pcg(data, indices, indptr, weights, W, X, reg, steps, rtol):
-    m = X.shape[0]
-    new, loss, square = np.zeros_like(X), np.zeros(m, X.dtype), np.zeros(m, X.dtype)
-    taken = np.zeros(m, X.dtype)
-    out = new, loss, square, taken
-    weighted = weights is not None
-    values = data if weights is None else weights
-    features = _padded(W)
-    for part in prange(_CHUNKS):
-        _pcg_rows(part, data, indices, indptr, values, weighted, features, X, reg, steps, rtol, out)
-    return new, loss, square, taken
+    rows, out = _Rows(data, indices, indptr, weights, W), _outcomes(X, 3)
+    given = *rows.sparse, *rows.weights, rows.features, X, reg, int(steps), float(rtol)
+
+    def work(first, last):
+        size = min(rows.longest(first, last), _BUFFERED) if steps > 1 else 0
+        own = np.arange(size, dtype=indices.dtype)
+        _pcg_rows(*given, first, last, rows.space(size), own, rows.space(5), *out)
+
+    rows.run(work)
+    return out
 
 
-@jit()
+@jit(inner=True)
 def _add_gram(W, where, w, weighted, buffer, G):
     """Add the tiles on and above the diagonal of a row's Gram matrix to G, part by part."""
     width, size = REGISTER // W.itemsize, G.shape[0]
@@ -240,7 +231,7 @@ def _add_gram(W, where, w, weighted, buffer, G):
                 j += vectors * width
 
 
-@jit()
+@jit(inner=True)
 def _add_ridge(G, shift):
     """Add the regularization and a power of eps, times the trace, to the diagonal."""
     trace = 0.0
@@ -251,7 +242,7 @@ def _add_ridge(G, shift):
         G[j, j] += ridge
 
 
-@jit()
+@jit(inner=True)
 def _factor(G):
     """Overwrite the upper half of G by R with ``G = R'R``; a pivot without digits becomes huge.
 
@@ -279,7 +270,7 @@ def _factor(G):
             add_rows(G, i, i + 1, i + 2, i + 3, -s0, -s1, -s2, -s3, G, other, start)
 
 
-@jit(reorder=True)
+@jit(inner=True, reorder=True)
 def _add_solution(R, work, k):
     """Add the solution of ``R'R d = g`` to the model; overwrites the gradient."""
     g, x = work[_G], work[_X]
@@ -299,12 +290,11 @@ def _add_solution(R, work, k):
 
 
 @jit()
-def _exact_rows(part, data, indices, indptr, values, weighted, features, X, reg, out):
-    k, size = X.shape[1], features.shape[1]
-    new, loss, square = out
-    first, last = _chunk(indptr, part)
-    buffer, G = np.empty((_PART, size), X.dtype), np.empty((size, size), X.dtype)
-    work = np.empty((5, size), X.dtype)
+def _exact_rows(
+    data, indices, indptr, values, weighted, features, X, reg, first, last, buffer, G, work, new,
+    loss, square,
+):  # fmt: skip
+    k = X.shape[1]
     for i in range(first, last):
         begin, end = indptr[i], indptr[i + 1]
         if begin == end:
@@ -318,24 +308,24 @@ def _exact_rows(part, data, indices, indptr, values, weighted, features, X, reg,
         _add_ridge(G, reg[i])
         _factor(G)
         _add_solution(G, work, k)
-        new[i] = work[_X, :k]
+        for j in range(k):
+            new[i, j] = work[_X, j]
 
 
-@jit(parallel=True)
 def masked_ls_exact(data, indices, indptr, weights, W, X, reg):
-    m = X.shape[0]
-    new, loss, square = np.zeros_like(X), np.zeros(m, X.dtype), np.zeros(m, X.dtype)
-    out = new, loss, square
-    weighted = weights is not None
-    values = data if weights is None else weights
-    features = _padded(W)
-    for part in prange(_CHUNKS):
-        _exact_rows(part, data, indices, indptr, values, weighted, features, X, reg, out)
-    taken = np.ones(m, X.dtype)
-    return new, loss, square, taken
+    rows, out = _Rows(data, indices, indptr, weights, W), _outcomes(X, 2)
+    given = *rows.sparse, *rows.weights, rows.features, X, reg
+
+    def work(first, last):
+        size = rows.features.shape[1]
+        space = rows.space(_PART), rows.space(size), rows.space(5)
+        _exact_rows(*given, first, last, *space, *out)
+
+    rows.run(work)
+    return (*out, np.ones(len(X), X.dtype))
 
 
-@jit()
+@jit(inner=True)
 def _mirror(G, k):
     """Copy the upper half of G to the lower."""
     for j in range(k):
@@ -343,7 +333,7 @@ def _mirror(G, k):
             G[j, other] = G[other, j]
 
 
-@jit()
+@jit(inner=True)
 def _projected_square(work):
     """Return the squared norm of the part of the gradient that the sign of the model allows."""
     x, g, total = work[_X], work[_G], 0.0
@@ -353,7 +343,7 @@ def _projected_square(work):
     return total
 
 
-@jit(reorder=True)
+@jit(inner=True, reorder=True)
 def _descend(G, work, k, sweeps):
     """Improve the model by coordinate descent under ``x >= 0``."""
     x, g = work[_X], work[_G]
@@ -366,12 +356,11 @@ def _descend(G, work, k, sweeps):
 
 
 @jit()
-def _nonneg_rows(part, data, indices, indptr, values, weighted, features, X, reg, sweeps, out):
-    k, size = X.shape[1], features.shape[1]
-    new, loss, square = out
-    first, last = _chunk(indptr, part)
-    buffer, G = np.empty((_PART, size), X.dtype), np.empty((size, size), X.dtype)
-    work = np.empty((5, size), X.dtype)
+def _nonneg_rows(
+    data, indices, indptr, values, weighted, features, X, reg, sweeps, first, last, buffer, G, work,
+    new, loss, square,
+):  # fmt: skip
+    k = X.shape[1]
     for i in range(first, last):
         begin, end = indptr[i], indptr[i + 1]
         if begin == end:
@@ -386,55 +375,53 @@ def _nonneg_rows(part, data, indices, indptr, values, weighted, features, X, reg
             _add_ridge(G, reg[i])
             _mirror(G, k)
             _descend(G, work, k, sweeps)
-        new[i] = work[_X, :k]
+        for j in range(k):
+            new[i, j] = work[_X, j]
 
 
-@jit(parallel=True)
 def masked_ls_nonneg(data, indices, indptr, weights, W, X, reg, sweeps):
-    m = X.shape[0]
-    new, loss, square = np.zeros_like(X), np.zeros(m, X.dtype), np.zeros(m, X.dtype)
-    out = new, loss, square
-    weighted = weights is not None
-    values = data if weights is None else weights
-    features = _padded(W)
-    for part in prange(_CHUNKS):
-        _nonneg_rows(part, data, indices, indptr, values, weighted, features, X, reg, sweeps, out)
-    taken = np.full(m, sweeps, X.dtype)
-    return new, loss, square, taken
+    rows, out = _Rows(data, indices, indptr, weights, W), _outcomes(X, 2)
+    given = *rows.sparse, *rows.weights, rows.features, X, reg, int(sweeps)
+
+    def work(first, last):
+        size = rows.features.shape[1]
+        space = rows.space(_PART), rows.space(size), rows.space(5)
+        _nonneg_rows(*given, first, last, *space, *out)
+
+    rows.run(work)
+    return (*out, np.full(len(X), sweeps, X.dtype))
 
 
 @jit()
-def _gram_rows(part, indices, indptr, values, weighted, features, grams):
-    k, size = grams.shape[1], features.shape[1]
-    first, last = _chunk(indptr, part)
-    buffer, G = np.empty((_PART, size), features.dtype), np.empty((size, size), features.dtype)
+def _gram_rows(indices, indptr, values, weighted, features, first, last, buffer, G, grams):
+    k = grams.shape[1]
     for i in range(first, last):
         begin, end = indptr[i], indptr[i + 1]
         G[:] = 0
         _add_gram(features, indices[begin:end], values[begin:end], weighted, buffer, G)
-        _mirror(G, k)
-        grams[i] = G[:k, :k]
+        for j in range(k):
+            for other in range(j, k):
+                grams[i, j, other] = grams[i, other, j] = G[j, other]
 
 
-@jit(parallel=True)
 def masked_grams(data, indices, indptr, weights, W):
-    m, k = indptr.shape[0] - 1, W.shape[1]
-    grams = np.zeros((m, k, k), W.dtype)
-    weighted = weights is not None
-    values = data if weights is None else weights
-    features = _padded(W)
-    for part in prange(_CHUNKS):
-        _gram_rows(part, indices, indptr, values, weighted, features, grams)
+    rows, k = _Rows(data, indices, indptr, weights, W), W.shape[1]
+    grams = np.zeros((len(indptr) - 1, k, k), W.dtype)
+
+    def work(first, last):
+        space = rows.space(_PART), rows.space(rows.features.shape[1])
+        given = indices, indptr, *rows.weights, rows.features
+        _gram_rows(*given, first, last, *space, grams)
+
+    rows.run(work)
     return grams
 
 
 @jit()
-def _residual_rows(part, data, indices, indptr, X, features, residual):
-    k = X.shape[1]
-    first, last = _chunk(indptr, part)
-    work = np.zeros((1, features.shape[1]), X.dtype)
+def _residual_rows(data, indices, indptr, X, features, first, last, work, residual):
     for i in range(first, last):
-        work[0, :k] = X[i]
+        for j in range(X.shape[1]):
+            work[0, j] = X[i, j]
         end = indptr[i + 1]
         for t in range(indptr[i], end, 4):
             t1, t2, t3 = min(t + 1, end - 1), min(t + 2, end - 1), min(t + 3, end - 1)
@@ -448,50 +435,41 @@ def _residual_rows(part, data, indices, indptr, X, features, residual):
             residual[t3] = data[t3] - p3
 
 
-@jit(parallel=True)
 def masked_residual(data, indices, indptr, X, W):
-    residual = np.empty_like(data)
-    features = _padded(W)
-    for part in prange(_CHUNKS):
-        _residual_rows(part, data, indices, indptr, X, features, residual)
+    rows, residual = _Rows(data, indices, indptr, None, W), np.empty_like(data)
+
+    def work(first, last):
+        space = 0 * rows.features[:1]
+        _residual_rows(data, indices, indptr, X, rows.features, first, last, space, residual)
+
+    rows.run(work)
     return residual
 
 
 @jit()
-def _product_rows(part, data, indices, indptr, features, product):
-    k, zero = product.shape[1], features.dtype.type(0)
-    first, last = _chunk(indptr, part)
-    work = np.zeros((1, features.shape[1]), features.dtype)
+def _product_rows(data, indices, indptr, features, first, last, work, product):
+    zero = features.dtype.type(0)
     for i in range(first, last):
-        work[:] = 0
+        for j in range(work.shape[1]):
+            work[0, j] = 0
         end = indptr[i + 1]
         for t in range(indptr[i], end, 4):
             t1, t2, t3 = min(t + 1, end - 1), min(t + 2, end - 1), min(t + 3, end - 1)
             s1 = data[t1] if t + 1 < end else zero
             s2 = data[t2] if t + 2 < end else zero
             s3 = data[t3] if t + 3 < end else zero
-            add_rows(
-                features,
-                indices[t],
-                indices[t1],
-                indices[t2],
-                indices[t3],
-                data[t],
-                s1,
-                s2,
-                s3,
-                work,
-                0,
-                0,
-            )
-        product[i] = work[0, :k]
+            r0, r1, r2, r3 = indices[t], indices[t1], indices[t2], indices[t3]
+            add_rows(features, r0, r1, r2, r3, data[t], s1, s2, s3, work, 0, 0)
+        for j in range(product.shape[1]):
+            product[i, j] = work[0, j]
 
 
-@jit(parallel=True)
 def csr_dense(data, indices, indptr, W):
-    k = W.shape[1]
-    product = np.zeros((indptr.shape[0] - 1, k), W.dtype)
-    features = _padded(W)
-    for part in prange(_CHUNKS):
-        _product_rows(part, data, indices, indptr, features, product)
+    rows = _Rows(data, indices, indptr, None, W)
+    product = np.zeros((len(indptr) - 1, W.shape[1]), W.dtype)
+
+    def work(first, last):
+        _product_rows(data, indices, indptr, rows.features, first, last, rows.space(1), product)
+
+    rows.run(work)
     return product

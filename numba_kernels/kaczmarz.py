@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ._jit import jit
 
 
 @jit(reorder=True)
-def _dot(row, d):
-    total = 0.0
-    for j in range(row.shape[0]):
-        total += row[j] * d[j]
-    return total
-
-
-@jit()
 def _sweep(K, b, d, row_norms2, idx):
-    out = d.copy()
     for k in range(idx.shape[0]):
         i = idx[k]
         if row_norms2[i] > 0:
-            row = K[i]
-            weight = (b[i] - _dot(row, out)) / row_norms2[i]
-            for j in range(row.shape[0]):
-                out[j] += weight * row[j]
-    return out
+            image = d[0] * 0
+            for j in range(d.shape[0]):
+                image += K[i, j] * d[j]
+            weight = (b[i] - image) / row_norms2[i]
+            for j in range(d.shape[0]):
+                d[j] += weight * K[i, j]
 
 
 def kaczmarz_sweep(K, b, d, row_norms2, idx):
-    return _sweep(np.ascontiguousarray(K), b, d, row_norms2, idx)
+    out = d.copy()
+    _sweep(K, b, out, row_norms2, idx)
+    return out

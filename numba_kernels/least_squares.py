@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
-from numba import prange
 
 from ._jit import jit
+from ._pool import blocks_of, run_rows
 from ._rows import sum_over_row_blocks
-
-# Entries that are worth another thread.
-ENTRIES_PER_THREAD = 1 << 17
 
 
 def gram(A, weights, factor):
@@ -27,10 +23,15 @@ def residual_gradient(A, b, x, weights):
     n, d = A.shape
     if x.shape[1] > 1:
         return _many_columns(A, b, x, weights)
-    threads = min(numba.get_num_threads(), 1 + n * d // ENTRIES_PER_THREAD)
-    column = None if b is None else np.ascontiguousarray(b[:, 0])
-    gradients, squares = _one_column(A, column, x[:, 0].copy(), weights, threads)
-    return gradients.sum(axis=0)[:, None], squares.sum(keepdims=True)
+    none = np.empty(0, dtype=A.dtype)
+    column = none if b is None else np.ascontiguousarray(b[:, 0])
+    given = A, column, x[:, 0].copy(), none if weights is None else weights
+    parts = np.zeros((blocks_of(n, d), d + 1), dtype=A.dtype)
+    run_rows(n, d, lambda block, first, last: _one_column(*given, first, last, parts[block]))
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
+    return total[:d, None], total[d:]
 
 
 def _many_columns(A, b, x, weights):
@@ -50,28 +51,17 @@ def _many_columns(A, b, x, weights):
     return total[:d], total[d]
 
 
-@jit(parallel=True, reorder=True)
-def _one_column(A, b, x, weights, threads):
-    """Partial gradients (threads, d) and sums of squares (threads,)."""
-    n, d = A.shape
-    gradients = np.zeros((threads, d), dtype=A.dtype)
-    squares = np.zeros(threads, dtype=A.dtype)
-    for part in prange(threads):
-        gradient = np.zeros(d, dtype=A.dtype)
-        total = A.dtype.type(0)
-        for i in range(part * n // threads, (part + 1) * n // threads):
-            row = A[i]
-            residual = A.dtype.type(0)
-            for j in range(d):
-                residual -= row[j] * x[j]
-            if b is not None:
-                residual += b[i]
-            weighted = residual
-            if weights is not None:
-                weighted *= weights[i]
-            total += residual * weighted
-            for j in range(d):
-                gradient[j] += weighted * row[j]
-        gradients[part] = gradient
-        squares[part] = total
-    return gradients, squares
+@jit(reorder=True)
+def _one_column(A, b, x, weights, first, last, sums):
+    """Add the gradient (d,) of some rows and, behind it, their sum of squares; no b is zero."""
+    d = x.shape[0]
+    for i in range(first, last):
+        residual = sums[0] * 0
+        for j in range(d):
+            residual -= A[i, j] * x[j]
+        if b.shape[0]:
+            residual += b[i]
+        weighted = residual * weights[i] if weights.shape[0] else residual
+        sums[d] += residual * weighted
+        for j in range(d):
+            sums[j] += weighted * A[i, j]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from ._jit import jit
-
-# Blocks of rows of a pass. The number is fixed so that sums over rows are added in the same order,
-# hence are bit for bit the same, whatever the number of threads.
-BLOCKS = 16
+from ._pool import blocks_of, run_rows
 
 
-@jit(reorder=True)
+@jit(inner=True, reorder=True)
 def _four_products(A, i, z):
     s0 = s1 = s2 = s3 = z[0] * 0
     for j in range(z.shape[0]):
@@ -23,52 +19,47 @@ def _four_products(A, i, z):
     return s0, s1, s2, s3
 
 
-@jit()
-def _add_four(g, A, i, w0, w1, w2, w3):
-    for j in range(g.shape[0]):
-        g[j] += w0 * A[i, j] + w1 * A[i + 1, j] + w2 * A[i + 2, j] + w3 * A[i + 3, j]
-
-
-@jit(reorder=True)
-def _product(row, z):
+@jit(inner=True, reorder=True)
+def _product(A, i, z):
     total = z[0] * 0
     for j in range(z.shape[0]):
-        total += row[j] * z[j]
+        total += A[i, j] * z[j]
     return total
 
 
 @jit()
-def _add(g, row, weight):
-    for j in range(g.shape[0]):
-        g[j] += weight * row[j]
+def _sense(A, z, y, weights, first, last, residual, g):
+    whole = first + (last - first) // 4 * 4
+    # Four rows at a time: z is read once for them, and they are still in the cache when their
+    # signs are known.
+    for i in range(first, whole, 4):
+        s0, s1, s2, s3 = _four_products(A, i, z)
+        residual[i], residual[i + 1] = s0 - y[i], s1 - y[i + 1]
+        residual[i + 2], residual[i + 3] = s2 - y[i + 2], s3 - y[i + 3]
+        w0 = weights[i] * np.sign(residual[i])
+        w1 = weights[i + 1] * np.sign(residual[i + 1])
+        w2 = weights[i + 2] * np.sign(residual[i + 2])
+        w3 = weights[i + 3] * np.sign(residual[i + 3])
+        for j in range(g.shape[0]):
+            g[j] += w0 * A[i, j] + w1 * A[i + 1, j] + w2 * A[i + 2, j] + w3 * A[i + 3, j]
+    for i in range(whole, last):
+        residual[i] = _product(A, i, z) - y[i]
+        w0 = weights[i] * np.sign(residual[i])
+        for j in range(g.shape[0]):
+            g[j] += w0 * A[i, j]
 
 
-@jit(parallel=True)
 def l1_sense_fused(A, z, y, weights):
     m, D = A.shape
-    residual = np.empty(m, A.dtype)
-    parts = np.zeros((BLOCKS, D), A.dtype)
-    for block in prange(BLOCKS):
-        g = parts[block]
-        start, end = block * m // BLOCKS, (block + 1) * m // BLOCKS
-        whole = start + (end - start) // 4 * 4
-        # Four rows at a time: z is read once for them, and they are still in the cache when their
-        # signs are known.
-        for i in range(start, whole, 4):
-            s0, s1, s2, s3 = _four_products(A, i, z)
-            residual[i], residual[i + 1] = s0 - y[i], s1 - y[i + 1]
-            residual[i + 2], residual[i + 3] = s2 - y[i + 2], s3 - y[i + 3]
-            w0 = weights[i] * np.sign(residual[i])
-            w1 = weights[i + 1] * np.sign(residual[i + 1])
-            w2 = weights[i + 2] * np.sign(residual[i + 2])
-            w3 = weights[i + 3] * np.sign(residual[i + 3])
-            _add_four(g, A, i, w0, w1, w2, w3)
-        for i in range(whole, end):
-            residual[i] = _product(A[i], z) - y[i]
-            _add(g, A[i], weights[i] * np.sign(residual[i]))
-    total = parts[0].copy()
-    for block in range(1, BLOCKS):
-        total += parts[block]
+    residual, parts = np.empty(m, A.dtype), np.zeros((blocks_of(m, D), D), A.dtype)
+
+    def work(block, first, last):
+        _sense(A, z, y, weights, first, last, residual, parts[block])
+
+    run_rows(m, D, work)
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
     return residual, total
 
 
@@ -77,16 +68,17 @@ def order_statistics(values, first, second):
     return places[first], places[second]
 
 
-@jit()
-def _select(x, place):
-    """Return the entry of x that would be at a place were it sorted; reorders x.
+@jit(inner=True)
+def _select(x, count, place):
+    """Return the entry that would be at a place were the first of x sorted; reorders these.
 
     Partitions without branches, which the processor could not predict: smaller entries to the
     front, then, if the place lies behind them, entries equal to the pivot.
     """
-    low, high = 0, x.shape[0]
+    low, high = 0, count
     while high - low > 1:
-        pivot = _median_of_three(x, low, high - 1)
+        a, b, c = x[low], x[(low + high - 1) // 2], x[high - 1]
+        pivot = max(min(a, b), min(max(a, b), c))
         smaller = low
         for j in range(low, high):
             value = x[j]
@@ -108,48 +100,60 @@ def _select(x, place):
     return x[place]
 
 
-@jit()
-def _median_of_three(x, low, high):
-    a, b, c = x[low], x[(low + high) // 2], x[high]
-    return max(min(a, b), min(max(a, b), c))
-
-
-@jit()
-def _quantile(magnitudes, q):
-    count = magnitudes.shape[0]
+@jit(inner=True)
+def _quantile(magnitudes, count, q):
     if count == 0:
         return magnitudes.dtype.type(0)
-    return _select(magnitudes, min(int(np.floor(q * count)), count - 1))
+    return _select(magnitudes, count, min(int(np.floor(q * count)), count - 1))
 
 
-@jit(parallel=True)
+@jit()
+def _quantiles(values, counts, q, first, last, magnitudes, out):
+    for i in range(first, last):
+        for j in range(counts[i]):
+            magnitudes[j] = abs(values[i, j])
+        out[i] = _quantile(magnitudes, counts[i], q)
+
+
 def row_quantile_abs(values, counts, q):
     n, w = values.shape
     out = np.empty(n, values.dtype)
-    for block in prange(BLOCKS):
-        magnitudes = np.empty(w, values.dtype)
-        for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
-            for j in range(counts[i]):
-                magnitudes[j] = abs(values[i, j])
-            out[i] = _quantile(magnitudes[: counts[i]], q)
+
+    def work(_, first, last):
+        _quantiles(values, counts, float(q), first, last, np.empty(w, values.dtype), out)
+
+    run_rows(n, w, work)
     return out
 
 
-@jit()
-def _gather(R, columns, count, out):
-    """Write the rows of R' at some columns next to one another: out (k, w)."""
+@jit(inner=True)
+def _near(columns, i, count, R, near):
+    """Write the rows of R (k, ...) at the columns of a row next to one another: near (k, w)."""
+    if columns.shape[0] == 0:
+        return
     for j in range(count):
         for a in range(R.shape[0]):
-            out[a, j] = R[a, columns[j]]
+            near[a, j] = R[a, columns[i, j]]
+
+
+@jit(inner=True)
+def _row_residual(values, L, i, near, count, out):
+    """Compute ``weights' near - values`` for one row."""
+    for j in range(count):
+        out[j] = -values[i, j]
+    for a in range(near.shape[0]):
+        weight = L[i, a]
+        for j in range(count):
+            out[j] += weight * near[a, j]
 
 
 @jit()
-def _row_residual(values, weights, R, count, out):
-    """Compute ``weights' R - values`` for one row, R (k, w)."""
-    for j in range(count):
-        out[j] = -values[j]
-    for a in range(R.shape[0]):
-        _add(out[:count], R[a], weights[a])
+def _residuals(values, columns, counts, L, R, first, last, near, work, out):
+    for i in range(first, last):
+        _near(columns, i, counts[i], R, near)
+        _row_residual(values, L, i, near, counts[i], work)
+        for j in range(counts[i]):
+            out[i, j] = work[j]
 
 
 def entry_residuals(values, columns, counts, L, R):
@@ -157,104 +161,130 @@ def entry_residuals(values, columns, counts, L, R):
         product = L @ R.T
         product -= values
         return product
-    return _entry_residuals(values, columns, counts, L, np.ascontiguousarray(R.T))
+    (n, w), k = values.shape, R.shape[1]
+    out, transposed = np.zeros((n, w), values.dtype), np.ascontiguousarray(R.T)
 
+    def work(_, first, last):
+        space = np.empty((k, w), values.dtype), np.empty(w, values.dtype)
+        _residuals(values, columns, counts, L, transposed, first, last, *space, out)
 
-@jit(parallel=True)
-def _entry_residuals(values, columns, counts, L, transposed):
-    n, w = values.shape
-    out = np.zeros((n, w), values.dtype)
-    for block in prange(BLOCKS):
-        near = np.empty((transposed.shape[0], w), values.dtype)
-        for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
-            _gather(transposed, columns[i], counts[i], near)
-            _row_residual(values[i], L[i], near, counts[i], out[i])
+    run_rows(n, w * k, work)
     return out
+
+
+@jit()
+def _products(weights, columns, R, first, last, out):
+    for i in range(first, last):
+        for j in range(weights.shape[1]):
+            weight, column = weights[i, j], columns[i, j]
+            for a in range(R.shape[1]):
+                out[i, a] += weight * R[column, a]
 
 
 def entry_products(weights, columns, R):
-    return weights @ R if columns.shape[0] == 0 else _entry_products(weights, columns, R)
-
-
-@jit(parallel=True)
-def _entry_products(weights, columns, R):
-    n, w = weights.shape
-    out = np.zeros((n, R.shape[1]), R.dtype)
-    for i in prange(n):
-        for j in range(w):
-            _add(out[i], R[columns[i, j]], weights[i, j])
+    if columns.shape[0] == 0:
+        return weights @ R
+    (n, w), k = weights.shape, R.shape[1]
+    out = np.zeros((n, k), R.dtype)
+    run_rows(n, w * k, lambda _, first, last: _products(weights, columns, R, first, last, out))
     return out
 
 
-@jit(parallel=True)
-def entry_sign_step(values, columns, counts, weights, L, R, q):
-    n, w = values.shape
+def _in_rows(columns, R, n, w, kernel):
+    """Call a kernel on blocks of rows, with space for a row's part of R' and vectors of a row."""
     k = R.shape[1]
     transposed = np.ascontiguousarray(R.T)
-    sums, quantiles = np.empty((n, k), R.dtype), np.empty(n, R.dtype)
-    for block in prange(BLOCKS):
-        full = columns.shape[0] == 0
-        near = transposed if full else np.empty((k, w), R.dtype)
-        residual, work = np.empty(w, R.dtype), np.empty(w, R.dtype)
-        for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
-            count = counts[i]
-            if not full:
-                _gather(transposed, columns[i], count, near)
-            _row_residual(values[i], L[i], near, count, residual)
+
+    def work(_, first, last):
+        near = np.empty((k, w), R.dtype) if columns.shape[0] else transposed
+        kernel(transposed, first, last, near, np.empty((3, w), R.dtype))
+
+    run_rows(n, w * k, work)
+
+
+@jit()
+def _sign_step(
+    values, columns, counts, weights, L, q, R, first, last, near, space, sums, quantiles
+):
+    residual, work = space[0], space[1]
+    for i in range(first, last):
+        count = counts[i]
+        _near(columns, i, count, R, near)
+        _row_residual(values, L, i, near, count, residual)
+        for j in range(count):
+            work[j] = abs(residual[j])
+            residual[j] = np.sign(residual[j])
+        quantiles[i] = _quantile(work, count, q)
+        if weights.shape[0]:
             for j in range(count):
-                work[j] = abs(residual[j])
-                residual[j] = np.sign(residual[j])
-            quantiles[i] = _quantile(work[:count], q)
-            if weights.shape[0]:
-                _multiply(residual, weights[i], residual[:count])
-            for a in range(k):
-                sums[i, a] = _product(near[a], residual[:count]) if count else 0
+                residual[j] *= weights[i, j]
+        for a in range(near.shape[0]):
+            sums[i, a] = _inner(near, a, residual, count)
+
+
+@jit(inner=True, reorder=True)
+def _inner(near, a, x, count):
+    total = x[0] * 0
+    for j in range(count):
+        total += near[a, j] * x[j]
+    return total
+
+
+def entry_sign_step(values, columns, counts, weights, L, R, q):
+    n, w = values.shape
+    sums, quantiles = np.empty((n, R.shape[1]), R.dtype), np.empty(n, R.dtype)
+    given = values, columns, counts, weights, L, float(q)
+    _in_rows(columns, R, n, w, lambda *here: _sign_step(*given, *here, sums, quantiles))
     return sums, quantiles
 
 
-@jit()
-def _reweight(residual, scale, shares):
-    for j in range(residual.shape[0]):
-        share = scale / max(abs(residual[j]), scale)
-        shares[j] = share * share
-
-
-@jit()
-def _multiply(x, y, out):
-    for j in range(out.shape[0]):
-        out[j] = x[j] * y[j]
-
-
-@jit(parallel=True)
-def entry_reweighted_step(values, columns, counts, weights, L, R, q, width, floor):
-    n, w = values.shape
-    k = R.shape[1]
-    transposed = np.ascontiguousarray(R.T)
-    grams = np.zeros((n, k, k), R.dtype)
-    sums, quantiles = np.zeros((n, k), R.dtype), np.empty(n, R.dtype)
-    for block in prange(BLOCKS):
-        full = columns.shape[0] == 0
-        near = transposed if full else np.empty((k, w), R.dtype)
-        residual, work = np.empty(w, R.dtype), np.empty(w, R.dtype)
-        shares = np.empty(w, R.dtype)
-        for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
-            count = counts[i]
-            if not full:
-                _gather(transposed, columns[i], count, near)
-            _row_residual(values[i], L[i], near, count, residual)
+@jit(inner=True, reorder=True)
+def _gram_of(near, residual, shares, work, count, i, sums, grams):
+    """Write the weighted Gram matrix and products of the rows that are near."""
+    k = near.shape[0]
+    for a in range(k):
+        total = work[0] * 0
+        for j in range(count):
+            work[j] = near[a, j] * shares[j]
+            total += work[j] * residual[j]
+        sums[i, a] = total
+        for b in range(a, k):
+            product = work[0] * 0
             for j in range(count):
-                work[j] = abs(residual[j])
-            quantiles[i] = _quantile(work[:count], q)
-            if count == 0:
-                continue
-            scale = max(R.dtype.type(width) * quantiles[i], R.dtype.type(floor))
-            _reweight(residual[:count], scale, shares[:count])
-            if weights.shape[0]:
-                _multiply(shares, weights[i], shares[:count])
-            for a in range(k):
-                _multiply(near[a], shares, work[:count])
-                sums[i, a] = _product(work, residual[:count])
-                for b in range(a, k):
-                    grams[i, a, b] = _product(work, near[b][:count])
-                    grams[i, b, a] = grams[i, a, b]
-    return grams, sums, quantiles
+                product += work[j] * near[b, j]
+            grams[i, a, b] = grams[i, b, a] = product
+
+
+@jit()
+def _reweighted_step(
+    values, columns, counts, weights, L, q, width, floor, R, first, last, near, space, grams, sums,
+    quantiles,
+):  # fmt: skip
+    residual, work, shares = space[0], space[1], space[2]
+    for i in range(first, last):
+        count = counts[i]
+        _near(columns, i, count, R, near)
+        _row_residual(values, L, i, near, count, residual)
+        for j in range(count):
+            work[j] = abs(residual[j])
+        quantiles[i] = _quantile(work, count, q)
+        if count == 0:
+            continue
+        scale = max(width * quantiles[i], floor)
+        for j in range(count):
+            share = scale / max(abs(residual[j]), scale)
+            shares[j] = share * share
+        if weights.shape[0]:
+            for j in range(count):
+                shares[j] *= weights[i, j]
+        _gram_of(near, residual, shares, work, count, i, sums, grams)
+
+
+def entry_reweighted_step(values, columns, counts, weights, L, R, q, width, floor):
+    (n, w), k, kind = values.shape, R.shape[1], R.dtype.type
+    grams, sums = np.zeros((n, k, k), R.dtype), np.zeros((n, k), R.dtype)
+    quantiles = np.empty(n, R.dtype)
+    given = values, columns, counts, weights, L, float(q), kind(width), kind(floor)
+    out = grams, sums, quantiles
+    _in_rows(columns, R, n, w, lambda *here: _reweighted_step(*given, *here, *out))
+    return out

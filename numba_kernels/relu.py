@@ -5,43 +5,54 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from ._jit import jit
+from ._pool import run_rows
 
 _STEPS = 52
 
 
-@jit(parallel=True)
-def reflect_slacks(T, XU, signs, relaxation):
+@jit()
+def _reflect(rows, steps, signs, relaxation, first, last, moved):
     patterns, n = signs.shape
-    rows, steps = T.reshape((-1, n)), XU.reshape((-1, n))
-    moved = np.empty_like(rows)
-    relaxation, zero = T.dtype.type(relaxation), T.dtype.type(0)
-    for row in prange(rows.shape[0]):
+    zero = rows.dtype.type(0)
+    for row in range(first, last):
         pattern = row % patterns
         for k in range(n):
             t = rows[row, k]
-            moved[row, k] = t + relaxation * (signs[pattern, k] * steps[row, k] - max(t, zero))
+            step = signs[pattern, k] * steps[row, k] - max(t, zero)
+            moved[row, k] = t + relaxation * step
+
+
+def reflect_slacks(T, XU, signs, relaxation):
+    n = signs.shape[1]
+    rows, steps, moved = T.reshape(-1, n), XU.reshape(-1, n), np.empty((T.size // n, n), T.dtype)
+    given = rows, steps, signs, T.dtype.type(relaxation)
+    run_rows(*rows.shape, lambda _, first, last: _reflect(*given, first, last, moved))
     return moved.reshape(T.shape)
 
 
-@jit(parallel=True)
-def fold_slacks(T, shift, signs):
+@jit()
+def _fold(rows, shift, signs, first, last, folded):
     patterns, n = signs.shape
-    rows = T.reshape((-1, n))
-    folded = np.empty_like(rows)
-    for row in prange(rows.shape[0]):
+    zero = rows.dtype.type(0)
+    for row in range(first, last):
         pattern, pair = row % patterns, row // patterns
-        side = T.dtype.type(1 - 2 * (pair % 2))
+        side = rows.dtype.type(1 - 2 * (pair % 2))
         for k in range(n):
             sign = signs[pattern, k]
             pull = side * shift[pair // 2, k]
-            folded[row, k] = sign * abs(rows[row, k]) + (pull if sign > 0 else T.dtype.type(0))
+            folded[row, k] = sign * abs(rows[row, k]) + (pull if sign > 0 else zero)
+
+
+def fold_slacks(T, shift, signs):
+    n = signs.shape[1]
+    rows, folded = T.reshape(-1, n), np.empty((T.size // n, n), T.dtype)
+    run_rows(*rows.shape, lambda _, first, last: _fold(rows, shift, signs, first, last, folded))
     return folded.reshape(T.shape)
 
 
-@jit()
+@jit(inner=True)
 def _soft(x, threshold):
     if x > threshold:
         return x - threshold
@@ -50,69 +61,78 @@ def _soft(x, threshold):
     return x * 0
 
 
-@jit(reorder=True)
-def _pressure(t, level):
+@jit(inner=True, reorder=True)
+def _pressure(T, g, level):
     total = 0.0
-    for k in range(t.shape[0]):
-        total += max(level - t[k], 0.0)
+    for k in range(T.shape[1]):
+        total += max(level - T[g, k], 0.0)
     return total
 
 
-@jit(reorder=True)
-def _reach(a, eps, eta):
+@jit(inner=True, reorder=True)
+def _reach(A, g, eps, eta):
     total = 0.0
-    for j in range(a.shape[0]):
-        total += eps[j] * max(abs(a[j]) - eta * eps[j], 0.0)
+    for j in range(A.shape[1]):
+        total += eps[j] * max(abs(A[g, j]) - eta * eps[j], 0.0)
     return total
 
 
-@jit(parallel=True)
-def project_robust_cone(T, A, eps, offset):
-    points, cones = np.empty_like(T), np.empty_like(A)
-    for g in prange(T.shape[0]):
-        low, high = 0.0, _reach(A[g], eps, 0.0)
-        if _pressure(T[g], high + offset) == 0:
-            points[g], cones[g] = T[g], A[g]
+@jit()
+def _project(T, A, eps, offset, first, last, points, cones):
+    for g in range(first, last):
+        low, high = 0.0, _reach(A, g, eps, 0.0)
+        if _pressure(T, g, high + offset) == 0:
+            for k in range(T.shape[1]):
+                points[g, k] = T[g, k]
+            for j in range(A.shape[1]):
+                cones[g, j] = A[g, j]
             continue
         for _ in range(_STEPS):
             tau = 0.5 * (low + high)
             if tau in (low, high):
                 break
-            if _reach(A[g], eps, _pressure(T[g], tau + offset)) > tau:
+            if _reach(A, g, eps, _pressure(T, g, tau + offset)) > tau:
                 low = tau
             else:
                 high = tau
-        eta = _pressure(T[g], high + offset)
+        eta = _pressure(T, g, high + offset)
         reach = 0.0
         for j in range(A.shape[1]):
             cones[g, j] = _soft(A[g, j], eta * eps[j])
             reach += eps[j] * abs(cones[g, j])
         for k in range(T.shape[1]):
             points[g, k] = max(T[g, k], reach + offset)
+
+
+def project_robust_cone(T, A, eps, offset):
+    points, cones = np.empty_like(T), np.empty_like(A)
+    given = T, A, eps, float(offset)
+    # Some fifty passes over each row.
+    width = 50 * (T.shape[1] + A.shape[1])
+    run_rows(len(T), width, lambda _, first, last: _project(*given, first, last, points, cones))
     return points, cones
 
 
-@jit(reorder=True)
-def _worst_margin(q, x, y, eps, share):
+@jit(inner=True, reorder=True)
+def _worst_margin(Q, X, k, y, eps, share):
     product, size = 0.0, 0.0
-    for j in range(q.shape[0]):
-        shifted, threshold = q[j] + share * y * x[j], share * eps[j]
+    for j in range(Q.shape[1]):
+        shifted, threshold = Q[k, j] + share * y * X[k, j], share * eps[j]
         value = math.copysign(max(abs(shifted) - threshold, 0.0), shifted)
-        product += x[j] * value
+        product += X[k, j] * value
         size += eps[j] * abs(value)
     return y * product - size
 
 
-@jit(parallel=True)
-def prox_robust_margin(Q, X, y, weights, eps, rho, logistic):
-    points, multipliers = np.empty_like(Q), np.empty_like(y)
-    for k in prange(Q.shape[0]):
+@jit()
+def _margin_rows(Q, X, y, weights, eps, rho, logistic, first, last, points, multipliers):
+    for k in range(first, last):
         low, high = 0.0, weights[k] * 1.0
         for _ in range(_STEPS):
             theta = 0.5 * (low + high)
             if theta in (low, high):
                 break
-            m = _worst_margin(Q[k], X[k], y[k], eps, theta / rho)
+            m = _worst_margin(Q, X, k, y[k], eps, theta / rho)
             if logistic:
                 small = math.exp(-abs(m))
                 slope = weights[k] * (small if m >= 0 else 1.0) / (1 + small)
@@ -127,34 +147,44 @@ def prox_robust_margin(Q, X, y, weights, eps, rho, logistic):
         share = high / rho
         for j in range(Q.shape[1]):
             points[k, j] = _soft(Q[k, j] + share * y[k] * X[k, j], share * eps[j])
+
+
+def prox_robust_margin(Q, X, y, weights, eps, rho, logistic):
+    points, multipliers = np.empty_like(Q), np.empty_like(y)
+    given = Q, X, y, weights, eps, float(rho), bool(logistic)
+    run_rows(
+        len(Q),
+        50 * Q.shape[1],
+        lambda _, first, last: _margin_rows(*given, first, last, points, multipliers),
+    )
     return points, multipliers
 
 
-@jit(reorder=True)
-def _residual(q, x, eps, pull, threshold):
+@jit(inner=True, reorder=True)
+def _residual(Q, X, k, eps, pull, threshold):
     product, size, bend = 0.0, 0.0, 0.0
-    for j in range(q.shape[0]):
-        shifted = q[j] - pull * x[j]
+    for j in range(Q.shape[1]):
+        shifted = Q[k, j] - pull * X[k, j]
         excess = abs(shifted) - threshold * eps[j]
         if excess > 0:
-            product += x[j] * math.copysign(excess, shifted)
+            product += X[k, j] * math.copysign(excess, shifted)
             size += eps[j] * excess
-            bend += x[j] * x[j]
+            bend += X[k, j] * X[k, j]
     return product, size, bend
 
 
-@jit()
-def _slope(q, x, y, eps, theta, rho):
+@jit(inner=True)
+def _slope(Q, X, k, y, eps, theta, rho):
     # Newton on a piecewise linear function, which ends on the right piece; bisection outside the
     # bracket.
     low, high = -theta, theta
-    if _residual(q, x, eps, high / rho, theta / rho)[0] >= y:
+    if _residual(Q, X, k, eps, high / rho, theta / rho)[0] >= y:
         return high
-    if _residual(q, x, eps, low / rho, theta / rho)[0] <= y:
+    if _residual(Q, X, k, eps, low / rho, theta / rho)[0] <= y:
         return low
     t = 0.0
     for _ in range(_STEPS):
-        product, _, bend = _residual(q, x, eps, t / rho, theta / rho)
+        product, _, bend = _residual(Q, X, k, eps, t / rho, theta / rho)
         if product > y:
             low = t
         else:
@@ -168,26 +198,31 @@ def _slope(q, x, y, eps, theta, rho):
     return t
 
 
+@jit(inner=True)
+def _excess(Q, X, k, y, weight, eps, theta, rho):
+    """Return by how much the loss of the residual exceeds theta, and the slope there."""
+    t = _slope(Q, X, k, y, eps, theta, rho)
+    product, size, _ = _residual(Q, X, k, eps, t / rho, theta / rho)
+    return weight * (abs(product - y) + size) - theta, t
+
+
 @jit()
-def _excess(q, x, y, weight, eps, theta, rho):
-    t = _slope(q, x, y, eps, theta, rho)
-    product, size, _ = _residual(q, x, eps, t / rho, theta / rho)
-    return weight * (abs(product - y) + size) - theta
-
-
-@jit(parallel=True)
-def prox_robust_square(Q, X, y, weights, eps, rho):
-    points, multipliers, slopes = np.empty_like(Q), np.empty_like(y), np.empty_like(y)
-    for k in prange(Q.shape[0]):
+def _square_rows(Q, X, y, weights, eps, rho, first, last, points, multipliers, slopes):
+    for k in range(first, last):
         # The Illinois method: secants, with the end that stays too long made less of.
-        low, below = 0.0, _excess(Q[k], X[k], y[k], weights[k], eps, 0.0, rho)
-        high, above = below, _excess(Q[k], X[k], y[k], weights[k], eps, below, rho)
-        theta, side, whole = high, 0, below
-        for _ in range(2 * _STEPS):
-            if below <= 0 or above >= 0:
+        low, high, theta, side, whole, above = 0.0, 0.0, 0.0, 0, 0.0, 0.0
+        below, t = _excess(Q, X, k, y[k], weights[k], eps, 0.0, rho)
+        for step in range(2 * _STEPS):
+            if step == 0:
+                high = theta = whole = below
+            elif below <= 0 or above >= 0:
                 break
-            theta = (low * above - high * below) / (above - below)
-            value = _excess(Q[k], X[k], y[k], weights[k], eps, theta, rho)
+            else:
+                theta = (low * above - high * below) / (above - below)
+            value, t = _excess(Q, X, k, y[k], weights[k], eps, theta, rho)
+            if step == 0:
+                above = value
+                continue
             if abs(value) <= 1e-15 * whole or high - low <= 1e-15 * whole:
                 break
             if value > 0:
@@ -196,8 +231,15 @@ def prox_robust_square(Q, X, y, weights, eps, rho):
             else:
                 below = 0.5 * below if side == -1 else below
                 high, above, side = theta, value, -1
-        t = _slope(Q[k], X[k], y[k], eps, theta, rho)
         multipliers[k], slopes[k] = theta, t
         for j in range(Q.shape[1]):
             points[k, j] = _soft(Q[k, j] - t / rho * X[k, j], theta / rho * eps[j])
-    return points, multipliers, slopes
+
+
+def prox_robust_square(Q, X, y, weights, eps, rho):
+    points, multipliers, slopes = np.empty_like(Q), np.empty_like(y), np.empty_like(y)
+    given, out = (Q, X, y, weights, eps, float(rho)), (points, multipliers, slopes)
+    run_rows(
+        len(Q), 50 * Q.shape[1], lambda _, first, last: _square_rows(*given, first, last, *out)
+    )
+    return out

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
-from numba import prange
 
 from ._jit import jit
 from ._math import LARGEST_EXPONENT, exp, log1p_up_to_one
+from ._pool import blocks_of, run_rows
 from ._rows import sum_over_row_blocks
 
 SQUARED, LOGISTIC, POISSON, HUBER = range(4)
-# Entries that are worth another thread.
-ENTRIES_PER_THREAD = 1 << 17
 # Rows whose margins are found before their losses are, so that these vectorize; fewer where the
 # rows would leave the cache before they are added to the gradient.
 MOST_ROWS = 64
@@ -23,89 +20,79 @@ CACHED_ENTRIES = 1 << 14
 
 def loss_gradient(A, b, weights, x, loss, threshold):
     n, d = A.shape
-    threads = min(numba.get_num_threads(), 1 + n * d // ENTRIES_PER_THREAD)
     height = min(MOST_ROWS, max(4, CACHED_ENTRIES // d // 4 * 4))
-    wide = x.astype(np.float64)
-    values, gradients = _sums(A, b, weights, wide, loss, threshold, height, threads)
-    return (
-        values.sum(keepdims=True).astype(A.dtype),
-        gradients.sum(axis=0).astype(A.dtype),
-    )
+    none = np.empty(0, dtype=A.dtype)
+    given = A, b, none if weights is None else weights, x.astype(np.float64), loss, float(threshold)
+    sums = np.zeros((blocks_of(n, d), d + 1))
 
+    def work(block, first, last):
+        _sums(*given, first, last, np.empty((2, height)), sums[block])
 
-@jit(parallel=True, reorder=True)
-def _sums(A, b, weights, x, loss, threshold, height, threads):
-    """Return sums (threads,) and gradients (threads, d), in double precision."""
-    n, d = A.shape
-    values = np.zeros(threads)
-    gradients = np.zeros((threads, d))
-    for part in prange(threads):
-        gradient, total = np.zeros(d), 0.0
-        margins, slopes = np.empty(height), np.empty(height)
-        last = (part + 1) * n // threads
-        for start in range(part * n // threads, last, height):
-            stop = min(last, start + height)
-            rows, size = A[start:stop], stop - start
-            for i in range(size):
-                row, margin = rows[i], 0.0
-                for j in range(d):
-                    margin += row[j] * x[j]
-                margins[i] = margin
-            w = None if weights is None else weights[start:stop]
-            total += _losses(margins[:size], b[start:stop], w, loss, threshold, slopes)
-            _add_rows(rows, slopes, gradient)
-        values[part] = total
-        gradients[part] = gradient
-    return values, gradients
+    run_rows(n, d, work)
+    total = sums[0]
+    for part in sums[1:]:
+        total += part
+    total = total.astype(A.dtype)
+    return total[d:], total[:d]
 
 
 @jit(reorder=True)
-def _add_rows(rows, slopes, gradient):
-    """Add ``rows' slopes`` to the gradient, by fours."""
-    size, d = rows.shape
+def _sums(A, b, weights, x, loss, threshold, begin, end, space, sums):
+    """Add the gradient (d,) of the rows from begin to end and, behind it, their losses."""
+    d, height = x.shape[0], space.shape[1]
+    margins, slopes = space[0], space[1]
+    for start in range(begin, end, height):
+        size = min(height, end - start)
+        for i in range(size):
+            margin = 0.0
+            for j in range(d):
+                margin += A[start + i, j] * x[j]
+            margins[i] = margin
+        sums[d] += _losses(margins, size, b, weights, start, loss, threshold, slopes)
+        _add_rows(A, start, size, slopes, sums)
+
+
+@jit(inner=True, reorder=True)
+def _add_rows(A, start, size, slopes, gradient):
+    """Add rows times slopes to the gradient, by fours."""
+    d = A.shape[1]
     fours = size // 4 * 4
-    for i in range(0, fours, 4):
-        a, b, c, e = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
-        p, q, r, s = slopes[i], slopes[i + 1], slopes[i + 2], slopes[i + 3]
+    for r in range(0, fours, 4):
+        i = start + r
+        p, q, s, t = slopes[r], slopes[r + 1], slopes[r + 2], slopes[r + 3]
         for j in range(d):
-            gradient[j] += p * a[j] + q * b[j] + r * c[j] + s * e[j]
-    for i in range(fours, size):
-        row, slope = rows[i], slopes[i]
+            gradient[j] += p * A[i, j] + q * A[i + 1, j] + s * A[i + 2, j] + t * A[i + 3, j]
+    for r in range(fours, size):
+        slope = slopes[r]
         for j in range(d):
-            gradient[j] += slope * row[j]
+            gradient[j] += slope * A[start + r, j]
 
 
-@jit(reorder=True)
-def _losses(margins, b, weights, loss, threshold, slopes):
-    """Return the sum of the losses; their slopes go into the last argument."""
-    total = 0.0
-    if loss == LOGISTIC:
-        for i in range(margins.size):
-            y = np.float64(b[i])
-            agreement = y * margins[i]
+@jit(inner=True, reorder=True)
+def _losses(margins, size, b, weights, start, loss, threshold, slopes):
+    """Return the sum of some losses; their slopes go into the last argument."""
+    for i in range(size):
+        y, margin = np.float64(b[start + i]), margins[i]
+        if loss == LOGISTIC:
+            agreement = y * margin
             decay = exp(-abs(agreement))
-            value = log1p_up_to_one(decay) - min(agreement, 0.0)
-            slope = -y * (decay if agreement >= 0 else 1.0) / (1 + decay)
-            if weights is not None:
-                value, slope = value * weights[i], slope * weights[i]
-            total += value
-            slopes[i] = slope
-        return total
-    for i in range(margins.size):
-        y = np.float64(b[i])
-        if loss == POISSON:
-            mean = exp(margins[i]) if margins[i] <= LARGEST_EXPONENT else math.inf
-            value, slope = mean - y * margins[i], mean - y
+            margins[i] = log1p_up_to_one(decay) - min(agreement, 0.0)
+            slopes[i] = -y * (decay if agreement >= 0 else 1.0) / (1 + decay)
+        elif loss == POISSON:
+            mean = exp(margin) if margin <= LARGEST_EXPONENT else math.inf
+            margins[i], slopes[i] = mean - y * margin, mean - y
         else:
-            residual = margins[i] - y
+            residual = margin - y
             slope = residual
             if loss == HUBER:
                 slope = min(max(residual, -threshold), threshold)
-            value = slope * (residual - slope / 2)
-        if weights is not None:
-            value, slope = value * weights[i], slope * weights[i]
-        total += value
-        slopes[i] = slope
+            margins[i], slopes[i] = slope * (residual - slope / 2), slope
+    total = 0.0
+    weighted = weights.shape[0] > 0
+    for i in range(size):
+        weight = np.float64(weights[start + i]) if weighted else 1.0
+        total += margins[i] * weight
+        slopes[i] *= weight
     return total
 
 
@@ -131,24 +118,26 @@ def _curvatures(margins, b, loss, threshold):
 
 
 def csr_weighted_gram(data, indices, indptr, weights, d):
-    threads = min(numba.get_num_threads(), 1 + data.size // (1 << 14))
-    parts = _csr_grams(data, indices, indptr, weights, d, threads)
-    total = parts.sum(axis=0)
+    entries = data.size // max(1, weights.size)
+    totals = np.zeros((blocks_of(weights.size, 8 * entries, most=4), d, d))
+    given = data, indices, indptr, weights
+
+    def work(block, first, last):
+        _csr_gram(*given, first, last, totals[block])
+
+    run_rows(weights.size, 8 * entries, work, blocks=len(totals))
+    total = totals[0]
+    for part in totals[1:]:
+        total += part
     return (total + np.triu(total, 1).T).astype(data.dtype)
 
 
-@jit(parallel=True)
-def _csr_grams(data, indices, indptr, weights, d, threads):
-    """Return upper triangles (threads, d, d) of sums over rows, in double precision."""
-    n = weights.size
-    totals = np.zeros((threads, d, d))
-    for part in prange(threads):
-        total = totals[part]
-        for i in range(part * n // threads, (part + 1) * n // threads):
-            weight = np.float64(weights[i])
-            stop = indptr[i + 1]
-            for p in range(indptr[i], stop):
-                row, entry = total[indices[p]], weight * data[p]
-                for q in range(p, stop):
-                    row[indices[q]] += entry * data[q]
-    return totals
+@jit()
+def _csr_gram(data, indices, indptr, weights, first, last, total):
+    """Add the upper triangle (d, d) of a sum over some rows, in double precision."""
+    for i in range(first, last):
+        weight = np.float64(weights[i])
+        for p in range(indptr[i], indptr[i + 1]):
+            row, entry = indices[p], weight * data[p]
+            for q in range(p, indptr[i + 1]):
+                total[row, indices[q]] += entry * data[q]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
-from numba import prange
 
 from ._jit import jit
+from ._pool import blocks_of, run_rows
 
 # Columns transformed together: two AVX-512 vectors of float64.
 PANEL = 16
@@ -28,7 +27,7 @@ def _radix8(stride):
     """
     s1, s2, s3, s4, s5, s6, s7 = (_U(k * stride) for k in range(1, 8))
 
-    @jit()
+    @jit(inner=True)
     def transform(x, base, run):
         for i in range(base, base + run):
             a0, a1, a2, a3 = x[i], x[i + s1], x[i + s2], x[i + s3]
@@ -47,7 +46,7 @@ _across_rows = _radix8(PANEL)
 _across_groups = _radix8(8 * PANEL)
 
 
-@jit()
+@jit(inner=True)
 def _transform64(x, base):
     """Transform 64 consecutive rows of a panel, starting at an entry of `x`."""
     _across_groups(x, base, _U(8 * PANEL))
@@ -55,7 +54,7 @@ def _transform64(x, base):
         _across_rows(x, base + _U(group * 8 * PANEL), _U(PANEL))
 
 
-@jit()
+@jit(inner=True)
 def _load(A, B, scale, first, left, right, tiles):
     """Fill tiles with 64 rows of the panels left, ..., right - 1 of [A B], scaled; 0 outside."""
     n, d = A.shape
@@ -75,7 +74,7 @@ def _load(A, B, scale, first, left, right, tiles):
                 _load_edge(A, B, scale[i], i, column, tiles, base)
 
 
-@jit()
+@jit(inner=True)
 def _load_edge(A, B, factor, i, column, tiles, base):
     """Fill a row of the panel that holds columns of B or none."""
     d = A.shape[1]
@@ -85,7 +84,7 @@ def _load_edge(A, B, factor, i, column, tiles, base):
         tiles[base + _U(c)] = factor * value
 
 
-@jit()
+@jit(inner=True)
 def _store(tile, first, buffer, start, step):
     """Copy the 64 rows of a tile to places `step` entries apart."""
     for q in range(INNER):
@@ -95,7 +94,7 @@ def _store(tile, first, buffer, start, step):
             buffer[to + c] = tile[source + c]
 
 
-@jit()
+@jit(inner=True)
 def _parity(x):
     """Parity of the number of bits set."""
     for shift in (32, 16, 8, 4, 2, 1):
@@ -103,36 +102,27 @@ def _parity(x):
     return x & 1
 
 
-@jit(parallel=True)
-def _srht(A, B, scale, rows, starts, offset, outer, threads):
-    """Partial sketches (threads, padded width * m), of `rows` sorted by their residue mod 64."""
-    n, d = A.shape
-    m = rows.size
-    panels = (d + B.shape[1] + PANEL - 1) // PANEL
-    length = outer * INNER
-    first_block = offset // length
-    blocks = (offset + n - 1) // length + 1 - first_block
-    row_blocks = rows // length
-    sources = rows % length // INNER * PANEL
-    sums = np.zeros((threads, panels * m * PANEL), dtype=A.dtype)
-    for part in prange(threads):
-        tiles = np.empty(PANELS * INNER * PANEL, dtype=A.dtype)
-        buffer = np.empty(PANELS * INNER * (outer * PANEL + _PAD), dtype=A.dtype)
-        signs = np.empty(m, dtype=A.dtype)
-        low = first_block + part * blocks // threads
-        high = first_block + (part + 1) * blocks // threads
-        for block in range(low, high):
-            for r in range(m):
-                signs[r] = 1 - 2 * _parity(row_blocks[r] & block)
-            for left in range(0, panels, PANELS):
-                right = min(left + PANELS, panels)
-                first = block * length - offset
-                _inner(A, B, scale, first, left, right, outer, tiles, buffer)
-                _outer(buffer, left, right, outer, signs, sources, starts, sums[part])
-    return sums
-
-
 @jit()
+def _srht(A, B, scale, rows, sources, starts, offset, outer, low, high, space, sums):
+    """Add what some blocks of rows give to the sketch, `rows` sorted by their residue mod 64.
+
+    `space` holds tiles, a buffer and signs; `sums` is (padded width * m,).
+    """
+    m = rows.size
+    tiles, buffer, signs = space
+    panels = (A.shape[1] + B.shape[1] + PANEL - 1) // PANEL
+    length = outer * INNER
+    for block in range(low, high):
+        for r in range(m):
+            signs[r] = 1 - 2 * _parity((rows[r] // length) & block)
+        for left in range(0, panels, PANELS):
+            right = min(left + PANELS, panels)
+            first = block * length - offset
+            _inner(A, B, scale, first, left, right, outer, tiles, buffer)
+            _outer(buffer, left, right, outer, signs, sources, starts, sums)
+
+
+@jit(inner=True)
 def _inner(A, B, scale, first, left, right, outer, tiles, buffer):
     """Transform groups of 64 rows, and put rows of equal place in their groups side by side."""
     step = outer * PANEL + _PAD
@@ -144,7 +134,7 @@ def _inner(A, B, scale, first, left, right, outer, tiles, buffer):
             _store(tiles, tile, buffer, panel * INNER * step + group * PANEL, step)
 
 
-@jit()
+@jit(inner=True)
 def _outer(buffer, left, right, outer, signs, sources, starts, sums):
     """Transform across groups, and add the rows asked for to the sums with their signs."""
     m = signs.size
@@ -165,86 +155,108 @@ def _outer(buffer, left, right, outer, signs, sources, starts, sums):
 
 def srht_apply(A, B, scale, rows, offset):
     n, d = A.shape
-    width = d + B.shape[1]
+    m, width = rows.size, d + B.shape[1]
     order = np.argsort(rows % INNER, kind="stable")
     ordered = rows[order]
     starts = np.searchsorted(ordered % INNER, np.arange(INNER + 1))
     outer = 1 if n <= INNER else 8 if n <= 8 * INNER else 64
-    blocks = 1 + (offset + n - 1) // (outer * INNER) - offset // (outer * INNER)
-    threads = max(1, min(numba.get_num_threads(), blocks))
-    sums = _srht(A, B, scale, ordered, starts, offset, outer, threads).sum(axis=0)
-    panels = sums.reshape(-1, rows.size, PANEL)
-    sketch = np.empty((rows.size, width), dtype=A.dtype)
-    sketch[order] = panels.transpose(1, 0, 2).reshape(rows.size, -1)[:, :width]
+    length = outer * INNER
+    begin, end = offset // length, (offset + n - 1) // length + 1
+    panels = (width + PANEL - 1) // PANEL
+    given = A, B, scale, ordered, ordered % length // INNER * PANEL, starts, offset, outer
+    # Every part needs a sketch of its own, and the time to add them up.
+    parts = blocks_of(end - begin, length * width, most=max(1, min(16, n // (4 * m))))
+    sums = np.zeros((parts, panels * m * PANEL), dtype=A.dtype)
+
+    def work(part, low, high):
+        space = (
+            np.empty(PANELS * INNER * PANEL, dtype=A.dtype),
+            np.empty(PANELS * INNER * (outer * PANEL + _PAD), dtype=A.dtype),
+            np.empty(m, dtype=A.dtype),
+        )
+        _srht(*given, begin + low, begin + high, space, sums[part])
+
+    run_rows(end - begin, length * width, work, blocks=parts)
+    panels = _added(sums).reshape(-1, m, PANEL)
+    sketch = np.empty((m, width), dtype=A.dtype)
+    sketch[order] = panels.transpose(1, 0, 2).reshape(m, -1)[:, :width]
     return sketch
 
 
-@jit(parallel=True)
-def _sparse_embedding(A, B, buckets, values, size, threads):
-    """Partial sketches (threads, size, d + k)."""
-    n, d = A.shape
-    k = B.shape[1]
-    sums = np.zeros((threads, size, d + k), dtype=A.dtype)
-    for part in prange(threads):
-        total = sums[part]
-        for i in range(part * n // threads, (part + 1) * n // threads):
-            for z in range(buckets.shape[1]):
-                to = total[buckets[i, z]]
-                value = values[i, z]
-                row = A[i]
-                for j in range(d):
-                    to[j] += value * row[j]
-                for j in range(k):
-                    to[d + j] += value * B[i, j]
-    return sums
+def _added(sums):
+    total = sums[0]
+    for part in sums[1:]:
+        total += part
+    return total
+
+
+@jit()
+def _embed(A, B, buckets, values, first, last, total):
+    """Add the sketch (size, d + k) of some rows."""
+    d, k = A.shape[1], B.shape[1]
+    for i in range(first, last):
+        for z in range(buckets.shape[1]):
+            to, value = buckets[i, z], values[i, z]
+            for j in range(d):
+                total[to, j] += value * A[i, j]
+            for j in range(k):
+                total[to, d + j] += value * B[i, j]
 
 
 def sparse_embedding_apply(A, B, buckets, values, size):
-    # Every thread needs a sketch of its own, and the time to add them up.
-    threads = max(1, min(numba.get_num_threads(), A.shape[0] // (4 * size)))
-    return _sparse_embedding(A, B, buckets, values, size, threads).sum(axis=0)
+    n, width = A.shape[0], A.shape[1] + B.shape[1]
+    # Every part needs a sketch of its own, and the time to add them up.
+    parts = blocks_of(n, width, most=max(1, min(16, n // (4 * size))))
+    sums, given = np.zeros((parts, size, width), dtype=A.dtype), (A, B, buckets, values)
+    run_rows(
+        n, width, lambda part, first, last: _embed(*given, first, last, sums[part]), blocks=parts
+    )
+    return _added(sums)
 
 
-@jit(parallel=True)
-def _sparse_embedding_csr(data, indices, indptr, buckets, values, size, d, threads):
-    """Partial sketches (threads, size, d)."""
-    n, zeta = buckets.shape
-    sums = np.zeros((threads, size, d), dtype=data.dtype)
-    for part in prange(threads):
-        total = sums[part]
-        for i in range(part * n // threads, (part + 1) * n // threads):
-            for z in range(zeta):
-                to = total[buckets[i, z]]
-                value = values[i, z]
-                for entry in range(indptr[i], indptr[i + 1]):
-                    to[indices[entry]] += value * data[entry]
-    return sums
+@jit()
+def _embed_csr(data, indices, indptr, buckets, values, first, last, total):
+    """Add the sketch (size, d) of some rows."""
+    for i in range(first, last):
+        for z in range(buckets.shape[1]):
+            to, value = buckets[i, z], values[i, z]
+            for entry in range(indptr[i], indptr[i + 1]):
+                total[to, indices[entry]] += value * data[entry]
 
 
 def sparse_embedding_apply_csr(data, indices, indptr, buckets, values, size, d):
-    threads = max(1, min(numba.get_num_threads(), data.size // (4 * size)))
-    parts = _sparse_embedding_csr(data, indices, indptr, buckets, values, size, d, threads)
-    return parts.sum(axis=0)
+    n, width = buckets.shape[0], data.size // max(1, buckets.shape[0])
+    parts = blocks_of(n, width, most=max(1, min(16, data.size // (4 * size * d))))
+    sums, given = np.zeros((parts, size, d), data.dtype), (data, indices, indptr, buckets, values)
+    run_rows(
+        n,
+        width,
+        lambda part, first, last: _embed_csr(*given, first, last, sums[part]),
+        blocks=parts,
+    )
+    return _added(sums)
+
+
+@jit()
+def _butterflies(X, half, first, last):
+    """Replace some pairs of rows, `half` rows apart, by their sums and differences."""
+    for pair in range(first, last):
+        low = pair // half * 2 * half + pair % half
+        high = low + half
+        for j in range(X.shape[1]):
+            a, b = X[low, j], X[high, j]
+            X[low, j] = a + b
+            X[high, j] = a - b
 
 
 def fwht_rows(X):
-    out = X.copy()
-    _fwht(out, max(1, min(numba.get_num_threads(), out.size >> 16)))
-    return out
-
-
-@jit(parallel=True)
-def _fwht(X, threads):
-    n, width = X.shape
-    half = 1
-    while half < n:
-        pairs = n // 2
-        for part in prange(threads):
-            for pair in range(part * pairs // threads, (part + 1) * pairs // threads):
-                low = pair // half * 2 * half + pair % half
-                a, b = X[low], X[low + half]
-                for j in range(width):
-                    s = a[j]
-                    a[j] = s + b[j]
-                    b[j] = s - b[j]
+    out, half = X.copy(), 1
+    while half < len(X):
+        here = half
+        run_rows(
+            len(X) // 2,
+            2 * X.shape[1],
+            lambda _, first, last, here=here: _butterflies(out, here, first, last),
+        )
         half *= 2
+    return out

@@ -5,51 +5,45 @@ They are serial: a chunk that fits into the cache is done before threads have wo
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from ._eigh import eigh_rows
+from ._eigh import SMALL, eigenvectors, eigh_rows
 from ._jit import jit
 
 # Entries of a block that stays in the second level of the cache.
 BLOCK_ENTRIES = 1 << 16
 
 
-@jit(reorder=True)
-def _dot(x, y):
-    total = x[0] * y[0] * 0
-    for j in range(x.shape[0]):
-        total += x[j] * y[j]
+@jit(inner=True, reorder=True)
+def _dot(A, i, B, j):
+    """Return the inner product of row i of A and row j of B."""
+    total = A[0, 0] * 0
+    for c in range(A.shape[1]):
+        total += A[i, c] * B[j, c]
     return total
 
 
-@jit(reorder=True)
-def _norm2(x):
-    total = x[0] * 0
-    for j in range(x.shape[0]):
-        total += x[j] * x[j]
-    return total
+@jit(inner=True)
+def _add_row(A, i, B, j, factor):
+    """Add a multiple of row j of B to row i of A."""
+    for c in range(A.shape[1]):
+        A[i, c] += factor * B[j, c]
 
 
 @jit()
-def _add_row(y, row, factor):
-    for k in range(y.shape[0]):
-        y[k] += factor * row[k]
-
-
-@jit()
-def _gram_product_one(X, z):
-    n, d = X.shape
-    y, images = np.zeros(d, X.dtype), np.empty(n, X.dtype)
-    for i in range(n):
-        images[i] = _dot(X[i], z)
-        _add_row(y, X[i], images[i])
-    return y, images
+def _gram_product_one(X, z, y, images):
+    for i in range(X.shape[0]):
+        images[i] = _dot(X, i, z, 0)
+        _add_row(y, 0, X, i, images[i])
 
 
 def gram_product(X, Z):
     if Z.shape[1] == 1:
-        y, images = _gram_product_one(X, np.ascontiguousarray(Z[:, 0]))
-        return y[:, None], images[:, None]
+        y, images = np.zeros((1, X.shape[1]), X.dtype), np.empty(len(X), X.dtype)
+        _gram_product_one(X, Z.T.copy(), y, images)
+        return y.T.copy(), images[:, None]
     # From two columns on BLAS is faster than a compiled loop, on blocks small enough to be read
     # from memory once for both products.
     n, d = X.shape
@@ -62,204 +56,242 @@ def gram_product(X, Z):
     return Y, images
 
 
-@jit(reorder=True)
-def _gram_corner(W, G, first, last):
-    """Fill the rows and columns of ``W W'`` from `first` to `last`, a pair of rows at a time."""
+@jit(inner=True, reorder=True)
+def _gram(W, size, G):
+    """Fill ``W W'`` for the first rows of W, four entries at a time."""
     d = W.shape[1]
-    for i in range(first, last):
+    for i in range(size):
         for j in range(0, i + 1, 4):
-            top = min(i, j + 1), min(i, j + 2), min(i, j + 3)
+            p, q, r = min(i, j + 1), min(i, j + 2), min(i, j + 3)
             s0 = s1 = s2 = s3 = W[0, 0] * 0
             for c in range(d):
                 x = W[i, c]
                 s0 += x * W[j, c]
-                s1 += x * W[top[0], c]
-                s2 += x * W[top[1], c]
-                s3 += x * W[top[2], c]
+                s1 += x * W[p, c]
+                s2 += x * W[q, c]
+                s3 += x * W[r, c]
             G[i, j] = G[j, i] = s0
-            G[i, top[0]] = G[top[0], i] = s1
-            G[i, top[1]] = G[top[1], i] = s2
-            G[i, top[2]] = G[top[2], i] = s3
+            G[i, p] = G[p, i] = s1
+            G[i, q] = G[q, i] = s2
+            G[i, r] = G[r, i] = s3
 
 
-@jit()
-def _signed(u):
+@jit(inner=True)
+def _sign(Z, i, size):
     """Make the largest coefficient of a combination positive."""
-    if -u.min() > u.max():
-        u[:] = -u
-    return u
+    low = high = Z[i, 0]
+    for r in range(1, size):
+        low, high = min(low, Z[i, r]), max(high, Z[i, r])
+    if -low > high:
+        for r in range(size):
+            Z[i, r] = -Z[i, r]
+
+
+@jit(inner=True)
+def _combine(Z, i, W, begin, end, B, b):
+    """Add the combination of some rows of W that row i of Z says to row b of B."""
+    whole = begin + (end - begin) // 4 * 4
+    for r in range(begin, whole, 4):
+        p, q, s, t = Z[i, r], Z[i, r + 1], Z[i, r + 2], Z[i, r + 3]
+        for c in range(B.shape[1]):
+            B[b, c] += p * W[r, c] + q * W[r + 1, c] + s * W[r + 2, c] + t * W[r + 3, c]
+    for r in range(whole, end):
+        _add_row(B, b, W, r, Z[i, r])
 
 
 @jit()
-def _rotate(Z, W, B, size):
-    """Replace B by the leading combinations of the first `size` rows of W, the largest first."""
-    for i in range(B.shape[0]):
-        u, b = _signed(Z[size - 1 - i]), B[i]
-        b[:] = 0
-        r = 0
-        while r + 4 <= size:
-            p, q, s, t = u[r], u[r + 1], u[r + 2], u[r + 3]
-            w, x, y, z = W[r], W[r + 1], W[r + 2], W[r + 3]
-            for c in range(b.shape[0]):
-                b[c] += p * w[c] + q * x[c] + s * y[c] + t * z[c]
-            r += 4
-        while r < size:
-            _add_row(b, W[r], u[r])
-            r += 1
-
-
-@jit()
-def _unknown(B, lost):
-    """Return what stands for a result where the eigenvalues were not found: not a number."""
-    B[:], lost[:] = np.nan, np.nan
-    return B, lost
-
-
-@jit()
-def merge_truncate(B, X, panel, shrink):
+def _truncate(X, start, rows, shrink, B, W, G, values, Z, work, lost):
+    """Merge some rows into B and truncate; tell whether the eigenvalues were found."""
     k, d = B.shape
-    B = B.copy()
-    W, lost = np.zeros((k + panel, d), B.dtype), np.zeros(2, B.dtype)
-    for start in range(0, X.shape[0], panel):
-        rows = min(panel, X.shape[0] - start)
-        size = k + rows
-        W[:k] = B
-        W[k:size] = X[start : start + rows]
-        G = np.empty((size, size), B.dtype)
-        _gram_corner(W, G, 0, size)
-        values, Z, converged = eigh_rows(G)
-        if not converged:
-            return _unknown(B, lost)
-        level = max(values[rows if shrink else rows - 1], B.dtype.type(0))
-        for i in range(rows):
-            lost[0] += max(values[i], B.dtype.type(0))
-        lost[1] += level
-        _rotate(Z, W, B, size)
-        if shrink:
-            lost[0] += k * level
-            for i in range(k):
-                value = values[size - 1 - i]
-                B[i] *= np.sqrt(max(1 - level / value, 0.0)) if value > 0 else 0.0
+    size = k + rows
+    for r in range(size):
+        for c in range(d):
+            W[r, c] = B[r, c] if r < k else X[start + r - k, c]
+    _gram(W, size, G)
+    if not eigh_rows(G, values, Z, work):
+        return False
+    zero = B.dtype.type(0)
+    level = max(values[rows if shrink else rows - 1], zero)
+    for i in range(rows):
+        lost[0] += max(values[i], zero)
+    lost[1] += level
+    for i in range(k):
+        _sign(Z, size - 1 - i, size)
+        for c in range(d):
+            B[i, c] = 0
+        _combine(Z, size - 1 - i, W, 0, size, B, i)
+    if shrink:
+        lost[0] += k * level
+        for i in range(k):
+            value = values[size - 1 - i]
+            scale = math.sqrt(max(1 - level / value, 0.0)) if value > 0 else 0.0
+            for c in range(d):
+                B[i, c] *= scale
+    return True
+
+
+def merge_truncate(B, X, panel, shrink):
+    B, lost = B.copy(), np.zeros(2, B.dtype)
+    (k, d), step = B.shape, _truncate if len(B) + panel <= SMALL else _truncate_large
+    W = np.empty((k + panel, d), B.dtype)
+    for start in range(0, len(X), panel):
+        rows = min(panel, len(X) - start)
+        if not step(X, start, rows, bool(shrink), B, W, *_space(k + rows, B.dtype), lost):
+            # The eigenvalues were not found.
+            B[:], lost[:] = np.nan, np.nan
+            break
     return B, lost
 
 
+def _space(size, dtype):
+    """Return places for a Gram matrix, its eigenvalues, its eigenvectors, and work."""
+    G, Z = np.empty((2, size, size), dtype)
+    return G, np.empty(size, dtype), Z, np.empty((2, size), dtype)
+
+
+def _truncate_large(X, start, rows, shrink, B, W, G, values, Z, _work, lost):
+    """Do what `_truncate` does through LAPACK, which is faster from some rows on."""
+    k = len(B)
+    size = k + rows
+    W[:k], W[k:size] = B, X[start : start + rows]
+    np.matmul(W[:size], W[:size].T, out=G)
+    values[:], U = np.linalg.eigh(G)
+    Z[:] = U.T
+    Z *= np.where(-Z.min(axis=1) > Z.max(axis=1), -1, 1).astype(Z.dtype)[:, None]
+    level = max(values[rows if shrink else rows - 1], values.dtype.type(0))
+    lost[0] += np.maximum(values[:rows], 0).sum()
+    lost[1] += level
+    leading = Z[: rows - 1 : -1] if rows else Z[::-1]
+    np.matmul(leading, W[:size], out=B)
+    if shrink:
+        lost[0] += k * level
+        top = values[: rows - 1 : -1] if rows else values[::-1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            B *= np.where(top > 0, np.sqrt(np.maximum(1 - level / top, 0)), 0)[:, None]
+    return True
+
+
 @jit()
+def _adaoja(X, v, s):
+    for i in range(X.shape[0]):
+        image = _dot(X, i, v, 0)
+        s[0] += image * image * _dot(X, i, X, i)
+        if s[0] > 0:
+            _add_row(v, 0, X, i, image / math.sqrt(s[0]))
+            length = v.dtype.type(math.sqrt(_dot(v, 0, v, 0)))
+            for c in range(v.shape[1]):
+                v[0, c] /= length
+
+
 def adaoja_pass(X, v, s):
-    v, total = v.copy(), s[0]
-    for i in range(X.shape[0]):
-        row = X[i]
-        image = _dot(row, v)
-        total += image * image * _norm2(row)
-        if total > 0:
-            _add_row(v, row, image / np.sqrt(total))
-            v /= np.sqrt(_norm2(v))
-    return v, np.full(1, total, s.dtype)
+    v, total = v[None, :].copy(), s[:1].copy()
+    _adaoja(X, v, total)
+    return v[0], total
 
 
 @jit()
-def _oja_pass(X, VT, rates, logs):
+def _oja(X, VT, rates, logs):
     for i in range(X.shape[0]):
-        row = X[i]
         for j in range(rates.shape[0]):
-            v = VT[j]
-            _add_row(v, row, rates[j] * _dot(row, v))
-            length = np.sqrt(_norm2(v))
-            v /= length
-            logs[j] += np.log(length)
-    return VT, logs
+            _add_row(VT, j, X, i, rates[j] * _dot(X, i, VT, j))
+            length = VT.dtype.type(math.sqrt(_dot(VT, j, VT, j)))
+            for c in range(VT.shape[1]):
+                VT[j, c] /= length
+            logs[j] += math.log(length)
 
 
 def oja_pass(X, V, rates, logs):
-    VT, logs = _oja_pass(X, np.ascontiguousarray(V.T), rates, logs.copy())
-    return np.ascontiguousarray(VT.T), logs
+    VT, logs = V.T.copy(), logs.copy()
+    _oja(X, VT, rates, logs)
+    return VT.T.copy(), logs
 
 
 @jit()
-def csr_gram_product(data, indices, indptr, Z):
-    n, k = indptr.shape[0] - 1, Z.shape[1]
-    Y, images = np.zeros(Z.shape, data.dtype), np.zeros((n, k), data.dtype)
-    for i in range(n):
+def _csr_gram_product(data, indices, indptr, Z, Y, images):
+    for i in range(indptr.shape[0] - 1):
         for at in range(indptr[i], indptr[i + 1]):
             row, x = indices[at], data[at]
-            for j in range(k):
+            for j in range(Z.shape[1]):
                 images[i, j] += x * Z[row, j]
         for at in range(indptr[i], indptr[i + 1]):
             row, x = indices[at], data[at]
-            for j in range(k):
+            for j in range(Z.shape[1]):
                 Y[row, j] += x * images[i, j]
+
+
+def csr_gram_product(data, indices, indptr, Z):
+    Y, images = np.zeros(Z.shape, data.dtype), np.zeros((len(indptr) - 1, Z.shape[1]), data.dtype)
+    _csr_gram_product(data, indices, indptr, Z, Y, images)
     return Y, images
 
 
-@jit(reorder=True)
-def _sparse_dot(data, indices, start, stop, y):
-    total = y[0] * 0
+@jit(inner=True, reorder=True)
+def _sparse_dot(data, indices, start, stop, W, i):
+    total = W[0, 0] * 0
     for at in range(start, stop):
-        total += data[at] * y[indices[at]]
+        total += data[at] * W[i, indices[at]]
     return total
 
 
 @jit()
-def _sparse_gram(data, indices, indptr, first, B, G, work):
+def _csr_gram(data, indices, indptr, first, B, G, spread):
     """Fill the Gram matrix of the rows of B, and of compressed rows from `first` on."""
     k = B.shape[0]
     for i in range(k):
         for j in range(i + 1):
-            G[i, j] = G[j, i] = _dot(B[i], B[j])
+            G[i, j] = G[j, i] = _dot(B, i, B, j)
     for i in range(k, G.shape[0]):
         row = first + i - k
         for j in range(k):
-            G[i, j] = G[j, i] = _sparse_dot(data, indices, indptr[row], indptr[row + 1], B[j])
+            G[i, j] = G[j, i] = _sparse_dot(data, indices, indptr[row], indptr[row + 1], B, j)
         for at in range(indptr[row], indptr[row + 1]):
-            work[indices[at]] += data[at]
+            spread[0, indices[at]] += data[at]
         for j in range(k, i + 1):
             other = first + j - k
-            G[i, j] = G[j, i] = _sparse_dot(data, indices, indptr[other], indptr[other + 1], work)
+            total = _sparse_dot(data, indices, indptr[other], indptr[other + 1], spread, 0)
+            G[i, j] = G[j, i] = total
         for at in range(indptr[row], indptr[row + 1]):
-            work[indices[at]] = 0
+            spread[0, indices[at]] = 0
 
 
 @jit()
+def _csr_rotate(data, indices, indptr, first, rows, values, Z, B, W, lost):
+    """Replace B by the leading combinations of it and of some compressed rows."""
+    k, size = B.shape[0], B.shape[0] + rows
+    zero = B.dtype.type(0)
+    for i in range(rows):
+        lost[0] += max(values[i], zero)
+    lost[1] += max(values[rows - 1], zero)
+    for i in range(k):
+        for c in range(B.shape[1]):
+            W[i, c], B[i, c] = B[i, c], zero
+    for i in range(k):
+        _sign(Z, size - 1 - i, size)
+        _combine(Z, size - 1 - i, W, 0, k, B, i)
+        for r in range(rows):
+            factor = Z[size - 1 - i, k + r]
+            for at in range(indptr[first + r], indptr[first + r + 1]):
+                B[i, indices[at]] += factor * data[at]
+
+
 def csr_merge_truncate(data, indices, indptr, B, panel):
-    k, n = B.shape[0], indptr.shape[0] - 1
-    B, W = B.copy(), np.empty_like(B)
-    work, lost = np.zeros(B.shape[1], B.dtype), np.zeros(2, B.dtype)
-    for first in range(0, n, panel):
-        rows = min(panel, n - first)
-        G = np.empty((k + rows, k + rows), B.dtype)
-        _sparse_gram(data, indices, indptr, first, B, G, work)
-        values, Z, converged = eigh_rows(G)
-        if not converged:
-            return _unknown(B, lost)
-        for i in range(rows):
-            lost[0] += max(values[i], B.dtype.type(0))
-        lost[1] += max(values[rows - 1], B.dtype.type(0))
-        for row in range(rows, k + rows):
-            _signed(Z[row])
-        W[:] = B
-        _rotate_dense(Z, W, B)
-        for i in range(k):
-            for r in range(rows):
-                factor = Z[k + rows - 1 - i, k + r]
-                for at in range(indptr[first + r], indptr[first + r + 1]):
-                    B[i, indices[at]] += factor * data[at]
+    B, lost, W = B.copy(), np.zeros(2, B.dtype), np.empty_like(B)
+    spread = np.zeros((1, B.shape[1]), B.dtype)
+    for first in range(0, len(indptr) - 1, panel):
+        rows = min(panel, len(indptr) - 1 - first)
+        G, values, Z, work = _space(len(B) + rows, B.dtype)
+        _csr_gram(data, indices, indptr, first, B, G, spread)
+        if not eigenvectors(G, values, Z, work):
+            B[:], lost[:] = np.nan, np.nan
+            break
+        _csr_rotate(data, indices, indptr, first, rows, values, Z, B, W, lost)
     return B, lost
 
 
 @jit()
-def _rotate_dense(Z, W, B):
-    """Replace B by the leading combinations of W alone, the largest first."""
-    k, size = W.shape[0], Z.shape[0]
-    for i in range(k):
-        b = B[i]
-        b[:] = 0
-        for r in range(k):
-            _add_row(b, W[r], Z[size - 1 - i, r])
-
-
-@jit()
-def csr_adaoja_pass(data, indices, indptr, v, s):
+def _csr_adaoja(data, indices, indptr, v, s):
     # The vector is kept as `length` times a vector that is scaled rarely.
-    v, total, length2 = v.copy(), s[0], s[0] * 0 + 1
+    length2 = s[0] * 0 + 1
     for i in range(indptr.shape[0] - 1):
         start, stop = indptr[i], indptr[i + 1]
         image, square = s[0] * 0, s[0] * 0
@@ -267,13 +299,20 @@ def csr_adaoja_pass(data, indices, indptr, v, s):
             image += data[at] * v[indices[at]]
             square += data[at] * data[at]
         inner = image * image / length2
-        total += inner * square
-        if total > 0:
-            rate = 1 / np.sqrt(total)
+        s[0] += inner * square
+        if s[0] > 0:
+            rate = 1 / math.sqrt(s[0])
             for at in range(start, stop):
                 v[indices[at]] += rate * image * data[at]
             length2 *= 1 + rate * (2 * inner + rate * inner * square)
         if length2 > 1e12:
-            v /= np.sqrt(length2)
+            length = math.sqrt(length2)
+            for c in range(v.shape[0]):
+                v[c] /= length
             length2 = s[0] * 0 + 1
-    return (v / np.sqrt(_norm2(v))).astype(v.dtype), np.full(1, total, s.dtype)
+
+
+def csr_adaoja_pass(data, indices, indptr, v, s):
+    v, total = v.copy(), s[:1].copy()
+    _csr_adaoja(data, indices, indptr, v, total)
+    return (v / np.sqrt(np.vdot(v, v))).astype(v.dtype), total

@@ -1,383 +1,391 @@
 """Entropic optimal transport: dense passes over the cost.
 
 A cost is a C-contiguous (n, m) array or a tuple ``(X, Y, metric)`` of point clouds; see
-``numopt._kernels.transport``. Every pass holds one row of length m in cache.
+``numopt._kernels.transport``. A kernel works on the rows of a block, on those tiles of each that
+can matter (see `_costs`), with one row of length m in cache.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from numba import prange
 
-from ._costs import (
-    cost_layout,
-    cost_row,
-    cost_shape,
-    exponents,
-    new_segments,
-    segments_above,
-    segments_near_peak,
-    tile_tops,
-)
-from ._jit import jit, pass_kernel
-from ._math import dot, exp
-
-# Row blocks of a dense pass. The number is fixed so that sums over rows are added in the same
-# order, hence are bit for bit the same, whatever the number of threads.
-BLOCKS = 16
+from ._costs import costs_of, layout, tiles_above, tiles_near_peak, tops
+from ._jit import jit
+from ._math import exp
+from ._pool import blocks_of, run_rows
 
 
-@jit()
-def _block(block, n):
-    return range(block * n // BLOCKS, (block + 1) * n // BLOCKS)
+@jit(inner=True)
+def _run(kept, i, tile, width, m):
+    """Return the first column and the end of the next run of tiles that are kept, and its end."""
+    tiles = kept.shape[1]
+    while tile < tiles and not kept[i, tile]:
+        tile += 1
+    first = tile
+    while tile < tiles and kept[i, tile]:
+        tile += 1
+    return first * width, min(m, tile * width), tile
 
 
-@jit()
-def _largest(values):
+@jit(inner=True)
+def _exponents(row, v, inverse_reg, first, last):
+    """Replace costs by v - costs / reg; return the largest."""
+    low, high = np.uint64(first), np.uint64(last)
+    for j in range(low, high):
+        row[j] = v[j] - row[j] * inverse_reg
     # A reduction by max does not vectorize; eight independent running maxima do.
-    m = values.shape[0]
-    whole = m - m % 8
-    p0 = p1 = p2 = p3 = p4 = p5 = p6 = p7 = values[0]
-    for j in range(0, whole, 8):
-        p0 = max(p0, values[j])
-        p1 = max(p1, values[j + 1])
-        p2 = max(p2, values[j + 2])
-        p3 = max(p3, values[j + 3])
-        p4 = max(p4, values[j + 4])
-        p5 = max(p5, values[j + 5])
-        p6 = max(p6, values[j + 6])
-        p7 = max(p7, values[j + 7])
-    for j in range(whole, m):
-        p0 = max(p0, values[j])
+    whole = low + (high - low) // np.uint64(8) * np.uint64(8)
+    p0 = p1 = p2 = p3 = p4 = p5 = p6 = p7 = row[low]
+    for j in range(low, whole, np.uint64(8)):
+        p0 = max(p0, row[j])
+        p1 = max(p1, row[j + np.uint64(1)])
+        p2 = max(p2, row[j + np.uint64(2)])
+        p3 = max(p3, row[j + np.uint64(3)])
+        p4 = max(p4, row[j + np.uint64(4)])
+        p5 = max(p5, row[j + np.uint64(5)])
+        p6 = max(p6, row[j + np.uint64(6)])
+        p7 = max(p7, row[j + np.uint64(7)])
+    for j in range(whole, high):
+        p0 = max(p0, row[j])
     return max(max(max(p0, p1), max(p2, p3)), max(max(p4, p5), max(p6, p7)))
 
 
-@jit(reorder=True)
-def _sum(values):
+@jit(inner=True, reorder=True)
+def _exponentiate(row, shift, first, last):
+    """Replace exponents by exponentials; return their sum."""
     total = 0.0
-    for j in range(values.shape[0]):
-        total += values[j]
+    for j in range(np.uint64(first), np.uint64(last)):
+        row[j] = exp(row[j] + shift)
+        total += row[j]
     return total
 
 
-@jit()
-def _exponentiate(values, shift):
-    for j in range(values.shape[0]):
-        values[j] = exp(values[j] + shift)
+@jit(inner=True)
+def _plan(row, v, inverse_reg, u_i, first, last):
+    """Replace costs by entries of the plan."""
+    for j in range(np.uint64(first), np.uint64(last)):
+        row[j] = exp(v[j] - row[j] * inverse_reg + u_i)
 
 
-@jit(reorder=True)
-def _exponentiate_and_sum(values, shift):
+@jit(inner=True)
+def _accumulate(total, weight, row, first, last):
+    for j in range(np.uint64(first), np.uint64(last)):
+        total[j] += weight * row[j]
+
+
+@jit(inner=True, reorder=True)
+def _inner(x, y, first, last):
     total = 0.0
-    for j in range(values.shape[0]):
-        values[j] = exp(values[j] + shift)
-        total += values[j]
+    for j in range(np.uint64(first), np.uint64(last)):
+        total += x[j] * y[j]
     return total
 
 
-@jit()
-def _accumulate(total, weight, values):
-    for j in range(values.shape[0]):
-        total[j] += weight * values[j]
+def _added(partial, dtype):
+    """Return the sum over blocks, added in their order."""
+    total = partial[0]
+    for block in partial[1:]:
+        total += block
+    return total.astype(dtype)
 
 
 @jit()
-def _accumulate_products(total, values, others):
-    for j in range(values.shape[0]):
-        total[j] += values[j] * others[j]
+def _semidual(C, X, Y, metric, width, kept, v, inverse_reg, a, log_a, start, u, total, row):
+    m = v.shape[0]
+    for r in range(kept.shape[0]):
+        i, tile, peak = start + r, 0, -np.inf
+        while tile < kept.shape[1]:
+            first, last, tile = _run(kept, r, tile, width, m)
+            if first < last:
+                costs_of(C, X, Y, metric, i, first, last, row)
+                peak = max(peak, _exponents(row, v, inverse_reg, first, last))
+        tile, mass = 0, 0.0
+        while tile < kept.shape[1]:
+            first, last, tile = _run(kept, r, tile, width, m)
+            mass += _exponentiate(row, v.dtype.type(-peak), first, last)
+        u[i] = log_a[i] - peak - math.log(mass)
+        tile = 0
+        while tile < kept.shape[1]:
+            first, last, tile = _run(kept, r, tile, width, m)
+            _accumulate(total, a[i] / mass, row, first, last)
 
 
-@jit()
-def _add_blocks(partial, like):
-    total = np.zeros(partial.shape[1:])
-    for block in range(partial.shape[0]):
-        total += partial[block]
-    return total.astype(like.dtype)
-
-
-@pass_kernel
 def semidual_pass(cost, v, a, log_a, inverse_reg):
-    n, m = cost_shape(cost)
-    cost = cost_layout(cost)
-    tops = tile_tops(cost, v)
-    inverse_reg = v.dtype.type(inverse_reg)
-    u = np.empty(n, dtype=v.dtype)
-    partial = np.zeros((BLOCKS, m))
-    for block in prange(BLOCKS):
-        row, segments = np.empty(m, dtype=v.dtype), new_segments(m)
-        for i in _block(block, n):
-            count = segments_near_peak(cost, i, v, tops, inverse_reg, row, segments)
-            peak = v.dtype.type(-np.inf)
-            for s in range(count):
-                first, last = segments[s]
-                exponents(cost, i, first, last, v, inverse_reg, row)
-                peak = max(peak, _largest(row[first:last]))
-            total = 0.0
-            for s in range(count):
-                total += _exponentiate_and_sum(row[segments[s, 0] : segments[s, 1]], -peak)
-            u[i] = log_a[i] - peak - np.log(total)
-            weight = a[i] / total
-            for s in range(count):
-                first, last = segments[s]
-                _accumulate(partial[block, first:last], weight, row[first:last])
-    return u, _add_blocks(partial, v)
+    (n, m), made = layout(cost)
+    inverse_reg, top = v.dtype.type(inverse_reg), tops(made, v)
+    u, partial = np.empty(n, dtype=v.dtype), np.zeros((blocks_of(n, m), m))
+
+    def work(block, first, last):
+        kept = tiles_near_peak(made, v, top, inverse_reg, first, last)
+        row = np.empty(m, dtype=v.dtype)
+        _semidual(*made[:5], kept, v, inverse_reg, a, log_a, first, u, partial[block], row)
+
+    run_rows(n, m, work)
+    return u, _added(partial, v.dtype)
 
 
 @jit()
-def _plan_segments(cost, i, u_i, v, tops, inverse_reg, row, segments):
-    """Compute row i of the plan on its segments; return how many there are."""
-    count = segments_near_peak(cost, i, v, tops, inverse_reg, row, segments)
-    for s in range(count):
-        first, last = segments[s]
-        exponents(cost, i, first, last, v, inverse_reg, row)
-        _exponentiate(row[first:last], u_i)
-    return count
+def _plan_rows(C, X, Y, metric, width, kept, u, v, inverse_reg, start, out):
+    m = v.shape[0]
+    for r in range(kept.shape[0]):
+        tile, row = 0, out[r]
+        while tile < kept.shape[1]:
+            first, last, tile = _run(kept, r, tile, width, m)
+            costs_of(C, X, Y, metric, start + r, first, last, row)
+            _plan(row, v, inverse_reg, u[start + r], first, last)
 
 
-@pass_kernel
-def plan_stats(cost, u, v, inverse_reg, row_values):
-    n, m = cost_shape(cost)
-    cost = cost_layout(cost)
-    tops = tile_tops(cost, v)
-    inverse_reg = v.dtype.type(inverse_reg)
-    row_sums = np.empty(n, dtype=v.dtype)
-    column_sums = np.zeros((BLOCKS, m))
-    column_costs = np.zeros((BLOCKS, m))
-    column_values = np.zeros((BLOCKS, m))
-    for block in prange(BLOCKS):
-        row, segments = np.empty(m, dtype=v.dtype), new_segments(m)
-        costs = np.empty(m, dtype=v.dtype)
-        for i in _block(block, n):
-            count = _plan_segments(cost, i, u[i], v, tops, inverse_reg, row, segments)
-            total, value = 0.0, np.float64(row_values[i])
-            for s in range(count):
-                first, last = segments[s]
-                plan = row[first:last]
-                total += _sum(plan)
-                _accumulate(column_sums[block, first:last], 1.0, plan)
-                _accumulate(column_values[block, first:last], value, plan)
-                cost_row(cost, i, first, last, costs)
-                _accumulate_products(column_costs[block, first:last], plan, costs[first:last])
-            row_sums[i] = total
-    return (
-        row_sums,
-        _add_blocks(column_sums, v),
-        _add_blocks(column_costs, v),
-        _add_blocks(column_values, v),
-    )
+class _Plan:
+    """The plan of a cost and scalings, some rows at a time."""
+
+    def __init__(self, cost, u, v, inverse_reg):
+        self.shape, self.made = layout(cost)
+        self.u, self.v, self.inverse_reg = u, v, v.dtype.type(inverse_reg)
+        self.tops = tops(self.made, v)
+
+    def tiles(self, first, last):
+        return tiles_near_peak(self.made, self.v, self.tops, self.inverse_reg, first, last)
+
+    def rows(self, first, last, out):
+        """Write rows (last - first, m) of the plan, which must be zero, and return them."""
+        kept = self.tiles(first, last)
+        _plan_rows(*self.made[:5], kept, self.u, self.v, self.inverse_reg, first, out)
+        return out
+
+    def run(self, use):
+        """Call ``use(block, first, last, rows)`` for pieces of each block that fit the cache."""
+        n, m = self.shape
+
+        def work(block, first, last):
+            rows = np.zeros((last - first, m), dtype=self.v.dtype)
+            use(block, first, last, self.rows(first, last, rows))
+
+        run_rows(n, m, work, height=max(1, PIECE // m))
 
 
-@pass_kernel
+# Entries of the plan that are handled at a time where BLAS takes them on.
+PIECE = 1 << 16
+
+
 def plan_matrix(cost, u, v, inverse_reg):
-    n, m = cost_shape(cost)
-    cost = cost_layout(cost)
-    tops = tile_tops(cost, v)
-    inverse_reg = v.dtype.type(inverse_reg)
-    out = np.zeros((n, m), dtype=v.dtype)
-    for block in prange(BLOCKS):
-        row, segments = np.empty(m, dtype=v.dtype), new_segments(m)
-        for i in _block(block, n):
-            for s in range(_plan_segments(cost, i, u[i], v, tops, inverse_reg, row, segments)):
-                first, last = segments[s]
-                out[i, first:last] = row[first:last]
+    plan = _Plan(cost, u, v, inverse_reg)
+    out = np.zeros(plan.shape, dtype=v.dtype)
+    run_rows(*plan.shape, lambda _, first, last: plan.rows(first, last, out[first:last]))
     return out
 
 
-@pass_kernel
 def plan_apply(cost, u, v, inverse_reg, V):
-    n, m = cost_shape(cost)
-    cost = cost_layout(cost)
-    tops = tile_tops(cost, v)
-    inverse_reg = v.dtype.type(inverse_reg)
-    columns = V.T.copy()
-    out = np.zeros((n, V.shape[1]), dtype=v.dtype)
-    for block in prange(BLOCKS):
-        row, segments = np.empty(m, dtype=v.dtype), new_segments(m)
-        for i in _block(block, n):
-            for s in range(_plan_segments(cost, i, u[i], v, tops, inverse_reg, row, segments)):
-                first, last = segments[s]
-                for k in range(columns.shape[0]):
-                    out[i, k] += dot(row[first:last], columns[k, first:last])
+    plan, V = _Plan(cost, u, v, inverse_reg), V.astype(np.float64)
+    out = np.empty((plan.shape[0], V.shape[1]), dtype=v.dtype)
+
+    def use(_, first, last, rows):
+        out[first:last] = rows @ V
+
+    plan.run(use)
     return out
 
 
-@pass_kernel
 def plan_apply_t(cost, u, v, inverse_reg, V):
-    n, m = cost_shape(cost)
-    cost = cost_layout(cost)
-    tops = tile_tops(cost, v)
-    inverse_reg = v.dtype.type(inverse_reg)
-    partial = np.zeros((BLOCKS, V.shape[1], m))
-    for block in prange(BLOCKS):
-        row, segments = np.empty(m, dtype=v.dtype), new_segments(m)
-        for i in _block(block, n):
-            for s in range(_plan_segments(cost, i, u[i], v, tops, inverse_reg, row, segments)):
-                first, last = segments[s]
-                for k in range(V.shape[1]):
-                    _accumulate(partial[block, k, first:last], V[i, k], row[first:last])
-    return _add_blocks(partial, v).T.copy()
+    plan, V = _Plan(cost, u, v, inverse_reg), V.astype(np.float64)
+    partial = np.zeros((blocks_of(*plan.shape), plan.shape[1], V.shape[1]))
 
+    def use(block, first, last, rows):
+        partial[block] += rows.T @ V[first:last]
 
-@jit()
-def _divide(values, distances):
-    for j in range(values.shape[0]):
-        values[j] = values[j] / distances[j] if distances[j] > 0 else values.dtype.type(0)
+    plan.run(use)
+    return _added(partial, v.dtype)
 
 
 @jit(reorder=True)
-def _slope(plan, x, y, signs):
-    total = 0.0
-    for j in range(plan.shape[0]):
-        step = x - y[j]
-        total += plan[j] * (np.sign(step) if signs else step)
-    return total
+def _stats(
+    C, X, Y, metric, width, kept, u, v, inverse_reg, values, start, sums, mass, costs, images, row,
+    cost,
+):  # fmt: skip
+    m = v.shape[0]
+    for r in range(kept.shape[0]):
+        i, tile, total = start + r, 0, 0.0
+        while tile < kept.shape[1]:
+            first, last, tile = _run(kept, r, tile, width, m)
+            costs_of(C, X, Y, metric, i, first, last, cost)
+            for j in range(np.uint64(first), np.uint64(last)):
+                row[j] = exp(v[j] - cost[j] * inverse_reg + u[i])
+                total += row[j]
+            value = np.float64(values[i])
+            for j in range(np.uint64(first), np.uint64(last)):
+                mass[j] += row[j]
+                costs[j] += row[j] * cost[j]
+                images[j] += value * row[j]
+        sums[i] = total
 
 
-@pass_kernel
-def plan_gradient(cost, u, v, inverse_reg):
-    n, m = cost_shape(cost)
-    cost = cost_layout(cost)
-    tops = tile_tops(cost, v)
-    X, Y, metric = cost[0], cost[1], cost[2]
-    inverse_reg = v.dtype.type(inverse_reg)
-    out = np.zeros(X.shape, dtype=v.dtype)
-    for block in prange(BLOCKS):
-        row, segments = np.empty(m, dtype=v.dtype), new_segments(m)
-        work = np.empty(m, dtype=v.dtype)
-        for i in _block(block, n):
-            for s in range(_plan_segments(cost, i, u[i], v, tops, inverse_reg, row, segments)):
-                first, last = segments[s]
-                plan = row[first:last]
-                if metric == 0:
-                    plan *= 2
+def plan_stats(cost, u, v, inverse_reg, row_values):
+    plan = _Plan(cost, u, v, inverse_reg)
+    n, m = plan.shape
+    sums, partial = np.empty(n, dtype=v.dtype), np.zeros((3, blocks_of(n, m), m))
+
+    def work(block, first, last):
+        kept, row = plan.tiles(first, last), np.empty((2, m), dtype=v.dtype)
+        given = kept, u, v, plan.inverse_reg, row_values, first
+        _stats(*plan.made[:5], *given, sums, *partial[:, block], *row)
+
+    run_rows(n, m, work)
+    return (sums, *(_added(part, v.dtype) for part in partial))
+
+
+@jit(reorder=True)
+def _slopes(X, Y, metric, start, rows, distances, out):
+    """Write sums of plan times steps, or signs or directions of steps, for each coordinate."""
+    C = rows[:0]
+    for r in range(rows.shape[0]):
+        if metric == 1:
+            costs_of(C, X, Y, metric, start + r, start - start, rows.shape[1], distances)
+        for k in range(X.shape[1]):
+            x, total = X[start + r, k], 0.0
+            for j in range(np.uint64(rows.shape[1])):
+                step = x - Y[k, j]
+                if metric == 2:
+                    step = np.sign(step)
                 elif metric == 1:
-                    cost_row(cost, i, first, last, work)
-                    _divide(plan, work[first:last])
-                for k in range(X.shape[1]):
-                    out[i, k] += _slope(plan, X[i, k], Y[k, first:last], metric == 2)
+                    step = step / distances[j] if distances[j] > 0 else step * 0
+                total += rows[r, j] * step
+            out[start + r, k] = 2 * total if metric == 0 else total
+
+
+def plan_gradient(cost, u, v, inverse_reg):
+    plan = _Plan(cost, u, v, inverse_reg)
+    _, X, Y, metric, *_ = plan.made
+    out = np.empty(X.shape, dtype=v.dtype)
+
+    def use(_, first, _last, rows):
+        _slopes(X, Y, metric, first, rows, np.empty(rows.shape[1], dtype=v.dtype), out)
+
+    plan.run(use)
     return out
 
 
-@jit()
-def _threshold(row_threshold, column_threshold, u_i):
-    """Return what v - cost / reg must reach for an entry to count."""
-    return min(row_threshold, column_threshold) - u_i
+class _Sparse:
+    """The entries of a plan that reach the threshold of their row or of their column."""
+
+    def __init__(self, cost, u, v, row_threshold, column_threshold, inverse_reg):
+        self.shape, self.made = layout(cost)
+        self.levels = u, row_threshold, column_threshold, v, v.dtype.type(inverse_reg)
+        self.tops = tops(self.made, v), -tops(self.made, -column_threshold)
+
+    def run(self, use):
+        """Call ``use(block, first, kept, row)`` for the rows of each block, one of `kept` each."""
+        u, row_threshold, _, v, inverse_reg = self.levels
+        n, m = self.shape
+
+        def work(block, first, last):
+            given = u, row_threshold, *self.tops, inverse_reg
+            kept = tiles_above(self.made, *given, first, last)
+            use(block, first, kept, np.empty(m, dtype=v.dtype))
+
+        run_rows(n, m, work)
+
+
+@jit(inner=True)
+def _above(
+    C, X, Y, metric, i, first, last, u, row_threshold, column_threshold, v, inverse_reg, row
+):
+    """Replace a row by its exponents, minus infinity where an entry does not count."""
+    costs_of(C, X, Y, metric, i, first, last, row)
+    u_i, level, none = u[i], row_threshold[i], v.dtype.type(-np.inf)
+    for j in range(np.uint64(first), np.uint64(last)):
+        exponent = v[j] - row[j] * inverse_reg
+        least = min(level, column_threshold[j]) - u_i
+        row[j] = exponent if exponent >= least else none
 
 
 @jit()
-def _count_kept(exponent, u_i, row_threshold, column_threshold):
-    kept = 0
-    for j in range(exponent.shape[0]):
-        kept += exponent[j] >= _threshold(row_threshold, column_threshold[j], u_i)
-    return kept
+def _count(
+    C, X, Y, metric, width, u, row_threshold, column_threshold, v, inverse_reg, start, kept, row,
+    counts,
+):  # fmt: skip
+    for r in range(kept.shape[0]):
+        tile, found = 0, 0
+        while tile < kept.shape[1]:
+            first, last, tile = _run(kept, r, tile, width, row.shape[0])
+            _above(
+                C, X, Y, metric, start + r, first, last, u, row_threshold, column_threshold, v,
+                inverse_reg, row,
+            )  # fmt: skip
+            for j in range(np.uint64(first), np.uint64(last)):
+                found += row[j] > -np.inf
+        counts[start + r] = found
 
 
-@jit()
-def _keep(exponent, u_i, row_threshold, column_threshold):
-    """Replace v - cost / reg by the plan, zero where it does not count."""
-    for j in range(exponent.shape[0]):
-        value = exp(exponent[j] + u_i)
-        kept = exponent[j] >= _threshold(row_threshold, column_threshold[j], u_i)
-        exponent[j] = value if kept else exponent.dtype.type(0)
-
-
-@pass_kernel
 def sparsify_count(cost, u, v, row_threshold, column_threshold, inverse_reg):
-    n, m = cost_shape(cost)
-    cost = cost_layout(cost)
-    tops, bottoms = tile_tops(cost, v), tile_tops(cost, -column_threshold)
-    inverse_reg = v.dtype.type(inverse_reg)
-    counts = np.empty(n, dtype=np.int64)
-    for block in prange(BLOCKS):
-        row, segments = np.empty(m, dtype=v.dtype), new_segments(m)
-        for i in _block(block, n):
-            level = (row_threshold[i] - u[i], u[i])
-            kept = 0
-            for s in range(segments_above(cost, i, level, tops, bottoms, inverse_reg, segments)):
-                first, last = segments[s]
-                exponents(cost, i, first, last, v, inverse_reg, row)
-                kept += _count_kept(
-                    row[first:last], u[i], row_threshold[i], column_threshold[first:last]
-                )
-            counts[i] = kept
+    entries = _Sparse(cost, u, v, row_threshold, column_threshold, inverse_reg)
+    counts = np.empty(entries.shape[0], dtype=np.int64)
+    given = *entries.made[:5], *entries.levels
+    entries.run(lambda _, first, kept, row: _count(*given, first, kept, row, counts))
     return counts
 
 
 @jit()
-def _compress(exponent, first, u_i, row_threshold, column_threshold, kept, positions):
-    """Write the positions, from `first` on, of the entries that count; return their number."""
-    # The test vectorizes on its own. Eight results at a time are then skipped as one integer or,
-    # without a branch that could be mispredicted, written and kept by moving the end.
-    length = exponent.shape[0]
-    for j in range(length):
-        kept[j] = exponent[j] >= _threshold(row_threshold, column_threshold[j], u_i)
-    whole = (length + 7) // 8
-    kept[length : 8 * whole] = 0
-    groups = kept.view(np.uint64)
-    end = 0
-    for group in range(whole):
-        if groups[group] != 0:
-            for j in range(8 * group, 8 * group + 8):
-                positions[end] = first + j
-                end += kept[j]
-    return end
+def _fill(
+    C, X, Y, metric, width, u, row_threshold, column_threshold, v, inverse_reg, start, kept, row,
+    indptr, data, indices,
+):  # fmt: skip
+    for r in range(kept.shape[0]):
+        i, tile = start + r, 0
+        end = indptr[i]
+        while tile < kept.shape[1]:
+            first, last, tile = _run(kept, r, tile, width, row.shape[0])
+            _above(
+                C, X, Y, metric, i, first, last, u, row_threshold, column_threshold, v, inverse_reg,
+                row,
+            )  # fmt: skip
+            for j in range(first, last):
+                if row[j] > -np.inf:
+                    indices[end] = j
+                    data[end] = row[j]
+                    end += 1
+        for k in range(np.uint64(indptr[i]), np.uint64(end)):
+            data[k] = exp(data[k] + u[i])
 
 
-@pass_kernel
 def sparsify_fill(cost, u, v, row_threshold, column_threshold, inverse_reg, indptr):
-    n, m = cost_shape(cost)
-    cost = cost_layout(cost)
-    tops, bottoms = tile_tops(cost, v), tile_tops(cost, -column_threshold)
-    inverse_reg = v.dtype.type(inverse_reg)
-    data = np.empty(indptr[n], dtype=v.dtype)
-    indices = np.empty(indptr[n], dtype=np.int32)
-    for block in prange(BLOCKS):
-        row, segments = np.empty(m, dtype=v.dtype), new_segments(m)
-        positions = np.empty(m + 8, dtype=np.int32)
-        kept = np.empty((m + 7) // 8 * 8, dtype=np.uint8)
-        for i in _block(block, n):
-            level = (row_threshold[i] - u[i], u[i])
-            end = indptr[i]
-            for s in range(segments_above(cost, i, level, tops, bottoms, inverse_reg, segments)):
-                first, last = segments[s]
-                exponents(cost, i, first, last, v, inverse_reg, row)
-                found = _compress(
-                    row[first:last],
-                    first,
-                    u[i],
-                    row_threshold[i],
-                    column_threshold[first:last],
-                    kept,
-                    positions,
-                )
-                for k in range(found):
-                    indices[end + k] = positions[k]
-                    data[end + k] = row[positions[k]]
-                end += found
-            _exponentiate(data[indptr[i] : end], u[i])
+    entries = _Sparse(cost, u, v, row_threshold, column_threshold, inverse_reg)
+    data, indices = np.empty(indptr[-1], dtype=v.dtype), np.empty(indptr[-1], dtype=np.int32)
+    given, out = (*entries.made[:5], *entries.levels), (indptr, data, indices)
+    entries.run(lambda _, first, kept, row: _fill(*given, first, kept, row, *out))
     return data, indices
 
 
-@pass_kernel
+@jit()
+def _gram(
+    C, X, Y, metric, width, u, row_threshold, column_threshold, v, inverse_reg, start, kept, row,
+    scale, x, total,
+):  # fmt: skip
+    for r in range(kept.shape[0]):
+        i, tile, product = start + r, 0, 0.0
+        while tile < kept.shape[1]:
+            first, last, tile = _run(kept, r, tile, width, row.shape[0])
+            _above(
+                C, X, Y, metric, i, first, last, u, row_threshold, column_threshold, v, inverse_reg,
+                row,
+            )  # fmt: skip
+            for j in range(np.uint64(first), np.uint64(last)):
+                reached = row[j] > -np.inf
+                row[j] = exp(row[j] + u[i]) if reached else row.dtype.type(0)
+            product += _inner(row, x, first, last)
+        tile = 0
+        while tile < kept.shape[1]:
+            first, last, tile = _run(kept, r, tile, width, row.shape[0])
+            _accumulate(total, product * scale[i], row, first, last)
+
+
 def gram_apply(cost, u, v, row_threshold, column_threshold, inverse_reg, scale, x):
-    n, m = cost_shape(cost)
-    cost = cost_layout(cost)
-    tops, bottoms = tile_tops(cost, v), tile_tops(cost, -column_threshold)
-    inverse_reg = v.dtype.type(inverse_reg)
-    partial = np.zeros((BLOCKS, m))
-    for block in prange(BLOCKS):
-        row, segments = np.empty(m, dtype=v.dtype), new_segments(m)
-        for i in _block(block, n):
-            level = (row_threshold[i] - u[i], u[i])
-            count = segments_above(cost, i, level, tops, bottoms, inverse_reg, segments)
-            product = 0.0
-            for s in range(count):
-                first, last = segments[s]
-                exponents(cost, i, first, last, v, inverse_reg, row)
-                _keep(row[first:last], u[i], row_threshold[i], column_threshold[first:last])
-                product += dot(row[first:last], x[first:last])
-            product *= scale[i]
-            for s in range(count):
-                first, last = segments[s]
-                _accumulate(partial[block, first:last], product, row[first:last])
-    return _add_blocks(partial, v)
+    entries = _Sparse(cost, u, v, row_threshold, column_threshold, inverse_reg)
+    partial = np.zeros((blocks_of(*entries.shape), entries.shape[1]))
+    given = *entries.made[:5], *entries.levels
+
+    def use(block, first, kept, row):
+        _gram(*given, first, kept, row, scale, x, partial[block])
+
+    entries.run(use)
+    return _added(partial, v.dtype)

@@ -2,9 +2,13 @@ from . import estimators as estimators
 from . import plotting as plotting
 from . import recovery as recovery
 from . import sketching as sketching
+from ._core.dispatch import kernels as kernels
 from ._core.outcome import Check as Check
 from ._core.outcome import Result as Result
 from ._core.outcome import Status as Status
+from ._core.threads import get_num_threads as get_num_threads
+from ._core.threads import num_threads as num_threads
+from ._core.threads import set_num_threads as set_num_threads
 from ._rows import RowSource as RowSource
 from ._rows import row_blocks as row_blocks
 from ._version import __version__ as __version__
@@ -91,6 +95,8 @@ __all__ = [
     "convex_relu_scp",
     "entropic_transport",
     "estimators",
+    "get_num_threads",
+    "kernels",
     "kron_lstsq",
     "lp_coreset",
     "lp_regression",
@@ -101,12 +107,14 @@ __all__ = [
     "minimize_equality",
     "n_patterns_for",
     "network_attack",
+    "num_threads",
     "plotting",
     "rank_path",
     "recovery",
     "robust_low_rank_recovery",
     "robust_pca",
     "row_blocks",
+    "set_num_threads",
     "sinkhorn_divergence",
     "sketching",
     "top_eigenvector",

@@ -278,9 +278,7 @@ def test_streaming_report_prints_its_tables():
         assert word in done.stdout
 
 
-@pytest.mark.parametrize(
-    "table", ["relu_iteration", "relu_patterns", "relu_large", "relu_classes"]
-)
+@pytest.mark.parametrize("table", ["relu_iteration", "relu_patterns", "relu_large", "relu_classes"])
 def test_relu_tables_at_their_smallest(table):
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     if table == "relu_large":

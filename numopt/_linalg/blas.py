@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
 from typing import Any
 
 import array_api_compat
 import numpy as np
+
+from numba_kernels._blas import one_blas_thread as limited
 
 from .._core.namespace import Array
 
@@ -20,7 +21,7 @@ def one_blas_thread(like: Array) -> AbstractContextManager[Any]:
     """
     if not array_api_compat.is_numpy_array(like):
         return nullcontext()
-    return _blas().limit(limits=1, user_api="blas")  # type: ignore[no-any-return]
+    return limited()
 
 
 def quiet() -> AbstractContextManager[Any]:
@@ -29,12 +30,3 @@ def quiet() -> AbstractContextManager[Any]:
     For work whose result is looked at, and where a plain error follows.
     """
     return np.errstate(all="ignore")
-
-
-@cache
-def _blas() -> Any:
-    """Return a handle on the BLAS libraries of the process; finding them takes milliseconds."""
-    import scipy.linalg.blas  # noqa: F401  (SciPy's own library is to be found, too)
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from numba_kernels import _eigh, streaming
-from numba_kernels._eigh import SMALL, eigh_rows
+from numba_kernels._eigh import SMALL, eigenvectors
 
 
 def matrices(n, rng):
@@ -20,11 +20,21 @@ def matrices(n, rng):
     yield A @ A.T * 1e100
 
 
+def space(n):
+    """Return places for eigenvalues, eigenvectors and work."""
+    return np.empty(n), np.empty((n, n)), np.empty((2, n))
+
+
+def solved(G):
+    values, Z, work = space(len(G))
+    return values, Z, eigenvectors(G.copy(), values, Z, work)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 8, 12, 31, SMALL, SMALL + 1])
 def test_eigenvalues_and_vectors_to_rounding(n, rng):
     for G in matrices(n, rng):
         size = np.abs(G).max() or 1.0
-        values, Z, converged = eigh_rows(G.copy())
+        values, Z, converged = solved(G)
         assert converged
         assert (np.diff(values) >= 0).all()
         assert np.abs(Z @ Z.T - np.eye(n)).max() < 1e-14 * n
@@ -32,18 +42,18 @@ def test_eigenvalues_and_vectors_to_rounding(n, rng):
         assert np.abs(values / size - np.linalg.eigvalsh(G / size)).max() < 1e-14 * n
 
 
-def interpreted(function):
-    """Return a compiled function as Python runs it, which looks its globals up."""
-    return getattr(function, "py_func", function)
+def interpret(monkeypatch):
+    """Let Python run the functions, which then look their globals up."""
+    for name, function in list(vars(_eigh).items()):
+        monkeypatch.setattr(_eigh, name, getattr(function, "py_func", function))
 
 
 def test_an_iteration_that_does_not_converge_is_seen(rng, monkeypatch):
     A = rng.normal(size=(12, 12))
     monkeypatch.setattr(_eigh, "_STEPS", 1)
-    *_, converged = interpreted(eigh_rows)(A @ A.T)
-    assert not converged
-    *_, converged = interpreted(eigh_rows)(np.diag(rng.random(12)))
-    assert converged
+    interpret(monkeypatch)
+    assert not _eigh.eigh_rows(A @ A.T, *space(12))
+    assert _eigh.eigh_rows(np.diag(rng.random(12)), *space(12))
 
 
 def test_what_was_not_found_is_not_a_number(rng, monkeypatch):
@@ -51,13 +61,11 @@ def test_what_was_not_found_is_not_a_number(rng, monkeypatch):
     indptr = np.arange(0, 55, 9)
     compressed = X.ravel(), np.tile(np.arange(9), 6), indptr
 
-    def given_up(G):
-        return np.zeros(len(G)), np.eye(len(G)), False
-
-    monkeypatch.setattr(streaming, "eigh_rows", given_up)
+    monkeypatch.setattr(streaming, "_truncate", lambda *_: False)
+    monkeypatch.setattr(streaming, "eigenvectors", lambda *_: False)
     for rows, lost in (
-        interpreted(streaming.merge_truncate)(B, X, 4, False),
-        interpreted(streaming.csr_merge_truncate)(*compressed, B, 4),
+        streaming.merge_truncate(B, X, 4, False),
+        streaming.csr_merge_truncate(*compressed, B, 4),
     ):
         assert np.isnan(rows).all()
         assert np.isnan(lost).all()

@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 import pytest
+from libraries import ROOT
 
 from numba_kernels import _jit, _math
 
@@ -67,67 +68,30 @@ def dtype_tiny_product(dtype):
     return {"float32": 1e-7, "float64": 1e-40}[dtype]
 
 
-def test_jit_without_a_place_for_the_cache(monkeypatch):
-    """A read-only installation without a home: compiled kernels still work."""
-    tried = []
-
-    def njit(**options):
-        tried.append(options.pop("cache", False))
-        if tried[-1]:
-            raise RuntimeError("no locator available")
-        return lambda function: function
-
-    monkeypatch.setattr(_jit.numba, "njit", njit)
-
-    def example(x):
-        return x
-
-    assert _jit.jit()(example) is example
-    assert tried == [True, False]
-
-
-def test_function_chosen_by_the_type_of_the_first_argument():
-    @_jit.jit()
-    def of_array(x, y):
-        return x.shape[0] + y
-
-    @_jit.jit()
-    def of_tuple(x, y):
-        return x[0].shape[0] * y
-
-    chosen = _jit.by_layout(of_array, of_tuple)
-
-    @_jit.jit()
-    def caller(x, y):
-        return chosen(x, y)
-
-    x = np.zeros(3)
-    for call in (chosen, caller):
-        assert call(x, 5) == 8
-        assert call((x, 1), 5) == 15
-
-
 @compiled_only
-def test_passes_wake_no_more_threads_than_they_are_worth(monkeypatch):
-    used = []
+def test_read_only_arrays_are_not_compiled_for_again(rng):
+    from numba.core import event
 
-    def jit(**_):
-        return lambda _: lambda *_: used.append(numba.get_num_threads())
+    from numopt._core import dispatch
 
-    monkeypatch.setattr(_jit, "jit", jit)
-    run = _jit.pass_kernel(lambda *_: None)
-    before = numba.get_num_threads()
-    most = min(4, numba.config.NUMBA_NUM_THREADS)
-    per_thread = _jit.ENTRIES_PER_THREAD
-    numba.set_num_threads(most)
-    try:
-        run(np.empty((1, per_thread - 1)))
-        run(np.empty((3, per_thread // 2)))
-        run((np.empty((per_thread, 2)), np.empty((100, 2)), 0))
-        assert numba.get_num_threads() == most
-    finally:
-        numba.set_num_threads(before)
-    assert used == [1, min(2, most), most]
+    X, v, s = rng.normal(size=(9, 5)), rng.normal(size=5), np.ones(1)
+    kernel = dispatch.find("numba", "streaming", "adaoja_pass")
+    expected = kernel(X, v, s)
+    X.flags.writeable = v.flags.writeable = s.flags.writeable = False
+    (plain, _) = dispatch._plain((X, v, s))
+    with event.install_recorder("numba:compile") as recorder:
+        found = kernel(*plain)
+    assert not recorder.buffer
+    for value, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(value, wanted)
+    assert not X.flags.writeable
+
+
+def test_no_kernel_makes_threads_of_its_own():
+    for path in (ROOT / "numba_kernels").glob("*.py"):
+        text = path.read_text()
+        for word in ("prange", "parallel=", "set_num_threads(", "threading_layer"):
+            assert word not in text or path.name == "_pool.py", (path.name, word)
 
 
 def test_log1p_has_a_relative_error_below_two_eps(rng):
