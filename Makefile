@@ -3,12 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: tour test test-backends lint docs check-docs bench clean
+.PHONY: tour test test-all test-backends lint docs check-docs bench clean
 .NOTPARALLEL:
 
 tour: .venv/tour.stamp  ## solve one small real problem with every solver; pictures in tour/
 	$(BIN)/python examples/tour.py
-test: .venv/test.stamp
+test: .venv/test.stamp  ## the tests that take seconds each
+	$(PYTEST) -m "not slow"
+test-all: .venv/test.stamp  ## every test
 	$(PYTEST)
 test-backends: .venv/test.stamp .venv/backends.stamp
 	$(PYTEST) -k torch
@@ -16,7 +18,7 @@ lint: .venv/lint.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/numpydoc lint $(wildcard numopt/*.py numopt/[a-z]*/*.py numopt/_blocks/*.py)
+	$(BIN)/python tests/docstrings.py
 	$(BIN)/codespell
 docs: .venv/docs.stamp
 	$(BIN)/python -m sphinx -W -n --keep-going docs docs/_build/html

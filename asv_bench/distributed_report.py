@@ -242,7 +242,13 @@ def constrained(contender, rows):
     else:
         with cluster({"two workers": 2, "one worker": 1}[contender]) as client:
             found, made = timed(client, lambda: solved(A, b))
-    print(contender, found.message, found.n_passes, "passes", file=sys.stderr)
+    print(
+        contender,
+        found.message,
+        found.get("n_passes", found.stats.get("n_passes")),
+        "passes",
+        file=sys.stderr,
+    )
     made["deviation"] = max(found.optimality, found.infeasibility)
     return made
 

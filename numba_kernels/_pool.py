@@ -89,7 +89,8 @@ class _Job:
     def __init__(self, blocks: int, work: Callable[[int], Any]) -> None:
         self.blocks, self.work = blocks, work
         self.following, self.completed = count(), count(1)  # atomic: each is one step of C code
-        self.stopped, self.error = False, None
+        self.stopped = False
+        self.error: BaseException | None = None
         self.finished = threading.Lock()
         self.finished.acquire()
 

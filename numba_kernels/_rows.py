@@ -38,7 +38,7 @@ def sum_over_row_blocks(
 
     with one_blas_thread():
         run(parts, total, entries=n * d)
-    result, *others = totals
-    for other in others:
+    result: np.ndarray[Any, Any] = totals[0]
+    for other in totals[1:]:
         result += other
     return result

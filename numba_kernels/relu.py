@@ -28,7 +28,7 @@ def reflect_slacks(T, XU, signs, relaxation):
     n = signs.shape[1]
     rows, steps, moved = T.reshape(-1, n), XU.reshape(-1, n), np.empty((T.size // n, n), T.dtype)
     given = rows, steps, signs, T.dtype.type(relaxation)
-    run_rows(*rows.shape, lambda _, first, last: _reflect(*given, first, last, moved))
+    run_rows(len(rows), n, lambda _, first, last: _reflect(*given, first, last, moved))
     return moved.reshape(T.shape)
 
 
@@ -48,7 +48,7 @@ def _fold(rows, shift, signs, first, last, folded):
 def fold_slacks(T, shift, signs):
     n = signs.shape[1]
     rows, folded = T.reshape(-1, n), np.empty((T.size // n, n), T.dtype)
-    run_rows(*rows.shape, lambda _, first, last: _fold(rows, shift, signs, first, last, folded))
+    run_rows(len(rows), n, lambda _, first, last: _fold(rows, shift, signs, first, last, folded))
     return folded.reshape(T.shape)
 
 

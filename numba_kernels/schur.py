@@ -110,24 +110,19 @@ def schur_cg(data, indices, indptr, a, c, shift, rhs, rtol, maxiter):
     images = np.empty(n)
     squares = np.empty(m)
     _times(values.astype(np.float64) ** 2, rows, starts, inverse_a, ones, 0, m, squares)
-    wide = len(data) >= PARALLEL_ENTRIES
+    blocks = None if len(data) >= PARALLEL_ENTRIES else 1
+
+    def times(matrix, x, scale, out):
+        count = len(out)
+
+        def work(_, first, last):
+            _times(*matrix, x, scale, first, last, out)
+
+        run_rows(count, len(data) // count, work, blocks=blocks)
 
     def gram(p, out):
-        for count, matrix, x, scale, image in (
-            (n, (data, indices, indptr), p, inverse_a, images),
-            (m, (values, rows, starts), images, ones, out),
-        ):
-            if wide:
-                width = len(data) // count
-                run_rows(
-                    count,
-                    width,
-                    lambda _, first, last, given=(*matrix, x, scale), image=image: _times(
-                        *given, first, last, image
-                    ),
-                )
-            else:
-                _times(*matrix, x, scale, 0, count, image)
+        times((data, indices, indptr), p, inverse_a, images)
+        times((values, rows, starts), images, ones, out)
 
     return _conjugate_gradients(gram, squares, c, shift, rhs, rtol, maxiter)
 

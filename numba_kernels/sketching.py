@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ._jit import jit
@@ -249,14 +251,13 @@ def _butterflies(X, half, first, last):
             X[high, j] = a - b
 
 
+def _pairs(X, half, _block, first, last):
+    _butterflies(X, half, first, last)
+
+
 def fwht_rows(X):
     out, half = X.copy(), 1
     while half < len(X):
-        here = half
-        run_rows(
-            len(X) // 2,
-            2 * X.shape[1],
-            lambda _, first, last, here=here: _butterflies(out, here, first, last),
-        )
+        run_rows(len(X) // 2, 2 * X.shape[1], partial(_pairs, out, half))
         half *= 2
     return out

@@ -136,7 +136,8 @@ def merge_truncate(B, X, panel, shrink):
     W = np.empty((k + panel, d), B.dtype)
     for start in range(0, len(X), panel):
         rows = min(panel, len(X) - start)
-        if not step(X, start, rows, bool(shrink), B, W, *_space(k + rows, B.dtype), lost):
+        G, values, Z, work = _space(k + rows, B.dtype)
+        if not step(X, start, rows, bool(shrink), B, W, G, values, Z, work, lost):
             # The eigenvalues were not found.
             B[:], lost[:] = np.nan, np.nan
             break

@@ -172,7 +172,9 @@ PIECE = 1 << 16
 def plan_matrix(cost, u, v, inverse_reg):
     plan = _Plan(cost, u, v, inverse_reg)
     out = np.zeros(plan.shape, dtype=v.dtype)
-    run_rows(*plan.shape, lambda _, first, last: plan.rows(first, last, out[first:last]))
+    run_rows(
+        plan.shape[0], plan.shape[1], lambda _, first, last: plan.rows(first, last, out[first:last])
+    )
     return out
 
 

@@ -2,7 +2,6 @@
 
 import time
 
-import numba
 import numpy as np
 
 import numopt
@@ -237,8 +236,8 @@ def large():
 
 def rows(name, options):
     """Yield the rows of a case, on as many threads as the others have."""
-    numba.set_num_threads(min(THREADS, numba.config.NUMBA_NUM_THREADS))
-    yield from CASES[name](options)
+    with numopt.num_threads(THREADS):
+        yield from CASES[name](options)
 
 
 def limit_rows(seeds):

@@ -131,7 +131,7 @@ class FirstCall:
         environment = os.environ.copy()
         if cache == "empty":
             self.folder.cleanup()
-            environment["NUMBA_CACHE_DIR"] = self.folder.name
+            environment["NUMOPT_CACHE_DIR"] = self.folder.name
         subprocess.run([sys.executable, "-c", FIRST_CALL], env=environment, check=True)
 
 

@@ -101,9 +101,9 @@ def kernel(*, min_size: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if backend is None or size_of(first) < min_size or choice() == "reference":
                 return reference(*args, **kwargs)
             if backend == "numba":
-                return _served(family, name, reference, args, kwargs)  # type: ignore[return-value]
+                return _served(family, name, reference, args, kwargs)  # type: ignore[no-any-return]
             fast = find(backend, family, name)
-            return (reference if fast is None else fast)(*args, **kwargs)  # type: ignore[arg-type]
+            return (reference if fast is None else fast)(*args, **kwargs)
 
         return dispatch
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from .outcome import CONVERGED, ITERATION_LIMIT, NON_FINITE, STOPPED_BY_CALLBACK, Result
+from .outcome import Result, Status
 
 State = TypeVar("State")
 Record = dict[str, Any]
@@ -47,7 +47,7 @@ def iterate(
     a solver's own status code to stop with, or None. A loop that continues an earlier one passes
     its `history` and the iterations done so far, `nit`, which `maxiter` includes.
     """
-    run = Run(state, state, math.inf, nit, CONVERGED, [] if history is None else history)
+    run = Run(state, state, math.inf, nit, Status.CONVERGED, [] if history is None else history)
     while True:
         record = {"nit": run.nit, **measure(run.state)}
         run.history.append(record)
@@ -64,21 +64,21 @@ def iterate(
 
 def _status(
     run: Run[State], record: Record, tol: float, maxiter: int, callback: Callback | None
-) -> int | None:
+) -> Status | None:
     """Return the shared status code to stop with, None to go on; keep the best state."""
     error = record["error"]
     if not math.isfinite(error):
-        return NON_FINITE
+        return Status.NON_FINITE
     if error < run.best_error:
         run.best, run.best_error = run.state, error
     if callback is not None:
         try:
             callback(Result(record))
         except StopIteration:
-            return STOPPED_BY_CALLBACK
+            return Status.STOPPED_BY_CALLBACK
     if error <= tol:
-        return CONVERGED
-    return ITERATION_LIMIT if run.nit >= maxiter else None
+        return Status.CONVERGED
+    return Status.ITERATION_LIMIT if run.nit >= maxiter else None
 
 
 @contextmanager

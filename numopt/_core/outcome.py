@@ -42,7 +42,7 @@ class Status(IntEnum):
     text: str
     solved: bool
 
-    def __new__(cls, code: int, text: str, solved: bool = False) -> Status:
+    def __new__(cls, code: int, text: str = "", solved: bool = False) -> Status:
         """Make a member of a number that carries a message."""
         member = int.__new__(cls, code)
         member._value_, member.text, member.solved = code, text, solved
@@ -322,7 +322,3 @@ def _brief(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name}={_brief(item)}" for name, item in value.items())
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-CONVERGED, ITERATION_LIMIT = Status.CONVERGED, Status.ITERATION_LIMIT
-NON_FINITE, STOPPED_BY_CALLBACK = Status.NON_FINITE, Status.STOPPED_BY_CALLBACK

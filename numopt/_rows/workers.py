@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .._core.namespace import Array
+from .._core.threads import num_threads
 from .summaries import Merge, Summary, Work, aligned
 
 
@@ -25,7 +25,7 @@ def run(work: Work, block: Array, start: int, *parts: Any) -> Summary:
     """
     if isinstance(block, np.ndarray):
         block = np.require(block, requirements=["C", "A"])
-    with one_thread():
+    with num_threads(1):
         return work(block, start, *map(aligned, parts))
 
 
@@ -41,7 +41,7 @@ class Carried:
 
     def __call__(self, *arguments: Any) -> Any:
         """Return the function of what lies on the cluster, with one thread."""
-        with one_thread():
+        with num_threads(1):
             return self._function(*map(aligned, arguments))
 
 
@@ -56,19 +56,3 @@ def merged(merge: Merge, summaries: list[Summary]) -> Summary:
     for summary in others:
         total = merge(total, summary)
     return total
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let compiled kernels run on one thread."""
-    try:
-        import numba
-    except ImportError:
-        yield
-        return
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(threads)

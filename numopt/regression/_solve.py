@@ -253,7 +253,7 @@ def _refine(
         seen.append(record["error"])
         return record
 
-    def give_up(_: State) -> int | None:
+    def give_up(_: State) -> Status | None:
         # Corrections contract by a constant; two in a row that do not halve the error are noise.
         stuck = len(seen) > 3 and min(seen[-2:]) > 0.5 * min(seen[:-2])
         return Status.STALLED if stuck else None

@@ -198,7 +198,7 @@ def _by_interior_point(
         patience.note(bounds.gap)
         return bounds.record(V)
 
-    def give_up(now: Iterate[Point]) -> int | None:
+    def give_up(now: Iterate[Point]) -> Status | None:
         settled = patience.idle >= _STEPS_WITHOUT_PROGRESS and patience.least[0] <= _SMALL_GAP
         return Status.PRECISION_LIMIT if settled or now.stuck else None
 

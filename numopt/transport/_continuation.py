@@ -183,7 +183,7 @@ def _solve_level(
             "nnz": state.counts.nnz,
         }
 
-    def give_up(state: State) -> int | None:
+    def give_up(state: State) -> Status | None:
         if state.stalled >= 5 and state.best_error <= limits.floor:
             return Status.PRECISION_LIMIT
         if limits.patience is None or state.stalled < limits.patience:

@@ -210,7 +210,7 @@ def test_direct_does_copy():
 ROWS, COLUMNS, HEIGHT, HEADROOM = 1 << 18, 98, 1 << 12, 48 << 20
 
 # OpenBLAS takes its 32 MB for each thread, whatever the matrix.
-ONE_THREAD = {**os.environ, "NUMBA_NUM_THREADS": "1"}
+ONE_THREAD = {**os.environ, "NUMOPT_NUM_THREADS": "1"}
 
 LARGER_THAN_MEMORY = """
 import ctypes, resource, sys

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="needs a limit on the memory of a process"
 )
 # OpenBLAS takes its 32 MB for each thread, whatever the matrix.
-ONE_THREAD = {**os.environ, "NUMBA_NUM_THREADS": "1"}
+ONE_THREAD = {**os.environ, "NUMOPT_NUM_THREADS": "1"}
 
 
 def script(solver, kind, path, rows, columns, headroom, timeout=280):
