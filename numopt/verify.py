@@ -17,9 +17,9 @@ def verify(result: Result, *problem: Any, **options: Any) -> list[Check]:
     ----------
     result : Result
         What a solver returned.
-    *problem
+    *problem : object
         The arguments the solver was given, in its order.
-    **options
+    **options : object
         Arguments of the solver by name, where the problem needs them, such as ``reg``. Options
         that only tune the solver may be left out.
 

@@ -51,7 +51,7 @@ def iterate(
     while True:
         record = {"nit": run.nit, **measure(run.state)}
         run.history.append(record)
-        status = _status(run, record, tol, maxiter, callback)
+        status: int | None = _status(run, record, tol, maxiter, callback)
         if status is None and give_up is not None:
             status = give_up(run.state)
         if status is not None:
