@@ -62,7 +62,7 @@ class _ConvexReLU(BaseEstimator):  # type: ignore[misc]
             n_patterns=self.n_patterns,
             eps=self.eps / self.scale_ if np.any(np.asarray(self.eps) > 0) else 0.0,
             robust=self.robust,
-            sample_weight=weights.astype(X.dtype),
+            weights=weights.astype(X.dtype),
             method=self.method,
             refine=self.refine,
             tol=self.tol,

@@ -26,7 +26,7 @@ def convex_relu(
     eps: float | Array = 0.0,
     robust: str = "pattern",
     fit_intercept: bool = True,
-    sample_weight: Array | None = None,
+    weights: Array | None = None,
     method: str = "auto",
     refine: int = 0,
     x0: ConvexReLUResult | None = None,
@@ -81,7 +81,7 @@ def convex_relu(
         the neurons, which is weaker and never rules anything out.
     fit_intercept : bool, default True
         Whether hidden units have a bias, which is regularized like a weight.
-    sample_weight : array, shape (n,), optional
+    weights : array, shape (n,), optional
         Non-negative weights of the loss of each sample.
     method : {"auto", "interior", "rows", "cholesky", "sylvester", "rbcd"}, default "auto"
         An interior-point method; a sequence of small programs made of sums over the samples; ADMM
@@ -201,7 +201,7 @@ def convex_relu(
         eps=eps,
         robust=robust,
         fit_intercept=fit_intercept,
-        sample_weight=sample_weight,
+        weights=weights,
         x0=x0,
     )
     with closing(callback):
@@ -217,7 +217,7 @@ def convex_relu_path(
     n_patterns: int = 64,
     patterns: Array | None = None,
     fit_intercept: bool = True,
-    sample_weight: Array | None = None,
+    weights: Array | None = None,
     method: str = "auto",
     tol: float = 1e-3,
     maxiter: int = 5000,
@@ -249,7 +249,7 @@ def convex_relu_path(
         Patterns to use instead.
     fit_intercept : bool, default True
         Whether hidden units have a bias.
-    sample_weight : array, shape (n,), optional
+    weights : array, shape (n,), optional
         Non-negative weights of the loss of each sample.
     method : {"auto", "interior", "rows", "cholesky", "sylvester", "rbcd"}, default "auto"
         As in `convex_relu`. Splitting methods start from the solution before; the other two start
@@ -311,7 +311,7 @@ def convex_relu_path(
         n_patterns=n_patterns,
         patterns=patterns,
         fit_intercept=fit_intercept,
-        sample_weight=sample_weight,
+        weights=weights,
     )
     with closing(callback):
         return train_path(problem, values, settings)
@@ -325,7 +325,7 @@ def convex_relu_beta_max(
     n_patterns: int = 64,
     patterns: Array | None = None,
     fit_intercept: bool = True,
-    sample_weight: Array | None = None,
+    weights: Array | None = None,
     rng: Any = None,
 ) -> float:
     r"""Return the smallest weight decay for which the zero network is the solution.
@@ -351,7 +351,7 @@ def convex_relu_beta_max(
         Patterns to use instead.
     fit_intercept : bool, default True
         Whether hidden units have a bias.
-    sample_weight : array, shape (n,), optional
+    weights : array, shape (n,), optional
         Non-negative weights of the loss of each sample.
     rng : int or numpy.random.Generator, optional
         Source of the random gates; the same seed gives `convex_relu` the same patterns.
@@ -400,7 +400,7 @@ def convex_relu_beta_max(
         n_patterns=n_patterns,
         patterns=patterns,
         fit_intercept=fit_intercept,
-        sample_weight=sample_weight,
+        weights=weights,
     )
     return problem.slope_of_zero()
 

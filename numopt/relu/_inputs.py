@@ -86,14 +86,14 @@ def in_memory(
     n_patterns: Any,
     patterns: Any,
     fit_intercept: Any,
-    sample_weight: Any,
+    weights: Any,
     eps: Any = 0.0,
     robust: Any = "pattern",
     x0: Any = None,
 ) -> InMemory:
     """Return the validated problem of samples in memory."""
     beta = validate.positive("beta", beta)
-    data = data_of(X, y, loss=loss, fit_intercept=fit_intercept, sample_weight=sample_weight)
+    data = data_of(X, y, loss=loss, fit_intercept=fit_intercept, weights=weights)
     patterns = _earlier(x0, data).gates if x0 is not None and patterns is None else patterns
     if settings.method == "rbcd" and not data.loss.smooth:
         raise ValueError("`method` = 'rbcd' is for smooth losses, not for 'hinge'.")
@@ -119,13 +119,13 @@ def problem_under(
     eps: Any,
     robust: Any,
     fit_intercept: Any,
-    sample_weight: Any,
+    weights: Any,
 ) -> Problem:
     """Return the problem under the patterns of gates (d, P) as they are, to verify a result."""
     beta = validate.positive("beta", beta)
     if gone_through(X):
-        return _frame_of(X, y, loss, fit_intercept, sample_weight, beta, lambda *_: gates.T)
-    data = data_of(X, y, loss=loss, fit_intercept=fit_intercept, sample_weight=sample_weight)
+        return _frame_of(X, y, loss, fit_intercept, weights, beta, lambda *_: gates.T)
+    data = data_of(X, y, loss=loss, fit_intercept=fit_intercept, weights=weights)
     xp, used = validate.common_namespace(X=data.X, gates=gates), data.effective()
     if gates.shape[0] != data.X.shape[1]:
         raise ValueError("`X` must have the features that were trained on.")
@@ -135,28 +135,28 @@ def problem_under(
     return InMemory(data, used, Patterns(active, gates), beta, radius, robust)
 
 
-def data_of(X: Any, y: Any, *, loss: Any, fit_intercept: Any, sample_weight: Any = None) -> Data:
+def data_of(X: Any, y: Any, *, loss: Any, fit_intercept: Any, weights: Any = None) -> Data:
     """Return validated training data."""
     loss = LOSSES[validate.choice("loss", loss, tuple(LOSSES))]
     validate.flag("fit_intercept", fit_intercept)
     if is_sparse(X):  # what is computed with it is dense
         raise TypeError("`X` must be a dense array, got a sparse matrix; use X.toarray().")
-    X, y, sample_weight = validate.arrays(X=X, y=y, sample_weight=sample_weight)
+    X, y, weights = validate.arrays(X=X, y=y, weights=weights)
     xp = array_namespace(X)
-    dtype = validate.common_float(X=X, y=y, sample_weight=sample_weight)
+    dtype = validate.common_float(X=X, y=y, weights=weights)
     X = validate.finite("X", validate.as_array("X", X, ndim=2, dtype=dtype))
     y = validate.finite("y", validate.as_array("y", y, ndim=(1, 2), dtype=dtype))
     validate.same_shape("y", y, (X.shape[0], *y.shape[1:]), "X")
     if not loss.scales and not bool(xp.all(xp.abs(y) == 1)):
         raise ValueError(f"`y` must hold labels -1 and 1 for {loss.name} loss.")
-    if sample_weight is None:
+    if weights is None:
         weights = xp.ones((X.shape[0],), dtype=dtype, device=device_of(X))
     else:
-        weights = validate.as_array("sample_weight", sample_weight, ndim=1, dtype=dtype)
-        validate.same_shape("sample_weight", weights, (X.shape[0],), "X")
-        weights = validate.non_negative("sample_weight", weights)
+        weights = validate.as_array("weights", weights, ndim=1, dtype=dtype)
+        validate.same_shape("weights", weights, (X.shape[0],), "X")
+        weights = validate.non_negative("weights", weights)
         if not bool(xp.any(weights > 0)):
-            raise ValueError("`sample_weight` must have a positive entry.")
+            raise ValueError("`weights` must have a positive entry.")
     single = y.ndim == 1
     columns = y[None, :] if single else y.T
     return Data(with_bias(X) if fit_intercept else X, columns, weights, loss, fit_intercept, single)
@@ -250,7 +250,7 @@ def _blocks_of(
     n_patterns: Any,
     patterns: Any,
     fit_intercept: Any,
-    sample_weight: Any,
+    weights: Any,
     eps: Any,
     robust: Any,
     x0: Any,
@@ -271,7 +271,7 @@ def _blocks_of(
         like = xp.zeros((1,), dtype=blocks.dtype, device=device_of(like))
         return place(settings.rng.standard_normal((count, d)), like)
 
-    return _frame_of(X, y, loss, fit_intercept, sample_weight, beta, gates)
+    return _frame_of(X, y, loss, fit_intercept, weights, beta, gates)
 
 
 def _refuse_options(settings: Settings, eps: Any, x0: Any) -> None:
@@ -293,7 +293,7 @@ def _refuse_options(settings: Settings, eps: Any, x0: Any) -> None:
 
 
 def _frame_of(
-    X: Any, y: Any, loss: Any, fit_intercept: Any, sample_weight: Any, beta: float, gates: Any
+    X: Any, y: Any, loss: Any, fit_intercept: Any, weights: Any, beta: float, gates: Any
 ) -> InBlocks:
     """Return a problem on rows in blocks, for what makes gates (P, d) of the blocks and of d."""
     loss = validate.choice("loss", loss, tuple(LOSSES))
@@ -303,7 +303,7 @@ def _frame_of(
         blocks = RowBlocks("X", X, wide)
     made = gates(blocks, blocks.shape[1] + bias)
     targets = _beside(blocks, "y", y)
-    weights = _beside(blocks, "sample_weight", sample_weight)
+    weights = _beside(blocks, "weights", weights)
     frame = Frame(made, loss, bias, blocks.shape[0])
     return InBlocks(Passes(blocks, targets, weights), frame, beta)
 

@@ -142,13 +142,13 @@ class ConvexReLUResult(Result):
         eps: Any = 0.0,
         robust: str = "pattern",
         fit_intercept: bool = True,
-        sample_weight: Any = None,
+        weights: Any = None,
         **options: Any,
     ) -> list[Check]:
         """Return the checks, recomputed from samples `X`, targets `y` and the arrays held here.
 
         The problem is given as it was to `convex_relu`: by `beta`, `loss`, `eps`, `robust`,
-        `fit_intercept` and `sample_weight`. Of its `options` none matters. What the dual variables
+        `fit_intercept` and `weights`. Of its `options` none matters. What the dual variables
         prove takes a projection of each neuron to see.
         """
         del options
@@ -161,7 +161,7 @@ class ConvexReLUResult(Result):
             eps=eps,
             robust=robust,
             fit_intercept=fit_intercept,
-            sample_weight=sample_weight,
+            weights=weights,
         )
         V, dual = self.neurons(), problem.as_held("dual", self.dual)
         mu = self.multipliers

@@ -110,7 +110,7 @@ def test_weights_are_repetitions(loss):
     counts = np.random.default_rng(1).integers(0, 4, size=len(y))
     gates = np.random.default_rng(2).normal(size=(4, 6))
     options = {"beta": 0.5, "loss": loss, "patterns": gates, "tol": 1e-7}
-    weighted = numopt.convex_relu(X, y, sample_weight=counts.astype(float), **options)
+    weighted = numopt.convex_relu(X, y, weights=counts.astype(float), **options)
     repeated = numopt.convex_relu(np.repeat(X, counts, axis=0), np.repeat(y, counts), **options)
     assert weighted.success
     assert repeated.success

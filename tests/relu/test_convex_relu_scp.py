@@ -77,7 +77,7 @@ def test_verify_computes_the_checks_again(loss):
     X, y, labels = oracles.sample(40, 3)
     y = y if loss == "squared" else labels
     weights = np.where(np.arange(40) % 5 == 0, 0.0, 1.5)
-    problem = {"beta": 0.3, "loss": loss, "sample_weight": weights}
+    problem = {"beta": 0.3, "loss": loss, "weights": weights}
     result = numopt.convex_relu_scp(X, y, n_hidden=60, rng=0, **problem)
     again = pickle.loads(pickle.dumps(result)).verify(X, y, n_hidden=60, **problem)
     assert [check.name for check in again] == ["relative gap", "network mismatch"]

@@ -49,7 +49,7 @@ def test_the_optimum_is_that_of_the_samples_in_memory(loss, beta, weighted):
     t = targets(loss, y, labels)
     weights = np.random.default_rng(1).random(700) * (np.arange(700) % 7 > 0)
     options = {"beta": beta, "loss": loss, "n_patterns": 9, "rng": 2, "tol": 1e-4}
-    options["sample_weight"] = weights if weighted else None
+    options["weights"] = weights if weighted else None
     whole = numopt.convex_relu(X, t, method="interior", **options)
     result = by_rows(X, t, **options)
     assert result.success
@@ -70,7 +70,7 @@ def test_tall_data_in_memory_go_by_rows(loss, weighted, dtype):
     X, t = X.astype(dtype), targets(loss, y, labels).astype(dtype)
     weights = np.random.default_rng(1).random(1600).astype(dtype) * (np.arange(1600) % 7 > 0)
     options = {"beta": 3.0, "loss": loss, "n_patterns": 9, "rng": 2, "tol": 1e-4}
-    options["sample_weight"] = weights if weighted else None
+    options["weights"] = weights if weighted else None
     exact = numopt.convex_relu(X, t, method="interior", **options)
     result = numopt.convex_relu(X, t, **options)
     assert (result.stats["method"], result.success, result.infeasibility) == ("rows", True, 0)
@@ -333,9 +333,9 @@ REFUSED = {
     "beta": ({"beta": 0.0}, "`beta` must be positive"),
     "loss": ({"loss": "cubic"}, "`loss` must be"),
     "labels": ({"loss": "hinge"}, r"`y\[0:10\]` must hold labels -1 and 1 for hinge loss"),
-    "weight": ({"sample_weight": -np.ones(40)}, r"`sample_weight\[0:10\]` must be non-negative"),
-    "zero": ({"sample_weight": np.zeros(40)}, "`sample_weight` must have a positive entry"),
-    "size": ({"sample_weight": np.ones(39)}, r"`sample_weight` must have shape \(40,\)"),
+    "weight": ({"weights": -np.ones(40)}, r"`weights\[0:10\]` must be non-negative"),
+    "zero": ({"weights": np.zeros(40)}, "`weights` must have a positive entry"),
+    "size": ({"weights": np.ones(39)}, r"`weights` must have shape \(40,\)"),
 }
 
 
@@ -377,12 +377,12 @@ class TestDask:
         t = targets(loss, y, labels)
         weights = np.random.default_rng(1).random(1500)
         options = {"beta": 2.0, "loss": loss, "n_patterns": 6, "rng": 3}
-        here = numopt.convex_relu(pieces(X, sizes), t, sample_weight=weights, **options)
+        here = numopt.convex_relu(pieces(X, sizes), t, weights=weights, **options)
         with self.dask.config.set(scheduler=scheduler):
             result = numopt.convex_relu(
                 self.chunked(X, sizes),
                 self.da.from_array(t, chunks=222),
-                sample_weight=self.da.from_array(weights, chunks=-1),
+                weights=self.da.from_array(weights, chunks=-1),
                 **options,
             )
             theta, patterns = result.dual.compute(), result.patterns.compute()

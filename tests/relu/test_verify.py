@@ -67,7 +67,7 @@ def test_weights_outputs_and_samples_without_a_say(loss):
     X[3] = 0
     Y = np.stack([y, -y], axis=1)
     weights = np.random.default_rng(1).integers(0, 3, size=50).astype(float)
-    options = {"beta": 0.5, "loss": loss, "sample_weight": weights, "fit_intercept": False}
+    options = {"beta": 0.5, "loss": loss, "weights": weights, "fit_intercept": False}
     for method in ("interior", "rows", "cholesky"):
         result = numopt.convex_relu(
             X, Y, n_patterns=6, rng=0, method=method, maxiter=200, **options
@@ -131,14 +131,14 @@ def test_samples_on_a_cluster():
 def test_what_is_like_an_array_will_do():
     X, y = case("squared", 20)
     options = {"beta": 0.5, "n_patterns": 6, "rng": 0}
-    expected = numopt.convex_relu(X, y, sample_weight=np.ones(20), **options)
+    expected = numopt.convex_relu(X, y, weights=np.ones(20), **options)
 
     class Frame:
         def __array__(self, dtype=None, copy=None):
             return X
 
     for samples in (X.tolist(), Frame()):
-        result = numopt.convex_relu(samples, y.tolist(), sample_weight=[1] * 20, **options)
+        result = numopt.convex_relu(samples, y.tolist(), weights=[1] * 20, **options)
         assert result.fun == expected.fun
         np.testing.assert_array_equal(result.predict(samples), expected.predict(X))
         agree(result, samples, y.tolist(), beta=0.5)

@@ -51,7 +51,7 @@ def _prepared(problem: InBlocks, survey: Survey, tol: float) -> tuple[InBlocks, 
     passes, frame, beta = problem
     xp, rows = array_namespace(frame.gates), float(survey.rows)
     if not float(survey.weight) > 0 and not float(survey.fixed_weight) > 0:
-        raise ValueError("`sample_weight` must have a positive entry.")
+        raise ValueError("`weights` must have a positive entry.")
     index = _distinct(survey.shared)
     if rows == 0:
         index = index[:0]

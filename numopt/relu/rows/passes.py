@@ -360,7 +360,7 @@ def _checked(frame: Frame, block: Array, rows: slice, y: Array, weights: Any) ->
     if not _loss(frame).scales and not bool(xp.all(xp.abs(y) == 1)):
         raise ValueError(f"`{name('y')}` must hold labels -1 and 1 for {frame.loss} loss.")
     if weights is not None:
-        validate.non_negative(name("sample_weight"), weights)
+        validate.non_negative(name("weights"), weights)
 
 
 def _slices(frame: Frame, block: Array, rows: slice, y: Array, weights: Any) -> Iterator[Rows]:

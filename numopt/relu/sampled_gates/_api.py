@@ -24,7 +24,7 @@ def convex_relu_scp(
     n_hidden: int,
     loss: str = "squared",
     fit_intercept: bool = True,
-    sample_weight: Array | None = None,
+    weights: Array | None = None,
     tol: float = 1e-6,
     maxiter: int = 200,
     rng: Any = None,
@@ -51,7 +51,7 @@ def convex_relu_scp(
         Loss, summed over samples.
     fit_intercept : bool, default True
         Whether hidden units have a bias.
-    sample_weight : array, shape (n,), optional
+    weights : array, shape (n,), optional
         Non-negative weights of the loss of each sample.
     tol : float, default 1e-06
         Largest relative duality gap.
@@ -107,7 +107,7 @@ def convex_relu_scp(
     maxiter = validate.count("maxiter", maxiter)
     count = validate.at_least_one("n_hidden", n_hidden)
     callback = validate.optional_callable("callback", callback)
-    data = data_of(X, y, loss=loss, fit_intercept=fit_intercept, sample_weight=sample_weight)
+    data = data_of(X, y, loss=loss, fit_intercept=fit_intercept, weights=weights)
     if not data.single:
         raise ValueError(f"`y` must be a vector, got {data.y.shape[0]} columns.")
     units = place(generator(rng).standard_normal((count, data.X.shape[1])), data.X)

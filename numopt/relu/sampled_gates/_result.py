@@ -91,18 +91,18 @@ class SampledReLUResult(Result):
         beta: float,
         loss: str = "squared",
         fit_intercept: bool = True,
-        sample_weight: Any = None,
+        weights: Any = None,
         **options: Any,
     ) -> list[Check]:
         """Return the checks, recomputed from samples `X`, targets `y` and the arrays held here.
 
         The problem is given as it was to `convex_relu_scp`: by `beta`, `loss`, `fit_intercept` and
-        `sample_weight`. Of its `options` none matters. Takes two products with the values of the
+        `weights`. Of its `options` none matters. Takes two products with the values of the
         hidden units.
         """
         del options
         beta = validate.positive("beta", beta)
-        data = data_of(X, y, loss=loss, fit_intercept=fit_intercept, sample_weight=sample_weight)
+        data = data_of(X, y, loss=loss, fit_intercept=fit_intercept, weights=weights)
         validate.common_namespace(X=data.X, hidden=self.hidden)
         lasso, network = lasso_of(data, self.hidden, beta), (self.W1, self.w2)
         found = certificate(data, lasso, self.hidden, self.x, self.dual, network)
