@@ -5,13 +5,13 @@ import inspect
 import re
 import textwrap
 
-import numba
 import numpy as np
 import pytest
 from libraries import ROOT
 from scipy_doctest import DTChecker, DTConfig, DTFinder, DTParser, DTRunner
 
 import numba_kernels._jit
+import numba_kernels._pool
 import numopt
 from numopt._core.dispatch import kernel
 from numopt._core.namespace import array_namespace
@@ -75,7 +75,7 @@ def test_kernel_example_of_the_contributing_guide(rng):
         "array_namespace": array_namespace,
         "jit": numba_kernels._jit.jit,
         "kernel": kernel,
-        "prange": numba.prange,
+        "run_rows": numba_kernels._pool.run_rows,
         "__name__": "numopt._kernels.example",
     }
     computed = []
