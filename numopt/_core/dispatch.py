@@ -88,8 +88,12 @@ def size_of(first: Any) -> int:
     return prod(first.shape)
 
 
-def kernel(*, min_size: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a reference function a kernel: from `min_size` entries on, a backend may replace it."""
+def kernel(*, min_size: int, rent: bool = True) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a reference function a kernel: from `min_size` entries on, a backend may replace it.
+
+    With `rent` the reference serves until compiling has paid; without, for loops over single rows
+    that an interpreter takes a hundred times as long for, never.
+    """
 
     def decorate(reference: Callable[P, R]) -> Callable[P, R]:
         family, name = reference.__module__.rpartition(".")[2], reference.__name__
@@ -101,7 +105,7 @@ def kernel(*, min_size: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if backend is None or size_of(first) < min_size or choice() == "reference":
                 return reference(*args, **kwargs)
             if backend == "numba":
-                return _served(family, name, reference, args, kwargs)  # type: ignore[no-any-return]
+                return _served((family, name), reference, rent, args, kwargs)  # type: ignore[no-any-return]
             fast = find(backend, family, name)
             return (reference if fast is None else fast)(*args, **kwargs)
 
@@ -189,9 +193,9 @@ _spent = 0.0  # seconds of compiling in this process
 
 
 def _served(
-    family: str,
-    name: str,
+    kernel: tuple[str, str],
     reference: Callable[..., Any],
+    rent: bool,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
@@ -199,17 +203,17 @@ def _served(
     if not _is_installed("numba"):
         return reference(*args, **kwargs)
     plain, dtypes = _plain(args)
-    key = family, name, dtypes
+    key = *kernel, dtypes
     if key in _compiled:
-        fast = find("numba", family, name)
+        fast = find("numba", *kernel)
         return (reference if fast is None else fast)(*plain, **kwargs)
-    if choice() == "auto" and _rent.get(key, 0.0) < _price(key):
+    if rent and choice() == "auto" and _rent.get(key, 0.0) < _price(key):
         begin = time.perf_counter()
         try:
             return reference(*args, **kwargs)
         finally:
             _rent[key] = _rent.get(key, 0.0) + time.perf_counter() - begin
-    fast = find("numba", family, name)
+    fast = find("numba", *kernel)
     if fast is None:
         return reference(*args, **kwargs)
     return _first_call(fast, key, plain, kwargs)

@@ -11,7 +11,7 @@ from .._core.namespace import Array, array_namespace, device_of
 from .._linalg import cholesky_solve
 
 
-@kernel(min_size=1)
+@kernel(min_size=1, rent=False)
 def kaczmarz_sweep(K: Array, b: Array, d: Array, row_norms2: Array, idx: Array) -> Array:
     """Project onto single equations, one after the other.
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._core.dispatch import kernel
-from .._core.namespace import Array, array_namespace, device_of
+from .._core.namespace import Array, array_namespace, csr_matrix, device_of
 from .._losses.pointwise import Huber, Logistic, Poisson, Smooth, Squared
 from .least_squares import row_ranges
 
@@ -63,6 +63,9 @@ def csr_weighted_gram(data: Array, indices: Array, indptr: Array, weights: Array
 
     Weights of any sign. The sum of the squared entries of each row, in multiplications.
     """
+    A = csr_matrix(data, indices, indptr, (weights.shape[0], d))
+    if not isinstance(A, tuple):  # the library has sparse matrices
+        return (A.T @ A.multiply(weights[:, None])).toarray()
     xp, device = array_namespace(data), device_of(data)
     columns = xp.arange(d, dtype=indices.dtype, device=device)
     total = xp.zeros((d, d), dtype=data.dtype, device=device)

@@ -7,10 +7,12 @@ embedding times any scaling of the rows. H is the Hadamard matrix with entries +
 
 from __future__ import annotations
 
+from typing import Any
+
 import array_api_extra as xpx
 
 from .._core.dispatch import kernel
-from .._core.namespace import Array, array_namespace, device_of
+from .._core.namespace import Array, array_namespace, csr_matrix, device_of
 from .least_squares import row_ranges
 from .schur import segment_sums
 
@@ -49,6 +51,15 @@ def srht_apply(A: Array, B: Array, scale: Array, rows: Array, offset: int) -> Ar
     return xp.take(transformed, rows % padded, axis=0)
 
 
+def _embedding(buckets: Array, values: Array, size: int) -> Any:
+    """Return the embedding (size, n) as a sparse matrix, a tuple where the library has none."""
+    xp = array_namespace(values)
+    n, zeta = buckets.shape
+    starts = xp.arange(0, n * zeta + 1, zeta, dtype=buckets.dtype, device=device_of(buckets))
+    rows = csr_matrix(xp.reshape(values, (-1,)), xp.reshape(buckets, (-1,)), starts, (n, size))
+    return rows if isinstance(rows, tuple) else rows.T.tocsr()
+
+
 @kernel(min_size=1 << 12)
 def sparse_embedding_apply(A: Array, B: Array, buckets: Array, values: Array, size: int) -> Array:
     """Sum scaled rows by bucket: ``out[buckets[i, z]] += values[i, z] [A B][i]``.
@@ -58,6 +69,9 @@ def sparse_embedding_apply(A: Array, B: Array, buckets: Array, values: Array, si
     """
     xp = array_namespace(A)
     n, width = A.shape[0], A.shape[1] + B.shape[1]
+    embedding = _embedding(buckets, values, size)
+    if not isinstance(embedding, tuple):  # the library has sparse matrices
+        return xp.concat((embedding @ A, embedding @ B), axis=1)
     total = xp.zeros((size, width), dtype=A.dtype, device=device_of(A))
     for rows in row_ranges(n, width + size):
         block = xp.concat((A[rows, :], B[rows, :]), axis=1)
@@ -81,6 +95,10 @@ def sparse_embedding_apply_csr(
 
     Returns (size, d). zeta multiplications an entry; this reference sorts them by their place.
     """
+    embedding = _embedding(buckets, values, size)
+    if not isinstance(embedding, tuple):  # the library has sparse matrices
+        rows = csr_matrix(data, indices, indptr, (buckets.shape[0], d))
+        return (embedding @ rows).toarray()
     xp = array_namespace(data)
     device = device_of(data)
     places = xp.arange(data.shape[0], dtype=indptr.dtype, device=device)

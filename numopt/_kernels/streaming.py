@@ -6,7 +6,7 @@ X is (b, d): rows of a matrix A that is never held. A pass reads them once and r
 from __future__ import annotations
 
 from .._core.dispatch import kernel
-from .._core.namespace import Array, array_namespace, device_of
+from .._core.namespace import Array, array_namespace, csr_matrix, device_of
 
 
 @kernel(min_size=1 << 12)
@@ -55,7 +55,7 @@ def merge_truncate(B: Array, X: Array, panel: int, shrink: bool) -> tuple[Array,
     return B, xp.stack([trace, spectral])
 
 
-@kernel(min_size=1 << 6)
+@kernel(min_size=1 << 6, rent=False)
 def adaoja_pass(X: Array, v: Array, s: Array) -> tuple[Array, Array]:
     """Take one step of Oja's method for every row in turn, with the rate of AdaOja.
 
@@ -73,7 +73,7 @@ def adaoja_pass(X: Array, v: Array, s: Array) -> tuple[Array, Array]:
     return v, s
 
 
-@kernel(min_size=1 << 6)
+@kernel(min_size=1 << 6, rent=False)
 def oja_pass(X: Array, V: Array, rates: Array, logs: Array) -> tuple[Array, Array]:
     """Take one step of Oja's method for every row in turn, with several fixed rates at once.
 
@@ -92,11 +92,14 @@ def oja_pass(X: Array, V: Array, rates: Array, logs: Array) -> tuple[Array, Arra
 
 
 # Rows stored as a compressed sparse matrix: `data` and `indices` (nnz,), `indptr` (b + 1,). The
-# references spread them out; what is compiled does not, and takes over from the first entry on.
+# references spread them out, a chunk at a time; what is compiled does not.
 
 
 def _spread(data: Array, indices: Array, indptr: Array, d: int) -> Array:
     """Return compressed rows as an array (b, d)."""
+    rows = csr_matrix(data, indices, indptr, (indptr.shape[0] - 1, d))
+    if not isinstance(rows, tuple):  # the library has sparse matrices
+        return rows.toarray()
     xp, device = array_namespace(data), device_of(data)
     positions = xp.arange(data.shape[0], dtype=indptr.dtype, device=device)
     before = positions[None, :] < indptr[1:][:, None]
@@ -123,7 +126,7 @@ def csr_merge_truncate(
     return merge_truncate(B, _spread(data, indices, indptr, B.shape[1]), panel, False)
 
 
-@kernel(min_size=1)
+@kernel(min_size=1, rent=False)
 def csr_adaoja_pass(
     data: Array, indices: Array, indptr: Array, v: Array, s: Array
 ) -> tuple[Array, Array]:
