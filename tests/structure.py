@@ -5,6 +5,12 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+ROOT = Path(__file__).parents[1]
+# The packages that hold a solver.
+SOLVER_PACKAGES = sorted(
+    path.parent.name for path in (ROOT / "numopt").glob("*/_api.py") if path.parent.name[0] != "_"
+)
+
 
 def loaded(path: Path) -> ModuleType:
     """Return a file of the tests as a module; several folders have files of one name."""

@@ -37,6 +37,13 @@ def found(table):
     return together
 
 
+def table(entries, name):
+    """Return the entry of a result class, or say where it belongs."""
+    if name not in entries:
+        pytest.fail(f"{name} is missing in RECORDS or NUMBERS of tests/<package>/results.py")
+    return entries[name]
+
+
 SOLVES, RECORDS, NUMBERS = found("SOLVES"), found("RECORDS"), found("NUMBERS")
 POSITIONAL = {"ProgressBar": {"description"}} | found("POSITIONAL")
 SECTION = re.compile(r"^(\w[\w ]*)\n-+$", re.MULTILINE)
@@ -82,7 +89,7 @@ def test_docstring_has_its_sections(name):
     if name in SOLVERS:
         assert {"Notes", "References", "See Also"} <= set(found)
         assert ".. math::" in inspect.getdoc(item)
-        assert re.search(r"arXiv:\d{4}\.\d{4,5}", found["References"])
+        assert re.search(r"arXiv:\d{4}\.\d{4,5}|doi:10\.\d+", found["References"]), "name a paper"
     if name.endswith(("Result", "Batch")):
         assert "Attributes" in found
 
@@ -134,7 +141,7 @@ def test_documented_fields_are_those_returned(label):
     assert set(result) <= annotated
     batch = isinstance(result.history[0], list)
     for record in result.history[0] if batch else result.history:
-        assert {"nit", "error"} | RECORDS[name] == set(record)
+        assert {"nit", "error"} | table(RECORDS, name) == set(record)
 
 
 @pytest.mark.parametrize("label", SOLVES)
@@ -147,7 +154,7 @@ def test_stats_are_documented(label):
 @pytest.mark.parametrize("label", [label for label in SOLVES if "Batch" not in label])
 def test_fields_have_plain_types(label):
     result = SOLVES[label]()
-    numbers = NUMBERS[label.partition("-")[0]]
+    numbers = table(NUMBERS, label.partition("-")[0])
     kinds = {
         float: ["fun", "tol", "execution_time", *numbers[float]],
         bool: ["success"],

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -16,21 +17,11 @@ import numopt
 
 EXAMPLES = ROOT / "examples"
 GALLERY = sorted(path.name for path in EXAMPLES.glob("plot_*.py"))
+# What the stops of the tour draw.
 PICTURES = {
-    f"{name}.png"
-    for name in (
-        "books",
-        "colors",
-        "control",
-        "divergence",
-        "fits",
-        "hall",
-        "images",
-        "ionosphere",
-        "metro",
-        "patches",
-        "rings",
-    )
+    name
+    for path in (EXAMPLES / "stops").glob("*.py")
+    for name in re.findall(r'"(\w+\.png)"', path.read_text())
 }
 
 compiled_only = pytest.mark.skipif(
@@ -69,6 +60,7 @@ def test_tour_passes_and_draws(tmp_path):
     assert last == "Pictures in tour/"
     drawn = {path.name for path in (tmp_path / "tour").iterdir()}
     assert drawn == PICTURES
+    assert len(drawn) >= 11
     assert all((tmp_path / "tour" / name).stat().st_size > 20_000 for name in drawn)
 
 

@@ -87,3 +87,10 @@ def csr_matrix(data: Array, indices: Array, indptr: Array, shape: tuple[int, int
 
         return cupy_csr_matrix(parts, shape=shape)
     return parts
+
+
+def host_list(x: Array) -> list[float]:
+    """Return the numbers of a short vector; the host waits for the device once."""
+    if hasattr(x, "tolist"):
+        return x.tolist()  # type: ignore[no-any-return]
+    return [float(x[i]) for i in range(x.shape[0])]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .._core.namespace import Array, array_namespace
+from .._core.namespace import Array, array_namespace, host_list
 from .._core.outcome import Outcome, Status, settle
 from ._certificate import ORDER_LEVEL, ROUNDING, Bounds, bounds_of, checks_of, ratio_at
 from ._problem import Plan
 from ._published import admissible
 from ._result import EigenvectorResult
-from ._rows import host_list, place_like, wide
+from ._rows import place_like, wide
 from ._state import State
 from .tracks.frequent_directions import settled, spectrum
 from .tracks.heavy_rows import without_room

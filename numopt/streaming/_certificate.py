@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .._core.namespace import Array, array_namespace, device_of
+from .._core.namespace import Array, array_namespace, device_of, host_list
 from .._core.outcome import Check
 from .._core.settings import non_negative
-from ._rows import Rows, host_list, wide
+from ._rows import Rows, wide
 
 # Below this probability the order of the rows is not taken for random.
 ORDER_LEVEL = 1e-4

@@ -8,13 +8,12 @@ from time import perf_counter
 from typing import Any
 
 from .._core import validate
-from .._core.namespace import Array, array_namespace
+from .._core.namespace import Array, array_namespace, host_list
 from .._core.random import generator
 from ._answer import report
 from ._inputs import as_rows, checked_settings, empty_like, requested_dtype, root_weights
 from ._problem import Plan, plan_for
 from ._result import EigenvectorResult
-from ._rows import host_list
 from ._state import State, merged, read, start
 from ._storage import packed, read_file, unpacked, write_file
 

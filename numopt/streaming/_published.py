@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np  # noqa: TID251 - the generator of the draws
 
-from .._core.namespace import Array, array_namespace, device_of, widest_float
+from .._core.namespace import Array, array_namespace, device_of, host_list, widest_float
 from .._core.random import place
 from .._kernels.streaming import oja_pass
-from ._rows import Rows, host_list
+from ._rows import Rows
 
 # The largest rate times the sum of squared norms is about two to this power. The best rate is
 # above log(d) over the largest eigenvalue, which may be as little as a d-th of that sum.

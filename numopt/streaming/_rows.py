@@ -189,13 +189,6 @@ def _refuse(row: int) -> None:
     raise ValueError(f"`chunk` must be finite, got nan or infinity in row {row} of the stream.")
 
 
-def host_list(x: Array) -> list[float]:
-    """Return the numbers of a short vector; the host waits for the device once."""
-    if hasattr(x, "tolist"):
-        return x.tolist()  # type: ignore[no-any-return]
-    return [float(x[i]) for i in range(x.shape[0])]
-
-
 def wide(x: Array) -> Array:
     """Return an array in the widest real dtype of its device."""
     return array_namespace(x).astype(x, widest_float(x), copy=False)

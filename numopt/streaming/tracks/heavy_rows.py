@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..._core.namespace import Array, array_namespace, device_of
-from .._rows import Rows, host_list, place_like, wide
+from ..._core.namespace import Array, array_namespace, device_of, host_list
+from .._rows import Rows, place_like, wide
 
 # Squared norms of heavy rows without room that are remembered, to tell later whether they still
 # are heavy; more of them count as this many.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from ..._core.namespace import Array, array_namespace
+from ..._core.namespace import Array, array_namespace, host_list
 from .._certificate import ORDER_LEVEL
-from .._rows import host_list, wide
+from .._rows import wide
 from .power import (
     COUNT,
     GAP2,
