@@ -7,9 +7,11 @@ in the cache.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -183,6 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
         "solvers", nargs="*", help=f"of {', '.join(FAMILIES)}; all if none is named"
     )
     parser.add_argument("--dtype", choices=DTYPES, action="append", help="both if not given")
+    parser.add_argument("--record", type=Path, help="a file for the CPU seconds of each kernel")
     given = parser.parse_args(arguments)
     unknown = set(given.solvers) - set(FAMILIES)
     if unknown:
@@ -195,16 +198,20 @@ def main(arguments: list[str] | None = None) -> int:
         for family in families
         for sample in samples(family, dtype)
     ]
-    begin = time.perf_counter()
+    begin, taken = time.perf_counter(), dict[str, float]()
     for number, sample in enumerate(todo, 1):
-        before = time.perf_counter()
+        before = time.process_time()
         if not dispatch.compile_ahead(*sample):
             print("Numba cannot be imported, so there is nothing to compile.", file=sys.stderr)  # noqa: T201
             return 1
-        seconds = time.perf_counter() - before
+        name, seconds = f"{sample.family}.{sample.name}", time.process_time() - before
+        taken[name] = taken.get(name, 0.0) + seconds
         done = "#" * (20 * number // len(todo))
-        print(f"[{done:<20}] {sample.family}.{sample.name} {seconds:.2f} s", flush=True)  # noqa: T201
-    print(f"{len(todo)} kernels in {time.perf_counter() - begin:.1f} s")  # noqa: T201
+        print(f"[{done:<20}] {name} {seconds:.2f} s of CPU time", flush=True)  # noqa: T201
+    seconds = time.perf_counter() - begin
+    print(f"{len(taken)} kernels in {seconds:.1f} s, {sum(taken.values()):.1f} of CPU time")  # noqa: T201
+    if given.record is not None:
+        given.record.write_text(json.dumps({k: round(v, 2) for k, v in taken.items()}, indent=1))
     return 0
 
 

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-# Sums over rows: each thread has its own, so that their number shows in the last digits.
-SUMS_OF_THREADS = {"gram", "residual_gradient"}
 REFERENCES = {"residual_gradient_extended"}
 
 

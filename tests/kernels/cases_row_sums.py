@@ -4,8 +4,6 @@ import numpy as np
 from scipy.sparse import random_array
 
 SQUARED, LOGISTIC, POISSON, HUBER = range(4)
-# Each thread has sums of its own, so that their number shows in the last digits.
-SUMS_OF_THREADS = {"loss_gradient", "loss_hessian", "csr_weighted_gram"}
 
 
 def rows(n, d, loss, seed=30, spread=1.0, weighted=False):

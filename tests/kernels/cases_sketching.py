@@ -3,8 +3,6 @@
 import numpy as np
 from scipy.sparse import random_array
 
-# Sums over rows: each thread has its own, so that their number shows in the last digits.
-SUMS_OF_THREADS = {"srht_apply", "sparse_embedding_apply", "sparse_embedding_apply_csr"}
 INDEXING = {"sparse_embedding_apply_csr"}
 
 

@@ -8,9 +8,8 @@ its arguments and returns pairs (value, scale), computed in extended precision: 
 of a kernel is a small multiple of eps times the scale.
 
 Cases may say more of their kernels, in sets of names: those that return indices or take them
-(`INDEXING`), that have no fast version (`REFERENCES`), whose sums each thread has a part of, so
-that the number of threads shows in the last digits (`SUMS_OF_THREADS`), and that take seconds in a
-library that checks everything (`SLOW`). Definitions may say whether a case is decided, or at the
+(`INDEXING`), that have no fast version (`REFERENCES`), and that take seconds in a library that
+checks everything (`SLOW`). Definitions may say whether a case is decided, or at the
 mercy of rounding (`decided`).
 """
 

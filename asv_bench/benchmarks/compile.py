@@ -1,0 +1,43 @@
+"""What compiling the kernels takes, on an empty cache: CPU seconds, for one dtype."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from numopt.compile import FAMILIES
+
+from .problems import QUICK
+
+
+def compiled(*arguments):
+    """Return the CPU seconds of each kernel that a fresh process compiles."""
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder) / "record.json"
+        command = [sys.executable, "-m", "numopt.compile", "--dtype", "float64", *arguments]
+        environment = os.environ | {"NUMOPT_CACHE_DIR": folder, "NUMOPT_QUIET": "1"}
+        subprocess.run(
+            [*command, "--record", str(record)],
+            env=environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        return json.loads(record.read_text())
+
+
+class Compile:
+    """All kernels of a solver."""
+
+    param_names = ("solver",)
+    params = (["constrained"] if QUICK else list(FAMILIES),)
+    timeout = 300
+
+    def track_seconds(self, solver):
+        return sum(compiled(solver).values())
+
+    def track_longest(self, solver):
+        return max(compiled(solver).values())
+
+    track_seconds.unit = track_longest.unit = "CPU s"
