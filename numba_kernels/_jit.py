@@ -21,8 +21,10 @@ def jit(*, reorder: bool = False, inner: bool = False) -> Callable[[Any], Any]:
     It lets go of the interpreter, so that several threads can each run it on rows of their own.
     `reorder` lets the compiler reassociate sums, which vectorizes reductions. What only other
     kernels call is `inner`: it needs no way in from the interpreter, half of what compiling costs.
+    It is always inlined and not kept by itself: of several copies of a function, each optimized in
+    its place, a process would take any one, so that last bits depended on what was compiled before.
     """
-    wrappers = {"no_cfunc_wrapper": True, "no_cpython_wrapper": inner}
+    wrappers = {"no_cfunc_wrapper": True, "no_cpython_wrapper": inner, "forceinline": inner}
 
     def compile_kernel(function: Any) -> Any:
         compiled = numba.njit(
@@ -31,7 +33,7 @@ def jit(*, reorder: bool = False, inner: bool = False) -> Callable[[Any], Any]:
             fastmath=_REORDER if reorder else _CONTRACT,
             **wrappers,
         )(function)
-        if hasattr(compiled, "_cache"):  # not so where NUMBA_DISABLE_JIT is set
+        if not inner and hasattr(compiled, "_cache"):  # not so where NUMBA_DISABLE_JIT is set
             compiled._cache = Cache(function)
         return compiled
 

@@ -60,7 +60,7 @@ def exp(x: float) -> float:
     return math.exp(min(max(x, -LARGEST_EXPONENT), LARGEST_EXPONENT))
 
 
-@jit()
+@jit(inner=True)
 def _exp_64(x):
     x = min(max(x, -LARGEST_EXPONENT), LARGEST_EXPONENT)
     k = _rint(x * _INVERSE_LOG2)
@@ -81,7 +81,7 @@ def _exp_64(x):
     return p * _power_of_two(k)
 
 
-@jit()
+@jit(inner=True)
 def _exp_32(x):
     one = types.float32(1.0)
     largest = types.float32(LARGEST_EXPONENT_32)
@@ -107,7 +107,7 @@ def _exp(x):
 
 
 # Coefficients 1/(2k + 1) of the series of the inverse hyperbolic tangent up to s**32, s <= 1/3.
-@jit()
+@jit(inner=True)
 def log1p_up_to_one(x):
     """Logarithm of 1 + x in double precision for 0 <= x <= 1.
 
@@ -133,7 +133,7 @@ def log1p_up_to_one(x):
     return 2 * (s + s * z * p)
 
 
-@jit(reorder=True)
+@jit(inner=True, reorder=True)
 def dot(x, y):
     """Return the inner product of two vectors, accumulated in float64."""
     total = 0.0

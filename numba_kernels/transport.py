@@ -30,11 +30,16 @@ def _run(kept, i, tile, width, m):
 
 
 @jit(inner=True)
-def _exponents(row, v, inverse_reg, first, last):
-    """Replace costs by v - costs / reg; return the largest."""
+def _exponents(C, X, Y, metric, i, first, last, v, inverse_reg, row):
+    """Write v - costs / reg; return the largest."""
     low, high = np.uint64(first), np.uint64(last)
-    for j in range(low, high):
-        row[j] = v[j] - row[j] * inverse_reg
+    if metric < 0:
+        for j in range(low, high):
+            row[j] = v[j] - C[i, j] * inverse_reg
+    else:
+        costs_of(C, X, Y, metric, i, first, last, row)
+        for j in range(low, high):
+            row[j] = v[j] - row[j] * inverse_reg
     # A reduction by max does not vectorize; eight independent running maxima do.
     whole = low + (high - low) // np.uint64(8) * np.uint64(8)
     p0 = p1 = p2 = p3 = p4 = p5 = p6 = p7 = row[low]
@@ -75,14 +80,6 @@ def _accumulate(total, weight, row, first, last):
         total[j] += weight * row[j]
 
 
-@jit(inner=True, reorder=True)
-def _inner(x, y, first, last):
-    total = 0.0
-    for j in range(np.uint64(first), np.uint64(last)):
-        total += x[j] * y[j]
-    return total
-
-
 def _added(partial, dtype):
     """Return the sum over blocks, added in their order."""
     total = partial[0]
@@ -99,8 +96,8 @@ def _semidual(C, X, Y, metric, width, kept, v, inverse_reg, a, log_a, start, u, 
         while tile < kept.shape[1]:
             first, last, tile = _run(kept, r, tile, width, m)
             if first < last:
-                costs_of(C, X, Y, metric, i, first, last, row)
-                peak = max(peak, _exponents(row, v, inverse_reg, first, last))
+                top = _exponents(C, X, Y, metric, i, first, last, v, inverse_reg, row)
+                peak = max(peak, top)
         tile, mass = 0, 0.0
         while tile < kept.shape[1]:
             first, last, tile = _run(kept, r, tile, width, m)
@@ -288,35 +285,27 @@ class _Sparse:
         run_rows(n, m, work)
 
 
-@jit(inner=True)
-def _above(
-    C, X, Y, metric, i, first, last, u, row_threshold, column_threshold, v, inverse_reg, row
-):
-    """Replace a row by its exponents, minus infinity where an entry does not count."""
-    costs_of(C, X, Y, metric, i, first, last, row)
-    u_i, level, none = u[i], row_threshold[i], v.dtype.type(-np.inf)
-    for j in range(np.uint64(first), np.uint64(last)):
-        exponent = v[j] - row[j] * inverse_reg
-        least = min(level, column_threshold[j]) - u_i
-        row[j] = exponent if exponent >= least else none
-
-
 @jit()
 def _count(
     C, X, Y, metric, width, u, row_threshold, column_threshold, v, inverse_reg, start, kept, row,
     counts,
 ):  # fmt: skip
     for r in range(kept.shape[0]):
-        tile, found = 0, 0
+        i, tile, found = start + r, 0, 0
+        u_i, level = u[i], row_threshold[i]
         while tile < kept.shape[1]:
             first, last, tile = _run(kept, r, tile, width, row.shape[0])
-            _above(
-                C, X, Y, metric, start + r, first, last, u, row_threshold, column_threshold, v,
-                inverse_reg, row,
-            )  # fmt: skip
-            for j in range(np.uint64(first), np.uint64(last)):
-                found += row[j] > -np.inf
-        counts[start + r] = found
+            low, high = np.uint64(first), np.uint64(last)
+            if metric < 0:
+                for j in range(low, high):
+                    least = min(level, column_threshold[j]) - u_i
+                    found += v[j] - C[i, j] * inverse_reg >= least
+            else:
+                costs_of(C, X, Y, metric, i, first, last, row)
+                for j in range(low, high):
+                    least = min(level, column_threshold[j]) - u_i
+                    found += v[j] - row[j] * inverse_reg >= least
+        counts[i] = found
 
 
 def sparsify_count(cost, u, v, row_threshold, column_threshold, inverse_reg):
@@ -327,58 +316,82 @@ def sparsify_count(cost, u, v, row_threshold, column_threshold, inverse_reg):
     return counts
 
 
-@jit()
-def _fill(
-    C, X, Y, metric, width, u, row_threshold, column_threshold, v, inverse_reg, start, kept, row,
-    indptr, data, indices,
-):  # fmt: skip
-    for r in range(kept.shape[0]):
-        i, tile = start + r, 0
-        end = indptr[i]
-        while tile < kept.shape[1]:
-            first, last, tile = _run(kept, r, tile, width, row.shape[0])
-            _above(
-                C, X, Y, metric, i, first, last, u, row_threshold, column_threshold, v, inverse_reg,
-                row,
-            )  # fmt: skip
-            for j in range(first, last):
-                if row[j] > -np.inf:
+@jit(inner=True)
+def _collect(row, flags, groups, low, high, end, data, indices):
+    """Write the entries that are flagged from `end` on; return the new end."""
+    eight = np.uint64(8)
+    last = (high + np.uint64(7)) // eight
+    for j in range(high, last * eight):
+        flags[j] = 0
+    # The test vectorizes on its own; eight of its results are then skipped as one integer.
+    for group in range(low // eight, last):
+        if groups[group] != 0:
+            for j in range(max(low, eight * group), min(high, eight * group + eight)):
+                if flags[j]:
                     indices[end] = j
                     data[end] = row[j]
                     end += 1
+    return end
+
+
+@jit()
+def _fill(
+    C, X, Y, metric, width, u, row_threshold, column_threshold, v, inverse_reg, start, kept, row,
+    indptr, flags, groups, data, indices,
+):  # fmt: skip
+    for r in range(kept.shape[0]):
+        i, tile = start + r, 0
+        u_i, level, end = u[i], row_threshold[i], indptr[i]
+        while tile < kept.shape[1]:
+            first, last, tile = _run(kept, r, tile, width, row.shape[0])
+            if first == last:
+                continue
+            low, high = np.uint64(first), np.uint64(last)
+            _exponents(C, X, Y, metric, i, first, last, v, inverse_reg, row)
+            for j in range(low, high):
+                flags[j] = row[j] >= min(level, column_threshold[j]) - u_i
+            end = _collect(row, flags, groups, low, high, end, data, indices)
         for k in range(np.uint64(indptr[i]), np.uint64(end)):
-            data[k] = exp(data[k] + u[i])
+            data[k] = exp(data[k] + u_i)
 
 
 def sparsify_fill(cost, u, v, row_threshold, column_threshold, inverse_reg, indptr):
     entries = _Sparse(cost, u, v, row_threshold, column_threshold, inverse_reg)
     data, indices = np.empty(indptr[-1], dtype=v.dtype), np.empty(indptr[-1], dtype=np.int32)
-    given, out = (*entries.made[:5], *entries.levels), (indptr, data, indices)
-    entries.run(lambda _, first, kept, row: _fill(*given, first, kept, row, *out))
+    given = *entries.made[:5], *entries.levels
+
+    def use(_, first, kept, row):
+        # One memory, as flags and as groups of eight.
+        groups = np.zeros(row.size // 8 + 1, dtype=np.uint64)
+        flags = groups.view(np.uint8)
+        _fill(*given, first, kept, row, indptr, flags, groups, data, indices)
+
+    entries.run(use)
     return data, indices
 
 
-@jit()
+@jit(reorder=True)
 def _gram(
     C, X, Y, metric, width, u, row_threshold, column_threshold, v, inverse_reg, start, kept, row,
     scale, x, total,
 ):  # fmt: skip
     for r in range(kept.shape[0]):
         i, tile, product = start + r, 0, 0.0
+        u_i, level, zero = u[i], row_threshold[i], row.dtype.type(0)
         while tile < kept.shape[1]:
             first, last, tile = _run(kept, r, tile, width, row.shape[0])
-            _above(
-                C, X, Y, metric, i, first, last, u, row_threshold, column_threshold, v, inverse_reg,
-                row,
-            )  # fmt: skip
+            costs_of(C, X, Y, metric, i, first, last, row)
             for j in range(np.uint64(first), np.uint64(last)):
-                reached = row[j] > -np.inf
-                row[j] = exp(row[j] + u[i]) if reached else row.dtype.type(0)
-            product += _inner(row, x, first, last)
+                exponent = v[j] - row[j] * inverse_reg
+                value = exp(exponent + u_i)
+                value = value if exponent >= min(level, column_threshold[j]) - u_i else zero
+                row[j] = value
+                product += value * x[j]
+        product *= scale[i]
         tile = 0
         while tile < kept.shape[1]:
             first, last, tile = _run(kept, r, tile, width, row.shape[0])
-            _accumulate(total, product * scale[i], row, first, last)
+            _accumulate(total, product, row, first, last)
 
 
 def gram_apply(cost, u, v, row_threshold, column_threshold, inverse_reg, scale, x):

@@ -54,7 +54,7 @@ def _relu(given):
 
 
 def _stream(given):
-    A = _rng().normal(size=(20_000, 20)) * np.linspace(3, 1, 20)
+    A = _rng().normal(size=(20_000, 20)) * np.geomspace(8, 1, 20)
     return numopt.top_eigenvector(given(A), rng=0)
 
 

@@ -200,7 +200,7 @@ def test_gallery_example_runs(name, monkeypatch):
     plt.close("all")
     results = [value for value in names.values() if isinstance(value, numopt.Result)]
     assert results
-    assert all(result.success or result.status == 3 for result in results)
+    assert all(result.success or result.status is numopt.Status.INFEASIBLE for result in results)
 
 
 def test_gallery_is_there():

@@ -187,13 +187,13 @@ class SeededGaussianSensing(BlockSensing):
     seed : int, default 0
         Seed of the matrices. Block b of them is drawn from the counter-based generator Philox with
         the key (seed, b), so that any block can be drawn without those before it.
+    like : array
+        An array of the library, device and dtype wanted.
     symmetric : bool, default True
         Whether X is symmetric; the A_i are then the symmetric parts of Gaussian matrices.
     chunk : int, optional
         Measurements drawn at once. Default: about 16 MB of numbers. Another chunk draws other
         matrices.
-    like : array
-        An array of the library, device and dtype wanted.
 
     Attributes
     ----------
