@@ -63,11 +63,6 @@ def l1_sense_fused(A, z, y, weights):
     return residual, total
 
 
-def order_statistics(values, first, second):
-    places = np.partition(values, (first, second))
-    return places[first], places[second]
-
-
 @jit(inner=True)
 def _select(x, count, place):
     """Return the entry that would be at a place were the first of x sorted; reorders these.

@@ -17,7 +17,7 @@ MISTAKES = {
     "numopt.lstsq(np.eye(3), np.ones(3)).backwards_error": "backwards_error",
     "numopt.lp_regression(np.eye(3), np.ones(3)).gapp": "gapp",
     "numopt.matrix_completion(np.eye(3), 1).XX": "XX",
-    "numopt.robust_pca(np.eye(3), 1).sparce": "sparce",
+    "numopt.robust_pca(np.eye(3), 1).outliers_mask": "outliers_mask",
     "numopt.minimize_equality(lambda x: x @ x, np.ones(2)).jacobian": "jacobian",
     "numopt.convex_relu(np.eye(3), np.ones(3), beta=0.1).weights1": "weights1",
     "numopt.top_eigenvector(np.eye(3)).eigen_values": "eigen_values",

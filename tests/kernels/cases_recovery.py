@@ -2,6 +2,8 @@
 
 import numpy as np
 
+REFERENCES = {"order_statistics"}
+
 
 def padded(rng, n, d, share):
     """Return a layout of some entries of an n by d matrix, with rows of any length."""
@@ -77,7 +79,6 @@ def large():
     """Return, for every kernel, arguments large enough for several threads."""
     rng = np.random.default_rng(12)
     yield "l1_sense_fused", _sensing(rng, 2000, 60)
-    yield "order_statistics", (rng.normal(size=5000), 100, 4000)
     for layout in (full(rng, 200, 150), padded(rng, 200, 150, 0.3)):
         values, columns, counts = layout
         L, R = rng.normal(size=(200, 4)), rng.normal(size=(150, 4))
