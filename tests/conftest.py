@@ -24,11 +24,14 @@ from numopt._core import dispatch  # noqa: E402
 pytest.register_assert_rewrite("transport_oracles")
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(name, marks=pytest.mark.gpu) if name == "cupy" else name for name in LIBRARIES
-    ]
-)
+def _marks(name):
+    """Return the marks of a library: variants of the strict one are left to the gate."""
+    if name == "cupy":
+        return [pytest.mark.gpu]
+    return [pytest.mark.slow] if name.startswith("strict-") else []
+
+
+@pytest.fixture(params=[pytest.param(name, marks=_marks(name)) for name in LIBRARIES])
 def lib(request, monkeypatch):
     """Every array library in turn; NumPy with the kernels below and above their least size."""
     library = LIBRARIES[request.param]()

@@ -257,6 +257,7 @@ def test_completion_report_prints_its_tables(options, package, wanted):
     assert wanted in done.stdout
 
 
+@pytest.mark.slow
 def test_streaming_report_prints_its_tables():
     command = [sys.executable, str(FOLDER / "streaming_report.py"), "--quick", "--tables"]
     done = subprocess.run(
@@ -270,6 +271,7 @@ def test_streaming_report_prints_its_tables():
         assert word in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["relu_iteration", "relu_patterns", "relu_large", "relu_classes"])
 def test_relu_tables_at_their_smallest(table):
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")

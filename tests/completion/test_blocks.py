@@ -80,6 +80,7 @@ def same(result, whole, rtol=1e-10):
     assert_allclose(result.matrix(), whole.matrix(), rtol=0, atol=1e3 * rtol * abs(whole.X).max())
 
 
+@pytest.mark.slow
 @EVERY_CHUNKING
 @pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
 def test_fits_are_those_from_memory_to_the_last_bit(scheduler, sizes, problem):
@@ -145,6 +146,7 @@ def test_weights_and_zeros_among_them(problem):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [False, True])
 def test_ranks_that_held_out_entries_choose(bias, problem):
     rows, columns, values, shape = problem
@@ -161,6 +163,7 @@ def test_ranks_that_held_out_entries_choose(bias, problem):
     assert paths[1].best.stats["n_blocks"] > 1
 
 
+@pytest.mark.slow
 def test_single_precision_and_integers(problem):
     rows, columns, values, shape = problem
     for given in (values.astype("f4"), np.round(10 * values).astype("i2")):

@@ -110,6 +110,7 @@ def test_gradient_vanishes_in_plain_arithmetic(method, kind):
     assert relative_gradient(M, 1.01 * result.X, result.Y, 0.5, **options) > 1e-4
 
 
+@pytest.mark.slow
 def test_same_minimum_as_exact_alternation():
     M, _ = sampled(30, 25, 2, 3.0, noise=0.5)
     rows, columns, values, _ = M

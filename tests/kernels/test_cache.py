@@ -42,6 +42,7 @@ def test_a_second_process_compiles_nothing(tmp_path):
     assert call(tmp_path) == 0
 
 
+@pytest.mark.slow
 def test_damaged_files_are_compiled_again(tmp_path):
     call(tmp_path)
     damaged = list(tmp_path.rglob("*.bin"))

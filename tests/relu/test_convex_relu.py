@@ -19,6 +19,7 @@ def case(loss="squared", n=40, d=3, seed=0):
     return X, y if loss == "squared" else labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("method", ["interior", "rows", "cholesky", "sylvester"])
 def test_libraries_agree(lib, loss, method):

@@ -88,6 +88,7 @@ def test_lower_bounds_never_exceed_upper_bounds(seed, loss, method, beta, n, d):
     assert other.fun >= exact.dual_fun * (1 - 1e-9) - 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("method", ["cholesky", "sylvester", "rbcd"])
 def test_methods_agree(loss, method):

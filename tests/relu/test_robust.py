@@ -72,6 +72,7 @@ def test_lipschitz_bounds_enclose_the_optimum(loss, eps):
     assert result.fun <= 1.05 * wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("robust", ["pattern", "lipschitz"])
 @pytest.mark.parametrize("loss", ["logistic", "hinge"])
 def test_no_attack_breaks_what_is_certified(loss, robust):
@@ -97,6 +98,7 @@ def test_no_attack_breaks_what_is_certified(loss, robust):
         assert np.all(loss_there <= oracles.loss_values(y * certified, y, loss) + 1e-9)
 
 
+@pytest.mark.slow
 def test_value_rises_with_the_radius_from_that_without():
     values = [solved("hinge", eps, tol=1e-4)[2] for eps in (1e-6, 0.02, 0.1)]
     clean = solved("hinge", 0.0, tol=1e-6)[2]

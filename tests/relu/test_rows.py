@@ -62,6 +62,7 @@ def test_the_optimum_is_that_of_the_samples_in_memory(loss, beta, weighted):
     assert (result.stats["n_blocks"], result.stats["n_retries"], result.patterns) == (1, 0, None)
 
 
+@pytest.mark.slow
 @EVERY_LOSS
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -100,6 +100,7 @@ def random_stream(seed):
     return FAMILIES[family](rng, n, d, float(rng.uniform(1.2, 8)))
 
 
+@pytest.mark.slow
 def test_success_is_honest_and_random_order_is_not_flagged():
     """Of 200 random streams at most 4 flagged; the level is 1e-4, so that one would be rare."""
     counts = Counter()

@@ -190,6 +190,7 @@ sys.stdout.write(result.x.tobytes().hex() + " " + str(result.n_rows))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
 def test_killed_process_is_resumed_with_the_same_bits(tmp_path):
     script = tmp_path / "read.py"
