@@ -9,7 +9,7 @@ from pathlib import Path
 
 from numopt.compile import FAMILIES
 
-from .problems import QUICK
+from .cases import QUICK
 
 
 def compiled(*arguments):

@@ -376,9 +376,11 @@ def _settled(
         detail = _left(otherwise, asked, ended, evidence, found)
     else:
         detail = ""
+    # A rest can only be noise where nothing more could be taken from it.
+    at_rest = ended.status not in (Status.ITERATION_LIMIT, Status.STOPPED_BY_CALLBACK)
     return settle(
         status,
-        checks_of(evidence, asked.noise),
+        checks_of(evidence, asked.noise and at_rest),
         nit=ended.nit,
         unit="iteration" if evidence.ties is None else "sweep",
         otherwise=otherwise,

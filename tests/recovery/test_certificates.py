@@ -142,3 +142,13 @@ def test_zero_is_explained_by_the_zero_matrix():
     assert result.status is Status.CONVERGED
     same(result.verify(np.zeros((3, 3))), result.checks)
     assert result.history[0]["error"] == 0
+
+
+def test_noise_is_no_excuse_for_an_iteration_that_was_cut_short(rng):
+    A, u = rng.normal(size=(200, 6, 6)), rng.normal(size=(6, 1))
+    y = np.einsum("ak,mab,bk->m", u, A, u) + 0.05 * rng.normal(size=200)
+    whole = numopt.robust_low_rank_recovery(A, y, rank=1, noise=True, rng=0)
+    assert whole.success
+    short = numopt.robust_low_rank_recovery(A, y, rank=1, noise=True, maxiter=2, rng=0)
+    assert short.status is numopt.Status.ITERATION_LIMIT
+    assert not short.success
