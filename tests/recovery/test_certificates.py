@@ -147,8 +147,9 @@ def test_zero_is_explained_by_the_zero_matrix():
 def test_noise_is_no_excuse_for_an_iteration_that_was_cut_short(rng):
     A, u = rng.normal(size=(200, 6, 6)), rng.normal(size=(6, 1))
     y = np.einsum("ak,mab,bk->m", u, A, u) + 0.05 * rng.normal(size=200)
-    whole = numopt.robust_low_rank_recovery(A, y, rank=1, noise=True, rng=0)
-    assert whole.success
-    short = numopt.robust_low_rank_recovery(A, y, rank=1, noise=True, maxiter=2, rng=0)
+    options = {"rank": 1, "noise": True, "polish": False, "rng": 0}
+    short = numopt.robust_low_rank_recovery(A, y, maxiter=60, **options)
     assert short.status is numopt.Status.ITERATION_LIMIT
     assert not short.success
+    del options["polish"]
+    assert numopt.robust_low_rank_recovery(A, y, **options).success
