@@ -57,7 +57,7 @@ class TransportBatch(TransportResult):
 
     @classmethod
     def of(cls, results: list[TransportResult]) -> TransportBatch:
-        """Return the batch of some `results`."""
+        """Return the batch of some ``results``."""
         like = results[0].f
         xp, place = array_namespace(like), {"dtype": like.dtype, "device": device_of(like)}
         fields: dict[str, Any] = {}
@@ -227,7 +227,7 @@ class DivergenceResult(Result):
     def of(
         cls, transport: TransportResult, self_a: TransportResult, self_b: TransportResult
     ) -> DivergenceResult:
-        """Return the divergence made of `transport` less half of `self_a` and `self_b`."""
+        """Return what ``transport`` less half of ``self_a`` and ``self_b`` makes."""
         parts, weights = (transport, self_a, self_b), (1.0, 0.5, 0.5)
         decisive = next((part for part in parts if part.status != Status.CONVERGED), transport)
         checks = _named(list(zip(_PARTS, parts, strict=True)))
