@@ -32,6 +32,7 @@ class _Rows:
         self.k = W.shape[1]
         self.features = np.zeros((len(W), (self.k + width - 1) // width * width), W.dtype)
         self.features[:, : self.k] = W
+        self.lengths = np.diff(indptr)
         # Each row counts as one entry more than it has.
         ends = indptr + np.arange(len(indptr), dtype=indptr.dtype)
         parts = max(1, min(_CHUNKS, len(data) * self.k // SMALL))
@@ -49,7 +50,7 @@ class _Rows:
 
     def longest(self, first, last):
         """Return the entries of the longest of some rows."""
-        return int(np.diff(self.sparse[2][first : last + 1]).max(initial=0))
+        return int(self.lengths[first:last].max(initial=0))
 
 
 @jit(inner=True)

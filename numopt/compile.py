@@ -40,10 +40,10 @@ class Sample(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-def _sparse(n: int, d: int, draw: Callable[..., Any]) -> tuple[Any, Any, Any]:
+def _sparse(n: int, d: int, draw: Callable[..., Any], index: str = "int32") -> tuple[Any, Any, Any]:
     """Return data, indices and pointers of a small sparse matrix without empty rows."""
-    indices = np.tile(np.arange(3, dtype=np.int32), n)
-    indptr = np.arange(0, 3 * n + 1, 3, dtype=np.int32)
+    indices = np.tile(np.arange(3, dtype=index), n)
+    indptr = np.arange(0, 3 * n + 1, 3, dtype=index)
     return draw(3 * n), indices % d, indptr
 
 
@@ -116,7 +116,7 @@ def _kaczmarz(draw: Callable[..., Any]) -> Iterator[Sample]:
 
 
 def _completion(draw: Callable[..., Any]) -> Iterator[Sample]:
-    sparse = _sparse(6, 5, draw)
+    sparse = _sparse(6, 5, draw, "int64")
     W, X, reg = draw(5, 2), draw(6, 2), draw(6) + 1
     yield Sample("completion", "masked_ls_pcg", (*sparse, None, W, X, reg, 2, 0.1))
     yield Sample("completion", "masked_ls_exact", (*sparse, None, W, X, reg))
