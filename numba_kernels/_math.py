@@ -131,12 +131,3 @@ def log1p_up_to_one(x):
     p = p * z + 1 / 5
     p = p * z + 1 / 3
     return 2 * (s + s * z * p)
-
-
-@jit(inner=True, reorder=True)
-def dot(x, y):
-    """Return the inner product of two vectors, accumulated in float64."""
-    total = 0.0
-    for j in range(x.shape[0]):
-        total += x[j] * y[j]
-    return total

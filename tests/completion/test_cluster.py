@@ -1,31 +1,11 @@
 """Matrix completion on clusters of processes: workers that are killed, and what they hold."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
-from libraries import ROOT
+from scripts import script
 
 pytest.importorskip("distributed", reason="Dask's cluster is not installed (group test)")
 
 pytestmark = pytest.mark.slow
-
-
-def script(*arguments, timeout=120):
-    """Return what `cluster.py` prints."""
-    done = subprocess.run(
-        [sys.executable, "tests/cluster.py", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ,
-        timeout=timeout,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
