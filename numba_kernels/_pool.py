@@ -197,3 +197,11 @@ def run_rows(
             work(block, start, min(last, start + height))
 
     run(blocks, piecewise, entries=n * width)
+
+
+def added(parts: Any) -> Any:
+    """Return the sum of the parts of all blocks, in their order; the first is overwritten."""
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
+    return total

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._blas import one_blas_thread
-from ._pool import BLOCKS, run
+from ._pool import BLOCKS, added, run
 
 # Entries of a block: 1 MB of float64, which stays in the cache with what is made of it.
 BLOCK_ENTRIES = 1 << 17
@@ -38,7 +38,5 @@ def sum_over_row_blocks(
 
     with one_blas_thread():
         run(parts, total, entries=n * d)
-    result: np.ndarray[Any, Any] = totals[0]
-    for other in totals[1:]:
-        result += other
+    result: np.ndarray[Any, Any] = added(totals)
     return result

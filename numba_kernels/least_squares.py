@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._jit import jit
-from ._pool import blocks_of, run_rows
+from ._pool import added, blocks_of, run_rows
 from ._rows import sum_over_row_blocks
 
 
@@ -28,9 +28,7 @@ def residual_gradient(A, b, x, weights):
     given = A, column, x[:, 0].copy(), none if weights is None else weights
     parts = np.zeros((blocks_of(n, d), d + 1), dtype=A.dtype)
     run_rows(n, d, lambda block, first, last: _one_column(*given, first, last, parts[block]))
-    total = parts[0]
-    for part in parts[1:]:
-        total += part
+    total = added(parts)
     return total[:d, None], total[d:]
 
 

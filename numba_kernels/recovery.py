@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._jit import jit
-from ._pool import blocks_of, run_rows
+from ._pool import added, blocks_of, run_rows
 
 
 @jit(inner=True, reorder=True)
@@ -57,9 +57,7 @@ def l1_sense_fused(A, z, y, weights):
         _sense(A, z, y, weights, first, last, residual, parts[block])
 
     run_rows(m, D, work)
-    total = parts[0]
-    for part in parts[1:]:
-        total += part
+    total = added(parts)
     return residual, total
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._jit import jit
 from ._math import LARGEST_EXPONENT, exp, log1p_up_to_one
-from ._pool import blocks_of, run_rows
+from ._pool import added, blocks_of, run_rows
 from ._rows import sum_over_row_blocks
 
 SQUARED, LOGISTIC, POISSON, HUBER = range(4)
@@ -29,9 +29,7 @@ def loss_gradient(A, b, weights, x, loss, threshold):
         _sums(*given, first, last, np.empty((2, height)), sums[block])
 
     run_rows(n, d, work)
-    total = sums[0]
-    for part in sums[1:]:
-        total += part
+    total = added(sums)
     total = total.astype(A.dtype)
     return total[d:], total[:d]
 
@@ -126,9 +124,7 @@ def csr_weighted_gram(data, indices, indptr, weights, d):
         _csr_gram(*given, first, last, totals[block])
 
     run_rows(weights.size, 8 * entries, work, blocks=len(totals))
-    total = totals[0]
-    for part in totals[1:]:
-        total += part
+    total = added(totals)
     return (total + np.triu(total, 1).T).astype(data.dtype)
 
 

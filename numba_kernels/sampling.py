@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._jit import jit
-from ._pool import blocks_of, run_rows
+from ._pool import added, blocks_of, run_rows
 from ._rows import sum_over_row_blocks
 
 # Rows whose transposed copies, plain and weighted, stay in the cache.
@@ -79,9 +79,7 @@ def weighted_gram(A, weights):
         _gram_rows(A, weights, first, last, T, U, parts[block])
 
     run_rows(n, d * d, work, blocks=len(parts))
-    gram = parts[0]
-    for part in parts[1:]:
-        gram += part
+    gram = added(parts)
     upper = np.triu(gram[:d, :d])
     return upper + np.triu(upper, 1).T
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from ._jit import jit
-from ._pool import blocks_of, run_rows
+from ._pool import added, blocks_of, run_rows
 
 # Columns transformed together: two AVX-512 vectors of float64.
 PANEL = 16
@@ -179,17 +179,10 @@ def srht_apply(A, B, scale, rows, offset):
         _srht(*given, begin + low, begin + high, space, sums[part])
 
     run_rows(end - begin, length * width, work, blocks=parts)
-    panels = _added(sums).reshape(-1, m, PANEL)
+    panels = added(sums).reshape(-1, m, PANEL)
     sketch = np.empty((m, width), dtype=A.dtype)
     sketch[order] = panels.transpose(1, 0, 2).reshape(m, -1)[:, :width]
     return sketch
-
-
-def _added(sums):
-    total = sums[0]
-    for part in sums[1:]:
-        total += part
-    return total
 
 
 @jit()
@@ -213,7 +206,7 @@ def sparse_embedding_apply(A, B, buckets, values, size):
     run_rows(
         n, width, lambda part, first, last: _embed(*given, first, last, sums[part]), blocks=parts
     )
-    return _added(sums)
+    return added(sums)
 
 
 @jit()
@@ -236,7 +229,7 @@ def sparse_embedding_apply_csr(data, indices, indptr, buckets, values, size, d):
         lambda part, first, last: _embed_csr(*given, first, last, sums[part]),
         blocks=parts,
     )
-    return _added(sums)
+    return added(sums)
 
 
 @jit()

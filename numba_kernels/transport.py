@@ -14,7 +14,7 @@ import numpy as np
 from ._costs import costs_of, layout, tiles_above, tiles_near_peak, tops
 from ._jit import jit
 from ._math import exp
-from ._pool import blocks_of, run_rows
+from ._pool import added, blocks_of, run_rows
 
 
 @jit(inner=True)
@@ -80,14 +80,6 @@ def _accumulate(total, weight, row, first, last):
         total[j] += weight * row[j]
 
 
-def _added(partial, dtype):
-    """Return the sum over blocks, added in their order."""
-    total = partial[0]
-    for block in partial[1:]:
-        total += block
-    return total.astype(dtype)
-
-
 @jit()
 def _semidual(C, X, Y, metric, width, kept, v, inverse_reg, a, log_a, start, u, total, row):
     m = v.shape[0]
@@ -120,7 +112,7 @@ def semidual_pass(cost, v, a, log_a, inverse_reg):
         _semidual(*made[:5], kept, v, inverse_reg, a, log_a, first, u, partial[block], row)
 
     run_rows(n, m, work)
-    return u, _added(partial, v.dtype)
+    return u, added(partial).astype(v.dtype)
 
 
 @jit()
@@ -194,7 +186,7 @@ def plan_apply_t(cost, u, v, inverse_reg, V):
         partial[block] += rows.T @ V[first:last]
 
     plan.run(use)
-    return _added(partial, v.dtype)
+    return added(partial).astype(v.dtype)
 
 
 @jit(reorder=True)
@@ -230,7 +222,7 @@ def plan_stats(cost, u, v, inverse_reg, row_values):
         _stats(*plan.made[:5], *given, sums, *partial[:, block], *row)
 
     run_rows(n, m, work)
-    return (sums, *(_added(part, v.dtype) for part in partial))
+    return (sums, *(added(part).astype(v.dtype) for part in partial))
 
 
 @jit(reorder=True)
@@ -403,4 +395,4 @@ def gram_apply(cost, u, v, row_threshold, column_threshold, inverse_reg, scale, 
         _gram(*given, first, kept, row, scale, x, partial[block])
 
     entries.run(use)
-    return _added(partial, v.dtype)
+    return added(partial).astype(v.dtype)
